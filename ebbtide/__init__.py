@@ -1,0 +1,1 @@
+"""What other teams import to publish lifecycle events to ebbtide."""

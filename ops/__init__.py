@@ -1,0 +1,1 @@
+"""Running it: settings, command line, local stack, metrics, benchmarks."""

@@ -1,0 +1,1 @@
+"""Every name and shape that leaves a process: contracts, topics, errors."""

@@ -1,0 +1,1 @@
+"""Places that can forget: one module for each kind of store, all under one protocol."""

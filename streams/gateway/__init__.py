@@ -1,0 +1,1 @@
+"""The gateway: lifecycle events in, frames out."""

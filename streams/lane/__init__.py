@@ -1,0 +1,1 @@
+"""The lane: one transactional checkpoint per partition under Faust."""
