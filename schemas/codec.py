@@ -1,0 +1,40 @@
+"""The codec of everything that ebbtide's own roles say to each other.
+
+Allow-listed by design: a message of any other schema is refused before its body is read. Used by every role;
+`tests/unit/schemas/test_codec.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ebbtide.wire import PUBLIC_IDS, Codec, read_schema
+
+INTERNAL_IDS: Mapping[str, int] = {
+    "PolicyRequest": 16,
+    "PolicyState": 17,
+    "RequestStatus": 18,
+    "RulesSet": 19,
+    "Route": 20,
+    "Frame": 32,
+    "Tick": 33,
+    "Step": 34,
+    "Watermark": 35,
+    "Rules": 36,
+    "OrgOpen": 37,
+    "PolicySet": 38,
+    "Acked": 39,
+    "Ack": 48,
+    "Answer": 49,
+    "ErasureBatch": 50,
+    "Progress": 51,
+    "DeadLetter": 52,
+}
+"""Schema ids where no registry is configured; the ids below 16 are the public ones."""
+
+
+def full_codec(ids: Mapping[str, int] | None = None) -> Codec:
+    """Return the codec of all schemas, public and internal. `ids` replaces the fixed ids by a registry's."""
+    schemas = {name: read_schema("ebbtide", name) for name in PUBLIC_IDS}
+    schemas |= {name: read_schema("schemas", name) for name in INTERNAL_IDS}
+    return Codec(schemas, ids or {**PUBLIC_IDS, **INTERNAL_IDS})
