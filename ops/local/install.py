@@ -1,0 +1,116 @@
+"""Fetches and builds what the native stack needs, once, into a cache that all checkouts of this user share.
+
+`ebbtide install` (and so `make setup`) calls `install`; the native providers call the same `ensure_…` functions, so
+`ebbtide up` works without it too, only later. Every part is made in a temporary directory beside its place and
+renamed into it under a lock: two processes may install at once, and one that is killed leaves nothing half made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from ops.local.errors import MissingTool, ServiceFailed
+from ops.local.java import find_java
+from ops.local.postgres import find_postgres
+from ops.local.process import tail_of
+
+__all__ = ["KAFKA_VERSION", "VERSITYGW_VERSION", "ensure_kafka_jars", "ensure_versitygw", "install"]
+
+KAFKA_VERSION = "4.1.0"
+VERSITYGW_VERSION = "v1.8.0"
+
+_POM = Path(__file__).parent / "kafka" / "pom.xml"
+_VERSITYGW = "github.com/versity/versitygw/cmd/versitygw"
+
+Report = Callable[[str], None]
+
+
+def install(cache_dir: Path, *, report: Report) -> None:
+    """Get everything that the native providers need; `report` gets one line a part. Quick when all is there.
+
+    Raises MissingTool, with the command that installs it, at the first tool that is missing.
+    """
+    report(f"Java: {find_java()}")
+    report(f"Kafka {KAFKA_VERSION}: {ensure_kafka_jars(cache_dir, report=report)}")
+    report(f"PostgreSQL: {find_postgres()}")
+    report(f"versitygw: {ensure_versitygw(cache_dir, report=report)}")
+
+
+def ensure_kafka_jars(cache_dir: Path, *, report: Report = lambda _: None) -> Path:
+    """The directory of the broker's jars, fetched by Maven when it is not there yet."""
+    place = cache_dir / f"kafka-{KAFKA_VERSION}"
+    if place.exists():
+        return place
+    with _making(place) as temporary:
+        if temporary is None:
+            return place
+        maven = _tool("mvn", "fetching the native Kafka", "sudo apt-get install maven")
+        report(f"Kafka {KAFKA_VERSION}: fetching about 110 MB of jars with Maven")
+        jars = temporary / "jars"
+        # Maven writes beside the pom it reads, so it gets a copy.
+        pom = Path(shutil.copy(_POM, temporary / "pom.xml"))
+        _run(
+            [maven, "-B", "-q", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={jars}",
+             "-DincludeScope=runtime"],
+            cache_dir / "kafka-install.log",
+        )  # fmt: skip
+        jars.replace(place)
+    return place
+
+
+def ensure_versitygw(cache_dir: Path, *, report: Report = lambda _: None) -> Path:
+    """The S3 gateway's program: from PATH, else built once with Go."""
+    on_path = shutil.which("versitygw")
+    if on_path is not None:
+        return Path(on_path)
+    place = cache_dir / f"versitygw-{VERSITYGW_VERSION}"
+    if place.exists():
+        return place
+    with _making(place) as temporary:
+        if temporary is None:
+            return place
+        go = _tool("go", "building the native S3 gateway, versitygw", "sudo apt-get install golang-go")
+        report(f"versitygw {VERSITYGW_VERSION}: building it with Go, some minutes")
+        _run(
+            [go, "install", f"{_VERSITYGW}@{VERSITYGW_VERSION}"],
+            cache_dir / "versitygw-install.log",
+            {**os.environ, "GOBIN": str(temporary), "CGO_ENABLED": "0"},
+        )
+        (temporary / "versitygw").replace(place)
+    return place
+
+
+def _tool(name: str, needed_for: str, command: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise MissingTool(name, needed_for, command)
+    return found
+
+
+@contextlib.contextmanager
+def _making(place: Path) -> Iterator[Path | None]:
+    """A temporary directory on the same file system, held under the part's lock; None when another made the part."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with (place.parent / f".{place.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if place.exists():
+            yield None
+            return
+        with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as temporary:
+            yield Path(temporary)
+
+
+def _run(command: Sequence[str], log: Path, environment: dict[str, str] | None = None) -> None:
+    with log.open("wb") as out:
+        ended = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=environment, check=False
+        )
+    if ended.returncode != 0:
+        raise ServiceFailed(f"`{command[0]}`", f"failed (exit {ended.returncode})", log, tail_of(log))

@@ -1,0 +1,146 @@
+"""A real broker: one node of Kafka 4.1 in KRaft combined mode, from Maven's jars on Java.
+
+Chosen by `ops.local.choose`; `tests/integration/local/test_kafka.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import secrets
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from ops.local.errors import ServiceFailed, WrongCluster
+from ops.local.install import ensure_kafka_jars
+from ops.local.java import find_java
+from ops.local.native import NativeService
+from ops.local.ports import LOOPBACK
+
+__all__ = ["NativeKafka", "broker_properties"]
+
+# Refused connections are what waiting for a start looks like: no reason to print them.
+_SILENT = logging.Logger("kafka-start", level=logging.CRITICAL)
+
+_LOG4J = Path(__file__).with_name("log4j2.properties")
+
+
+def broker_properties(
+    *, port: int, controller_port: int, data: Path, extra: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """server.properties of a single node; `extra` wins over everything but the listeners."""
+    return {
+        "auto.create.topics.enable": "false",
+        "default.replication.factor": "1",
+        # A consumer group that starts should not wait for members that may join: tests make many groups.
+        "group.initial.rebalance.delay.ms": "0",
+        "min.insync.replicas": "1",
+        "offsets.topic.num.partitions": "8",
+        "offsets.topic.replication.factor": "1",
+        "share.coordinator.state.topic.min.isr": "1",
+        "share.coordinator.state.topic.replication.factor": "1",
+        "transaction.state.log.min.isr": "1",
+        "transaction.state.log.num.partitions": "8",
+        "transaction.state.log.replication.factor": "1",
+        **(extra or {}),
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "listeners": f"PLAINTEXT://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "controller.listener.names": "CONTROLLER",
+        "controller.quorum.voters": f"1@{LOOPBACK}:{controller_port}",
+        "log.dirs": str(data),
+    }
+
+
+class NativeKafka(NativeService):
+    name: ClassVar[str] = "kafka"
+
+    def __init__(self, directory: Path, *, cache_dir: Path, properties: Mapping[str, str], heap: str) -> None:
+        super().__init__(directory)
+        self._cache_dir = cache_dir
+        self._properties = dict(properties)
+        self._heap = heap
+        self._port = 0
+        self._admin: AdminClient | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        return f"{LOOPBACK}:{self._port}"
+
+    @property
+    def cluster_id(self) -> str:
+        return self.state.get("cluster_id") or ""
+
+    def prepare(self) -> Sequence[str]:
+        self._port = self.state.port("port")
+        controller_port = self.state.port("controller_port")
+        data = self.directory / "data"
+        properties = self.directory / "server.properties"
+        properties.write_text(
+            "".join(
+                f"{name}={value}\n"
+                for name, value in broker_properties(
+                    port=self._port, controller_port=controller_port, data=data, extra=self._properties
+                ).items()
+            )
+        )
+        if not (data / "meta.properties").exists():
+            self._format(data, properties)
+        self._admin = None
+        return [*self._java(self._heap), "kafka.Kafka", str(properties)]
+
+    def _java(self, heap: str) -> list[str]:
+        jars = ensure_kafka_jars(self._cache_dir)
+        return [
+            find_java(),
+            f"-Xmx{heap}",
+            "-XX:+ExitOnOutOfMemoryError",  # a broker without memory is dead, and should look it
+            "-Djava.awt.headless=true",
+            f"-Dlog4j2.configurationFile={_LOG4J}",
+            "-cp",
+            f"{jars}/*",
+        ]
+
+    def _format(self, data: Path, properties: Path) -> None:
+        shutil.rmtree(data, ignore_errors=True)  # a format that was cut short
+        # 16 random bytes in URL base64 without padding, as Kafka's Uuid. It refuses ids that begin with a hyphen.
+        cluster_id = "-"
+        while cluster_id.startswith("-"):
+            cluster_id = base64.urlsafe_b64encode(secrets.token_bytes(16)).rstrip(b"=").decode()
+        ended = subprocess.run(
+            [*self._java("128m"), "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if ended.returncode != 0:
+            said = ended.stdout + ended.stderr
+            raise ServiceFailed(self.name, "storage could not be formatted", self.directory / "kafka.log", said)
+        self.state.put("cluster_id", cluster_id)
+
+    def ready(self) -> bool:
+        if self._admin is None:
+            self._admin = AdminClient(
+                {"bootstrap.servers": self.bootstrap, "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 100},
+                logger=_SILENT,
+            )
+        try:
+            cluster = self._admin.list_topics(timeout=0.5)
+        except KafkaException:
+            return False
+        if not cluster.brokers or cluster.cluster_id is None:
+            return False
+        if cluster.cluster_id != self.cluster_id:
+            raise WrongCluster(self.bootstrap, self.cluster_id, str(cluster.cluster_id))
+        return True
+
+    def settle(self) -> None:
+        self._admin = None

@@ -1,0 +1,158 @@
+"""One server process of ours: started under a guard, watched while it comes up, stopped within a bound.
+
+Used by the native and stand-in providers of `ops.local`; `tests/integration/local/test_process.py` says what it
+promises.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from ops.local.errors import DataDirInUse, ServiceFailed
+
+__all__ = ["Process", "tail_of", "wait_until"]
+
+_GUARD = Path(__file__).with_name("guard.py")
+# A killed run's guard notices within half a second and gives its server this long; then the directory is free.
+_ORPHAN_GRACE_S = 10.0
+_LOOK_S = 0.02
+_MAX_LOG_BYTES = 16 << 20
+
+
+def tail_of(log: Path, lines: int = 25) -> str:
+    """The last lines of a log, or a word saying that there is none."""
+    if not log.exists():
+        return "(no log)"
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 16_384))
+        text = file.read().decode(errors="replace")
+    return "\n".join(text.splitlines()[-lines:]) or "(the log is empty)"
+
+
+def wait_until(done: Callable[[], bool], *, limit_s: float) -> bool:
+    """Look again and again until `done`; False when `limit_s` seconds passed without it."""
+    end = time.monotonic() + limit_s
+    while not done():
+        if time.monotonic() > end:
+            return False
+        time.sleep(_LOOK_S)
+    return True
+
+
+class Process:
+    """A running server.
+
+    Its directory is locked with flock(2) through a descriptor that the server inherits: the lock is held exactly as
+    long as the server or a child of it lives, whatever was killed, and a new run waits for it instead of starting
+    beside a dying one.
+    """
+
+    def __init__(self, name: str, directory: Path, guard: subprocess.Popen[bytes], pid: int, log: Path) -> None:
+        self.name = name
+        self.directory = directory
+        self.pid = pid
+        self.log = log
+        self._guard = guard
+
+    @classmethod
+    def start(
+        cls,
+        name: str,
+        prepare: Callable[[], Sequence[str]],
+        *,
+        directory: Path,
+        stop_signal: signal.Signals = signal.SIGTERM,
+        grace_s: float = 8.0,
+        environment: Callable[[], Mapping[str, str]] = dict,
+    ) -> Process:
+        """Start the command that `prepare` returns, in `directory`; it and `environment` (what is added to
+        ours) are asked once the directory is ours alone.
+
+        Raises DataDirInUse when another run holds the directory, ServiceFailed when the program cannot be run.
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        log = directory / f"{name}.log"
+        if log.exists() and log.stat().st_size > _MAX_LOG_BYTES:
+            log.replace(log.with_suffix(".log.1"))
+        lock = _lock(name, directory)
+        read_end, write_end = os.pipe()
+        try:
+            command = prepare()
+            with log.open("ab") as out:
+                guard = subprocess.Popen(
+                    [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), str(int(stop_signal)), str(grace_s),
+                     str(write_end), *command],
+                    cwd=directory,
+                    env={**os.environ, **environment()},
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=(write_end, lock),
+                    start_new_session=True,  # Ctrl-C is for us: we stop the services, in order
+                )  # fmt: skip
+        except BaseException:
+            os.close(read_end)
+            raise
+        finally:
+            os.close(write_end)
+            os.close(lock)
+        with os.fdopen(read_end) as pipe:
+            first = pipe.readline().strip()
+        if not first:
+            guard.wait()
+            raise ServiceFailed(name, "could not be run", log, tail_of(log))
+        return cls(name, directory, guard, int(first), log)
+
+    @property
+    def running(self) -> bool:
+        return self._guard.poll() is None
+
+    def wait_ready(self, ready: Callable[[], bool], *, limit_s: float) -> None:
+        """Wait until `ready`. Raises ServiceFailed, with the end of the log, if the process ends or time is up."""
+        if wait_until(lambda: not self.running or ready(), limit_s=limit_s) and self.running:
+            return
+        if self.running:
+            self.kill()
+            raise ServiceFailed(self.name, f"did not answer within {limit_s:g} s", self.log, tail_of(self.log))
+        raise ServiceFailed(
+            self.name, f"ended while starting (exit {self._guard.returncode})", self.log, tail_of(self.log)
+        )
+
+    def stop(self, *, limit_s: float = 10.0) -> None:
+        """Ask the server to end; after `limit_s` seconds, kill it. Returns when it is gone."""
+        if self.running:
+            self._guard.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._guard.wait(limit_s)
+        self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL to the server, and to nothing else: what a power cut leaves behind."""
+        if self.running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+        self._guard.wait()
+
+
+def _lock(name: str, directory: Path) -> int:
+    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def taken() -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    if wait_until(taken, limit_s=_ORPHAN_GRACE_S + 2):
+        return descriptor
+    os.close(descriptor)
+    raise DataDirInUse(name, directory)

@@ -1,0 +1,91 @@
+"""Fixtures that every test may use: real Kafka, PostgreSQL and S3, started when the first test asks for one.
+
+They come from the same code as `ebbtide up` (`ops.local`), so a machine that cannot run one fails with the command
+that mends it. No stand-ins: a mock broker proves nothing about transactions. An address in EBBTIDE_KAFKA_BOOTSTRAP,
+EBBTIDE_POSTGRES_DSN or EBBTIDE_S3_ENDPOINT is used instead of starting one.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from ops.local.config import DEFAULT_CACHE_DIR, StackConfig
+from ops.local.service import KafkaServer, PostgresServer, S3Server
+from ops.local.stack import start_kafka, start_postgres, start_s3
+
+# Erasure in a compacted topic is seen when the cleaner has run: let it look often and delete soon.
+_EAGER_CLEANER = {
+    "log.cleaner.backoff.ms": "200",
+    "log.initial.task.delay.ms": "500",
+    "log.segment.delete.delay.ms": "500",
+}
+
+
+@pytest.fixture(scope="session")
+def stack_config() -> StackConfig:
+    """What tests run against; `dataclasses.replace` it for a broker with other properties."""
+    return StackConfig(
+        kafka_bootstrap=os.environ.get("EBBTIDE_KAFKA_BOOTSTRAP"),
+        postgres_dsn=os.environ.get("EBBTIDE_POSTGRES_DSN"),
+        s3_endpoint=os.environ.get("EBBTIDE_S3_ENDPOINT"),
+        s3_access_key=os.environ.get("EBBTIDE_S3_ACCESS_KEY"),
+        s3_secret_key=os.environ.get("EBBTIDE_S3_SECRET_KEY"),
+        cache_dir=Path(os.environ.get("EBBTIDE_CACHE_DIR", DEFAULT_CACHE_DIR)),
+        docker=False,
+        stand_ins=False,
+        kafka_properties=_EAGER_CLEANER,
+        postgres_fsync=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def stack_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("stack")
+
+
+@pytest.fixture(scope="session")
+def kafka(stack_config: StackConfig, stack_dir: Path) -> Iterator[KafkaServer]:
+    """One broker for the whole session: make topics under `prefix`, never kill it (see `start_kafka` for that)."""
+    server = start_kafka(stack_config, stack_dir)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres(stack_config: StackConfig, stack_dir: Path) -> Iterator[PostgresServer]:
+    """One server for the whole session: ask for `database` to have an empty one."""
+    server = start_postgres(stack_config, stack_dir)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3(stack_config: StackConfig, stack_dir: Path) -> Iterator[S3Server]:
+    """One S3 endpoint with one versioned bucket for the whole session: write under `prefix`."""
+    server = start_s3(stack_config, stack_dir)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A name that no other test has, to put before topics, groups, transactional ids and keys."""
+    return f"t{secrets.token_hex(5)}"
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> Iterator[str]:
+    """The DSN of a new, empty database; it is dropped after the test, whoever is still connected."""
+    name = f"t_{secrets.token_hex(6)}"
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    yield urlsplit(postgres.dsn)._replace(path=f"/{name}").geturl()
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
