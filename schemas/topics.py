@@ -82,6 +82,11 @@ class Topics:
     def dead_letters(self) -> str:
         return self._of("dead-letters")
 
+    @property
+    def clock(self) -> str:
+        """One partition and no messages: who holds it, ticks."""
+        return self._of("clock")
+
     def erasures(self, target: str) -> str:
         """The batches of one target; its partition numbers are the ledger's."""
         return self._of(f"erasures.{target}")
@@ -162,6 +167,7 @@ def all_topics(
         spec(topics.progress, COMPACTED),
         spec(topics.dead_letters, deleted_after(30)),
     ]
+    specs.append(TopicSpec(name=topics.clock, partitions=1, config=deleted_after(1)))
     specs += [spec(topics.erasures(t), deleted_after(90)) for t in sorted(targets)]
     for target in sorted(consumers):
         specs += [spec(topics.outbox(target), deleted_after(90)), spec(topics.inbox(target), deleted_after(30))]

@@ -1,0 +1,138 @@
+"""Every setting, read once from the environment into a frozen value. Nothing else reads the environment.
+
+A setting's variable is `EBBTIDE_` and the field's name in capitals. Roles get them from `ebbtide up`, from compose or
+from whatever starts them. `tests/unit/ops/test_settings.py` says what is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import Refused
+
+PREFIX = "EBBTIDE_"
+
+
+class BadSetting(Refused):
+    """A variable holds what its setting cannot be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings. Text that is empty means: not configured. Secrets do not show in the repr."""
+
+    kafka_bootstrap: str = ""
+    """Brokers, `host:port[,host:port]`. Empty: `ebbtide up` starts one."""
+    postgres_dsn: str = field(default="", repr=False)
+    """`postgresql://user:password@host:port/database`. Empty: `ebbtide up` starts one."""
+    s3_endpoint: str = ""
+    s3_access_key: str = field(default="", repr=False)
+    s3_secret_key: str = field(default="", repr=False)
+    s3_bucket: str = "ebbtide"
+    registry_url: str = ""
+    """Confluent-compatible schema registry. Empty: fixed schema ids."""
+    data_dir: Path = Path(".ebbtide")
+    """Local state of roles: RocksDB, keys of `ebbtide up`, the local stack's data."""
+    cache_dir: Path = Path("~/.cache/ebbtide")
+    """Parts of the local stack that were fetched or built once."""
+    data_map: str = ""
+    """Path of the data map. Empty: the map of the demo."""
+    prefix: str = "ebbtide"
+    """First part of every topic, group and transactional id: one prefix is one engine."""
+    partitions: int = 12
+    """Of every topic; fixed when the topics are created."""
+    slot: str = "0"
+    """Which worker of its role this is: static membership and the data directory are tied to it."""
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
+    """0: any free port."""
+    day_seconds: float = 0.0
+    """For tests only: a day of the engine's time passes in so many seconds. 0: real time. Refused in production."""
+    clock_anchor_ms: int = 0
+    """With day_seconds: the real time at which engine time began to run fast, ms since the epoch."""
+    environment: str = "development"
+    """`development` or `production`."""
+    master_key: str = field(default="", repr=False)
+    """64 hex digits: per-org subject keys are derived from it."""
+    dead_letter_key: str = field(default="", repr=False)
+    """64 hex digits: dead letters' payloads are encrypted under it."""
+    lateness_s: int = 60
+    """How far ledger time stays behind the clock, for events that were published late. Seconds."""
+    tick_s: float = 1.0
+    """How often the clock ticks. Seconds."""
+    session_timeout_s: int = 12
+    """After so many seconds of silence a worker is taken to be gone."""
+    heap_mb: int = 512
+    """Java heap of a broker started by us."""
+
+    def key(self, name: str) -> bytes:
+        """Return the 32 bytes of the key setting `name`. Raises BadSetting."""
+        text: str = getattr(self, name)
+        try:
+            raw = bytes.fromhex(text)
+        except ValueError:
+            raw = b""
+        if len(raw) != 32:
+            raise BadSetting(
+                f"{PREFIX}{name.upper()} must be 64 hex digits: make one with `python -c 'import secrets; "
+                "print(secrets.token_hex(32))'` and keep it safe; without it subjects cannot be found again"
+            )
+        return raw
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of the setting `name`."""
+    return PREFIX + name.upper()
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Read the settings from `environ`. Raises BadSetting naming the variable, its value's fault and the fix."""
+    values: dict[str, Any] = {}
+    for f in dataclasses.fields(Settings):
+        text = environ.get(variable(f.name))
+        if text is not None and text != "":
+            values[f.name] = _parse(f.name, str(f.type), text)
+    settings = Settings(**values)
+    return _check(settings)
+
+
+def to_environ(settings: Settings) -> dict[str, str]:
+    """Return the variables that make `read_settings` give `settings` again, for a process we start."""
+    return {variable(f.name): str(getattr(settings, f.name)) for f in dataclasses.fields(Settings)}
+
+
+def _parse(name: str, kind: str, text: str) -> Any:
+    try:
+        match kind:
+            case "int":
+                return int(text)
+            case "float":
+                return float(text)
+            case "Path":
+                return Path(text)
+            case _:
+                return text
+    except ValueError:
+        raise BadSetting(f"{variable(name)} must be a number ({kind}), not {text!r}") from None
+
+
+def _check(s: Settings) -> Settings:
+    if not 1 <= s.partitions <= 1024:
+        raise BadSetting(f"{variable('partitions')} must lie between 1 and 1024, not {s.partitions}")
+    if s.environment not in {"development", "production"}:
+        raise BadSetting(f"{variable('environment')} must be development or production, not {s.environment!r}")
+    if s.day_seconds and s.environment == "production":
+        raise BadSetting(
+            f"{variable('day_seconds')} makes time run fast and would erase early: refused in production; unset it"
+        )
+    if s.day_seconds < 0:
+        raise BadSetting(f"{variable('day_seconds')} must not be negative, not {s.day_seconds:g}")
+    if s.tick_s <= 0:
+        raise BadSetting(f"{variable('tick_s')} must be above 0, not {s.tick_s:g}")
+    if s.lateness_s < 0:
+        raise BadSetting(f"{variable('lateness_s')} must not be negative, not {s.lateness_s}")
+    return dataclasses.replace(s, cache_dir=s.cache_dir.expanduser(), data_dir=s.data_dir.expanduser())

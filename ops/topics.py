@@ -1,0 +1,73 @@
+"""Creates the topics as declared, and says where a cluster differs from the declaration. No client creates any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
+
+from schemas.errors import Refused
+from schemas.topics import TopicSpec
+
+
+class WrongTopic(Refused):
+    """A topic is there, but not as declared in a way that cannot be mended by us."""
+
+
+def create_topics(bootstrap: str, specs: Iterable[TopicSpec], *, replication: int = -1) -> list[str]:
+    """Create what is missing and return the names created.
+
+    Raises WrongTopic where a topic has another number of partitions: keys would go elsewhere.
+    """
+    wanted = {s.name: s for s in specs}
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    there = admin.list_topics(timeout=30).topics
+    for name, spec in wanted.items():
+        if name in there and len(there[name].partitions) != spec.partitions:
+            raise WrongTopic(
+                f"topic {name} has {len(there[name].partitions)} partitions and must have {spec.partitions}: partition "
+                "counts are fixed when a cluster is created; set EBBTIDE_PARTITIONS to the cluster's number"
+            )
+    missing = [
+        NewTopic(s.name, num_partitions=s.partitions, replication_factor=replication, config=dict(s.config))
+        for s in wanted.values()
+        if s.name not in there
+    ]
+    if not missing:
+        return []
+    created = []
+    for name, future in admin.create_topics(missing, operation_timeout=30).items():
+        try:
+            future.result()
+            created.append(name)
+        except KafkaException as e:
+            if e.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
+    return created
+
+
+def differences(bootstrap: str, specs: Iterable[TopicSpec]) -> list[str]:
+    """Return one plain line for each setting in which the cluster differs from the declaration."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    there = admin.list_topics(timeout=30).topics
+    lines = []
+    present = []
+    for spec in specs:
+        if spec.name not in there:
+            lines.append(f"topic {spec.name} is missing: `ebbtide topics create`")
+        elif len(there[spec.name].partitions) != spec.partitions:
+            lines.append(f"topic {spec.name} has {len(there[spec.name].partitions)} partitions, not {spec.partitions}")
+        else:
+            present.append(spec)
+    resources = [ConfigResource(ResourceType.TOPIC, s.name) for s in present]
+    if not resources:
+        return lines
+    described = admin.describe_configs(resources)
+    by_name = {resource.name: future.result() for resource, future in described.items()}
+    for spec in present:
+        for key, value in spec.config.items():
+            actual = by_name[spec.name][key].value
+            if actual != value:
+                lines.append(f"topic {spec.name}: {key} is {actual}, declared {value}")
+    return lines

@@ -1,0 +1,114 @@
+"""The clock: one elected process writes a `Tick` to every ledger partition.
+
+Election is a consumer group over the one-partition `clock` topic: who holds the partition ticks. The transactional id
+fences whoever still believes to hold it. A clock that cannot write ends its process; ledger time then stands still,
+nothing becomes due, and the missing ticks are alerted on. `tests/integration/test_clock.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, Producer
+
+from ebbtide.wire import Codec
+from schemas.sequence import HEADER, Sequence
+from schemas.topics import Topics
+
+log = logging.getLogger(__name__)
+
+TRANSACTION_TIMEOUT_MS = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockSpec:
+    """What a clock needs. `tick_s` is the pause between ticks, seconds."""
+
+    bootstrap: str
+    topics: Topics
+    partitions: int
+    slot: str
+    tick_s: float
+    session_timeout_s: int
+
+
+class TickWriter:
+    """Writes ticks as one writer, a transaction each: a tick is in every partition or in none.
+
+    `writer` names the sequence; each start is a new incarnation of it, `incarnation` must differ from all before.
+    """
+
+    def __init__(
+        self, bootstrap: str, topics: Topics, partitions: int, codec: Codec, *, writer: str, incarnation: int
+    ) -> None:
+        self._topic, self._partitions, self._codec = topics.ledger, partitions, codec
+        self._writer, self._incarnation, self._seq = writer, incarnation, 0
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "transactional.id": f"{topics.prefix}-{writer}",
+                "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+                "linger.ms": 1,
+            }
+        )
+        self._producer.init_transactions(30)
+
+    def tick(self, now_ms: int, *, approved: bool = False) -> None:
+        """Write one tick. Raises KafkaException, also when another writer has taken over."""
+        value = self._codec.encode("Tick", {"now": now_ms, "approved": approved})
+        self._seq += 1
+        header = (HEADER, Sequence(self._writer, self._incarnation, self._seq).encode())
+        self._producer.begin_transaction()
+        for partition in range(self._partitions):
+            self._producer.produce(self._topic, value, partition=partition, headers=[header])
+        self._producer.commit_transaction(30)
+
+
+def run_clock(
+    spec: ClockSpec,
+    codec: Codec,
+    *,
+    now_ms: Callable[[], int],
+    stop: threading.Event,
+    on_tick: Callable[[int], None] = lambda _: None,
+    on_ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Tick until `stop` is set, whenever this process is the elected one. Raises KafkaException when fenced."""
+    writer: TickWriter | None = None
+    for elected in _elections(spec, stop, on_ready):
+        if not elected:
+            writer = None
+            continue
+        if writer is None:
+            log.info("this clock is elected")
+            writer = TickWriter(
+                spec.bootstrap, spec.topics, spec.partitions, codec, writer="clock", incarnation=time.time_ns()
+            )
+        now = now_ms()
+        writer.tick(now)
+        on_tick(now)
+
+
+def _elections(spec: ClockSpec, stop: threading.Event, on_ready: Callable[[], None]) -> Iterator[bool]:
+    """Yield every `tick_s` whether this process holds the clock."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": spec.bootstrap,
+            "group.id": f"{spec.topics.prefix}-clock",
+            "group.instance.id": f"clock-{spec.slot}",
+            "session.timeout.ms": spec.session_timeout_s * 1000,
+            "enable.auto.commit": False,
+        }
+    )
+    consumer.subscribe([spec.topics.clock])
+    on_ready()
+    try:
+        while not stop.is_set():
+            consumer.poll(spec.tick_s)
+            yield bool(consumer.assignment())
+    finally:
+        consumer.close()
