@@ -1,0 +1,207 @@
+"""Every metric, declared once: name, type, labels, who serves it. Created at 0, so that a first event is a rise.
+
+Labels come from closed sets that are known when a role starts (`Domains`): never an org, a subject or a record.
+`ops.hooks` feeds them; `tests/unit/ops/test_metrics.py` says what is promised; `docs/metrics.md` is made from here.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+Type = Literal["counter", "gauge", "histogram"]
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricDef:
+    """One metric. Units end the name; `roles` serve it, all roles where empty."""
+
+    name: str
+    kind: Type
+    text: str
+    labels: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+
+
+LANE = ("ledger", "coordinator")
+
+DEFINITIONS: tuple[MetricDef, ...] = (
+    MetricDef("ebbtide_ready", "gauge", "1 once the role has started and can work.", ("role",)),
+    MetricDef("ebbtide_events_total", "counter", "Lifecycle events accepted.", ("producer", "kind"), ("gateway",)),
+    MetricDef(
+        "ebbtide_dead_letters_total",
+        "counter",
+        "Messages that can never succeed.",
+        ("reason", "producer"),
+        ("gateway",),
+    ),
+    MetricDef("ebbtide_frames_total", "counter", "Frames written to the ledger log.", (), ("gateway",)),
+    MetricDef("ebbtide_frame_bytes_total", "counter", "Bytes of those frames.", (), ("gateway",)),
+    MetricDef("ebbtide_pack_seconds", "histogram", "From a pack's first message to its commit.", (), ("gateway",)),
+    MetricDef(
+        "ebbtide_watermark_timestamp_seconds",
+        "gauge",
+        "Engine time up to which everything received is in the ledger log; since the epoch.",
+        (),
+        ("gateway",),
+    ),
+    MetricDef("ebbtide_lane_entries_total", "counter", "Log entries applied.", ("partition",), LANE),
+    MetricDef("ebbtide_lane_repeats_total", "counter", "Log entries dropped as repeats.", ("partition",), LANE),
+    MetricDef("ebbtide_lane_sends_total", "counter", "Records sent by checkpoints.", ("partition",), LANE),
+    MetricDef("ebbtide_lane_rows_total", "counter", "State rows written by checkpoints.", ("partition",), LANE),
+    MetricDef("ebbtide_lane_bytes_total", "counter", "Bytes of those rows and sends.", ("partition",), LANE),
+    MetricDef(
+        "ebbtide_lane_checkpoint_seconds", "histogram", "From a checkpoint's first entry to its local write.", (), LANE
+    ),
+    MetricDef("ebbtide_lane_restored_rows_total", "counter", "Rows restored from the changelog.", ("partition",), LANE),
+    MetricDef("ebbtide_lane_restore_seconds", "gauge", "How long the newest restore took.", ("partition",), LANE),
+    MetricDef(
+        "ebbtide_lane_newest_entry_timestamp_seconds",
+        "gauge",
+        "Broker time of the newest entry applied; since the epoch.",
+        ("partition",),
+        LANE,
+    ),
+    MetricDef("ebbtide_sweep_records_sent", "gauge", "Records decided and sent.", ("target", "partition"), ("ledger",)),
+    MetricDef("ebbtide_sweep_records_acked", "gauge", "Records acknowledged.", ("target", "partition"), ("ledger",)),
+    MetricDef(
+        "ebbtide_sweep_records_changed",
+        "gauge",
+        "Records that were there and went.",
+        ("target", "partition"),
+        ("ledger",),
+    ),
+    MetricDef(
+        "ebbtide_sweep_batches_pending", "gauge", "Batches not yet acknowledged.", ("target", "partition"), ("ledger",)
+    ),
+    MetricDef(
+        "ebbtide_sweep_blocked",
+        "gauge",
+        "1 while more is due than the target keeps up with.",
+        ("target", "partition"),
+        ("ledger",),
+    ),
+    MetricDef(
+        "ebbtide_sweep_oldest_due_days",
+        "gauge",
+        "How many days the oldest undecided record is overdue; 0: nothing is due.",
+        ("target", "partition"),
+        ("ledger",),
+    ),
+    MetricDef(
+        "ebbtide_sweep_day", "gauge", "The ledger's day, days since the epoch.", ("target", "partition"), ("ledger",)
+    ),
+    MetricDef(
+        "ebbtide_closed_records", "gauge", "Records of orgs that are not open: never due.", ("partition",), ("ledger",)
+    ),
+    MetricDef(
+        "ebbtide_target_batches_total", "counter", "Batches answered by the target.", ("target", "outcome"), ("target",)
+    ),
+    MetricDef(
+        "ebbtide_target_records_total",
+        "counter",
+        "Records by what the target did with them.",
+        ("target", "effect"),
+        ("target",),
+    ),
+    MetricDef("ebbtide_target_apply_seconds", "histogram", "How long the target took.", ("target",), ("target",)),
+    MetricDef(
+        "ebbtide_target_unavailable_total", "counter", "Times the target did not answer.", ("target",), ("target",)
+    ),
+    MetricDef("ebbtide_target_up", "gauge", "1 while the target answers.", ("target",), ("target",)),
+    MetricDef("ebbtide_ticks_total", "counter", "Ticks written.", (), ("clock",)),
+    MetricDef(
+        "ebbtide_tick_timestamp_seconds", "gauge", "Engine time of the newest tick; since the epoch.", (), ("clock",)
+    ),
+)
+
+FIXED: Mapping[str, tuple[str, ...]] = {
+    "outcome": ("applied", "retry", "restored"),
+    "effect": ("found", "changed", "withheld", "failed"),
+}
+"""Label values that are the same everywhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Domains:
+    """The label values of one role's process."""
+
+    partitions: int = 0
+    targets: Sequence[str] = ()
+    producers: Sequence[str] = ()
+    kinds: Sequence[str] = ()
+    reasons: Sequence[str] = ()
+
+    def of(self, label: str, role: str) -> Sequence[str]:
+        """Return all values of `label`. Raises KeyError for a label nobody declared."""
+        return {
+            "role": (role,),
+            "partition": [str(p) for p in range(self.partitions)],
+            "target": self.targets,
+            "producer": (*self.producers, "other"),
+            "kind": self.kinds,
+            "reason": self.reasons,
+            **FIXED,
+        }[label]
+
+
+Instrument = Counter | Gauge | Histogram
+
+
+@dataclass(slots=True)
+class Metrics:
+    """The instruments of one role, by name."""
+
+    role: str
+    domains: Domains
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    _by_name: dict[str, Instrument] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for d in DEFINITIONS:
+            if not d.roles or self.role in d.roles:
+                self._by_name[d.name] = self._make(d)
+
+    def _make(self, d: MetricDef) -> Instrument:
+        made: Instrument
+        if d.kind == "counter":
+            made = Counter(d.name, d.text, d.labels, registry=self.registry)
+        elif d.kind == "gauge":
+            made = Gauge(d.name, d.text, d.labels, registry=self.registry)
+        else:
+            made = Histogram(d.name, d.text, d.labels, registry=self.registry, buckets=SECONDS)
+        if d.labels:
+            for values in itertools.product(*(self.domains.of(label, self.role) for label in d.labels)):
+                made.labels(*values)
+        return made
+
+    def add(self, name: str, amount: float = 1, *labels: str) -> None:
+        """Raise a counter."""
+        self._child(name, labels).inc(amount)
+
+    def put(self, name: str, value: float, *labels: str) -> None:
+        """Set a gauge."""
+        self._child(name, labels).set(value)
+
+    def observe(self, name: str, seconds: float, *labels: str) -> None:
+        """Add an observation to a histogram."""
+        self._child(name, labels).observe(seconds)
+
+    def _child(self, name: str, labels: tuple[str, ...]):  # type: ignore[no-untyped-def]
+        made = self._by_name[name]
+        return made.labels(*labels) if labels else made
+
+    def serve(self, host: str, port: int) -> int:
+        """Serve `/metrics` on `host`:`port` from a thread of its own; return the port, free if `port` is 0."""
+        server, _ = start_http_server(port, addr=host, registry=self.registry)
+        return int(server.server_port)
+
+    def ready(self) -> None:
+        """Say that the role can work."""
+        self.put("ebbtide_ready", 1, self.role)
