@@ -13,9 +13,11 @@ from typing import Generic, TypeVar
 
 from ops.local.config import StackConfig
 from ops.local.configured import ConfiguredKafka, ConfiguredPostgres, ConfiguredS3
+from ops.local.docker import DockerKafka, DockerPostgres, DockerS3, no_docker
 from ops.local.errors import MissingTool, NoProvider, ServiceFailed
 from ops.local.install import ensure_kafka_jars, ensure_versitygw
 from ops.local.java import find_java
+from ops.local.kafka.mock import MockKafka
 from ops.local.kafka.native import NativeKafka
 from ops.local.postgres import NativePostgres, find_postgres
 from ops.local.s3 import MotoS3, NativeS3
@@ -66,6 +68,11 @@ def choose_kafka(config: StackConfig, directory: Path) -> Choice[KafkaServer]:
             make=lambda: ConfiguredKafka(config.kafka_bootstrap or ""),
         ),
         Option(
+            name="docker",
+            obstacle=lambda: no_docker() if config.docker else "turned off by the configuration",
+            make=lambda: DockerKafka(directory, properties=config.kafka_properties, heap=config.kafka_heap),
+        ),
+        Option(
             name="native",
             obstacle=_having(have_native),
             make=lambda: NativeKafka(
@@ -76,6 +83,8 @@ def choose_kafka(config: StackConfig, directory: Path) -> Choice[KafkaServer]:
             ),
         ),
     ]
+    if config.stand_ins:
+        options.append(Option(name="mock", obstacle=lambda: None, make=lambda: MockKafka(directory)))
     return first_of("Kafka", options)
 
 
@@ -85,6 +94,11 @@ def choose_postgres(config: StackConfig, directory: Path) -> Choice[PostgresServ
             name="configured",
             obstacle=_configured(config.postgres_dsn, "EBBTIDE_POSTGRES_DSN"),
             make=lambda: ConfiguredPostgres(config.postgres_dsn or ""),
+        ),
+        Option(
+            name="docker",
+            obstacle=lambda: no_docker() if config.docker else "turned off by the configuration",
+            make=lambda: DockerPostgres(directory, fsync=config.postgres_fsync),
         ),
         Option(
             name="native",
@@ -107,6 +121,11 @@ def choose_s3(config: StackConfig, directory: Path) -> Choice[S3Server]:
                 bucket=config.s3_bucket,
                 region=config.s3_region,
             ),
+        ),
+        Option(
+            name="docker",
+            obstacle=lambda: no_docker() if config.docker else "turned off by the configuration",
+            make=lambda: DockerS3(directory, bucket=config.s3_bucket, region=config.s3_region),
         ),
         Option(
             name="native",

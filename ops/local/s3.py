@@ -22,7 +22,7 @@ from ops.local.ports import LOOPBACK
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-__all__ = ["MotoS3", "NativeS3", "ensure_bucket", "s3_client"]
+__all__ = ["MotoS3", "NativeS3", "ensure_bucket", "s3_answers", "s3_client"]
 
 
 def s3_client(*, endpoint: str, access_key: str, secret_key: str, region: str) -> S3Client:
@@ -35,6 +35,15 @@ def s3_client(*, endpoint: str, access_key: str, secret_key: str, region: str) -
         region_name=region,
         config=Config(connect_timeout=2, read_timeout=10, retries={"max_attempts": 1}, s3={"addressing_style": "path"}),
     )
+
+
+def s3_answers(client: S3Client) -> bool:
+    """Whether the endpoint lets us in."""
+    try:
+        client.list_buckets()
+    except (BotoCoreError, ClientError):
+        return False
+    return True
 
 
 def ensure_bucket(client: S3Client, bucket: str) -> None:
@@ -72,11 +81,7 @@ class _LocalS3(NativeService):
         )
 
     def ready(self) -> bool:
-        try:
-            self.client().list_buckets()
-        except (BotoCoreError, ClientError):
-            return False
-        return True
+        return s3_answers(self.client())
 
     def settle(self) -> None:
         ensure_bucket(self.client(), self.bucket)

@@ -5,28 +5,20 @@ Chosen by `ops.local.choose`; `tests/integration/local/test_kafka.py` says what 
 
 from __future__ import annotations
 
-import base64
-import logging
-import secrets
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-
-from ops.local.errors import ServiceFailed, WrongCluster
+from ops.local.errors import ServiceFailed
 from ops.local.install import ensure_kafka_jars
 from ops.local.java import find_java
+from ops.local.kafka.ready import kafka_answers, new_cluster_id
 from ops.local.native import NativeService
 from ops.local.ports import LOOPBACK
 
 __all__ = ["NativeKafka", "broker_properties"]
-
-# Refused connections are what waiting for a start looks like: no reason to print them.
-_SILENT = logging.Logger("kafka-start", level=logging.CRITICAL)
 
 _LOG4J = Path(__file__).with_name("log4j2.properties")
 
@@ -69,7 +61,6 @@ class NativeKafka(NativeService):
         self._properties = dict(properties)
         self._heap = heap
         self._port = 0
-        self._admin: AdminClient | None = None
 
     @property
     def bootstrap(self) -> str:
@@ -94,7 +85,6 @@ class NativeKafka(NativeService):
         )
         if not (data / "meta.properties").exists():
             self._format(data, properties)
-        self._admin = None
         return [*self._java(self._heap), "kafka.Kafka", str(properties)]
 
     def _java(self, heap: str) -> list[str]:
@@ -111,10 +101,7 @@ class NativeKafka(NativeService):
 
     def _format(self, data: Path, properties: Path) -> None:
         shutil.rmtree(data, ignore_errors=True)  # a format that was cut short
-        # 16 random bytes in URL base64 without padding, as Kafka's Uuid. It refuses ids that begin with a hyphen.
-        cluster_id = "-"
-        while cluster_id.startswith("-"):
-            cluster_id = base64.urlsafe_b64encode(secrets.token_bytes(16)).rstrip(b"=").decode()
+        cluster_id = new_cluster_id()
         ended = subprocess.run(
             [*self._java("128m"), "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)],
             capture_output=True,
@@ -127,20 +114,4 @@ class NativeKafka(NativeService):
         self.state.put("cluster_id", cluster_id)
 
     def ready(self) -> bool:
-        if self._admin is None:
-            self._admin = AdminClient(
-                {"bootstrap.servers": self.bootstrap, "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 100},
-                logger=_SILENT,
-            )
-        try:
-            cluster = self._admin.list_topics(timeout=0.5)
-        except KafkaException:
-            return False
-        if not cluster.brokers or cluster.cluster_id is None:
-            return False
-        if cluster.cluster_id != self.cluster_id:
-            raise WrongCluster(self.bootstrap, self.cluster_id, str(cluster.cluster_id))
-        return True
-
-    def settle(self) -> None:
-        self._admin = None
+        return kafka_answers(self.bootstrap, cluster_id=self.cluster_id)
