@@ -75,6 +75,11 @@ class Topics:
         return self._of("policies")
 
     @property
+    def rules(self) -> str:
+        """The rules in force: one partition, one key."""
+        return self._of("rules")
+
+    @property
     def progress(self) -> str:
         return self._of("progress")
 
@@ -111,6 +116,7 @@ class Topics:
             "answers": self.answers,
             "acks": self.acks,
             "policies": self.policies,
+            "rules": self.rules,
             "progress": self.progress,
             "dead_letters": self.dead_letters,
         }
@@ -168,6 +174,7 @@ def all_topics(
         spec(topics.dead_letters, deleted_after(30)),
     ]
     specs.append(TopicSpec(name=topics.clock, partitions=1, config=deleted_after(1)))
+    specs.append(TopicSpec(name=topics.rules, partitions=1, config=COMPACTED))
     specs += [spec(topics.erasures(t), deleted_after(90)) for t in sorted(targets)]
     for target in sorted(consumers):
         specs += [spec(topics.outbox(target), deleted_after(90)), spec(topics.inbox(target), deleted_after(30))]

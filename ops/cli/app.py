@@ -1,0 +1,33 @@
+"""`ebbtide`: the commands and where they live."""
+
+from __future__ import annotations
+
+import typer
+
+from ops.cli import backfill, demo, doctor, policy, role, rules, sweep, up
+
+app = typer.Typer(
+    name="ebbtide",
+    help="Data retention and erasure as a stream: what is too old goes, everywhere, and you can see that it did.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("up")(up.up)
+app.command("demo")(demo.demo)
+app.command("run")(role.run)
+app.command("backfill")(backfill.backfill)
+app.command("sweep")(sweep.sweep)
+app.command("doctor")(doctor.doctor)
+app.command("install")(up.install)
+app.add_typer(policy.app, name="policy")
+app.add_typer(rules.app, name="rules")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

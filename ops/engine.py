@@ -1,0 +1,169 @@
+"""The whole engine on this machine: the local stack, the topics, the rules, and every role.
+
+    Engine.start(...)  stack ─▶ topics ─▶ target tables ─▶ rules ─▶ roles, each its own process
+    engine.describe()  the one JSON object that `ebbtide up --json` prints
+    engine.stop()      roles first, then the stack
+
+Used by `ebbtide up` and `ebbtide demo`; `tests/integration/test_up.py` says what is promised.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ops.installation import open_installation
+from ops.local.config import StackConfig
+from ops.local.stack import Stack
+from ops.rules_topic import apply_rules
+from ops.settings import PREFIX, Settings, to_environ
+from ops.supervisor import Role, Supervisor
+from ops.topics import create_topics
+from schemas.codec import full_codec
+from schemas.datamap import DataMap, load_data_map
+from schemas.topics import Topics, all_topics
+
+DEMO_MAP = Path(__file__).parent / "demo" / "datamap.yaml"
+
+LITE_PARTITIONS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A running engine."""
+
+    settings: Settings
+    data_map: DataMap
+    data_map_path: Path
+    stack: Stack
+    roles: Supervisor
+
+    @classmethod
+    def start(
+        cls,
+        settings: Settings,
+        *,
+        lite: bool = False,
+        report: Callable[[str], None] = lambda _: None,
+        before_roles: Callable[[Settings], None] = lambda _: None,
+    ) -> Engine:
+        """Start everything under `settings.data_dir` and return when every role is ready.
+
+        `before_roles` gets the settings with the stack's addresses before the data map is used, to make stores that
+        it names. Raises Refused with what to mend; whatever was started is stopped again.
+        """
+        explicit = settings.partitions if PREFIX + "PARTITIONS" in os.environ else None
+        fixed = open_installation(
+            settings.data_dir,
+            partitions=explicit or (LITE_PARTITIONS if lite else None),
+            day_seconds=settings.day_seconds,
+        )
+        settings = dataclasses.replace(settings, **dataclasses.asdict(fixed))
+        path = Path(settings.data_map) if settings.data_map else DEMO_MAP
+        settings = dataclasses.replace(settings, data_map=str(path.resolve()))
+        report("starting Kafka, PostgreSQL and S3")
+        stack = Stack.start(_stack_config(settings, lite=lite), settings.data_dir / "stack")
+        try:
+            settings = _with_addresses(settings, stack)
+            before_roles(settings)
+            data_map = load_data_map(path, variables(settings))
+            prepare(settings, data_map, report=report)
+            roles = Supervisor(_roles(settings, data_map), settings.data_dir / "roles")
+            report("starting the roles")
+            try:
+                roles.start()
+            except BaseException:
+                roles.stop()
+                raise
+        except BaseException:
+            stack.stop()
+            raise
+        return cls(settings, data_map, path, stack, roles)
+
+    def stop(self) -> None:
+        """Stop the roles, then the stack."""
+        self.roles.stop()
+        self.stack.stop()
+
+    def describe(self) -> dict[str, Any]:
+        """Return where everything is: what `ebbtide up --json` prints."""
+        topics = Topics(self.settings.prefix)
+        return {
+            "ready": True,
+            "kafka": {"bootstrap": self.stack.kafka.bootstrap, "real": self.stack.kafka.real},
+            "postgres": {"dsn": self.stack.postgres.dsn},
+            "s3": {
+                "endpoint": self.stack.s3.endpoint,
+                "access_key": self.stack.s3.access_key,
+                "secret_key": self.stack.s3.secret_key,
+                "bucket": self.stack.s3.bucket,
+            },
+            "topics": topics.named() | {"erasures": {name: topics.erasures(name) for name in self.data_map.targets}},
+            "metrics": self.roles.metrics,
+            "pids": self.roles.pids,
+            "data_map": str(self.data_map_path),
+            "partitions": self.settings.partitions,
+            "notes": list(self.stack.notes),
+        }
+
+
+def variables(settings: Settings) -> dict[str, str]:
+    """Return what `${NAME}` in a data map may stand for: EBBTIDE_ variables, and this engine's own addresses."""
+    mine = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
+    return mine | {name: value for name, value in to_environ(settings).items() if value}
+
+
+def prepare(settings: Settings, data_map: DataMap, *, report: Callable[[str], None]) -> None:
+    """Create the topics and put the data map's rules in force. Safe to do again."""
+    topics, codec = Topics(settings.prefix), full_codec()
+    consumers = [name for name, target in data_map.targets.items() if target.kind == "consumer"]
+    specs = all_topics(topics, partitions=settings.partitions, targets=data_map.targets, consumers=consumers)
+    created = create_topics(settings.kafka_bootstrap, specs)
+    report(f"topics: {len(created)} created, {len(specs) - len(created)} already there")
+    rules, changed = apply_rules(
+        settings.kafka_bootstrap,
+        topics,
+        codec,
+        lambda version: dataclasses.replace(
+            data_map.rules(version=version, sources={topics.lifecycle: settings.partitions}),
+            lateness_s=0 if settings.day_seconds else settings.lateness_s,
+            test_clock=bool(settings.day_seconds),
+        ),
+        partitions=settings.partitions,
+    )
+    report(f"rules: version {rules.version} {'put in force' if changed else 'already in force'}")
+
+
+def _roles(settings: Settings, data_map: DataMap) -> list[Role]:
+    environment = to_environ(settings)
+    names = ["coordinator", "ledger", "gateway", "clock", *(f"target:{name}" for name in sorted(data_map.targets))]
+    return [Role(name, environment) for name in names]
+
+
+def _stack_config(settings: Settings, *, lite: bool) -> StackConfig:
+    return StackConfig(
+        kafka_bootstrap=settings.kafka_bootstrap or None,
+        postgres_dsn=settings.postgres_dsn or None,
+        s3_endpoint=settings.s3_endpoint or None,
+        s3_access_key=settings.s3_access_key or None,
+        s3_secret_key=settings.s3_secret_key or None,
+        s3_bucket=settings.s3_bucket,
+        cache_dir=settings.cache_dir,
+        kafka_heap=f"{256 if lite else settings.heap_mb}m",
+    )
+
+
+def _with_addresses(settings: Settings, stack: Stack) -> Settings:
+    return dataclasses.replace(
+        settings,
+        kafka_bootstrap=stack.kafka.bootstrap,
+        postgres_dsn=stack.postgres.dsn,
+        s3_endpoint=stack.s3.endpoint,
+        s3_access_key=stack.s3.access_key,
+        s3_secret_key=stack.s3.secret_key,
+        s3_bucket=stack.s3.bucket,
+    )

@@ -1,0 +1,73 @@
+"""What `ebbtide up` must remember between two starts on one data directory: its keys, its partitions, its clock.
+
+`<data_dir>/installation.json`, readable by its owner only. Without the master key no subject is found again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from schemas.errors import Refused
+
+FILE = "installation.json"
+
+
+class WrongInstallation(Refused):
+    """A data directory was made with other settings than those now asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """One data directory's fixed facts."""
+
+    partitions: int
+    day_seconds: float
+    clock_anchor_ms: int
+    master_key: str = field(repr=False)
+    dead_letter_key: str = field(repr=False)
+
+
+def open_installation(data_dir: Path, *, partitions: int | None, day_seconds: float) -> Installation:
+    """Read the installation of `data_dir`, or make one.
+
+    Raises WrongInstallation if it was made with another number of partitions or another clock.
+    """
+    path = data_dir / FILE
+    if not path.exists():
+        return _make(path, partitions or 4, day_seconds)
+    there = Installation(**json.loads(path.read_text(encoding="utf-8")))
+    if partitions is not None and partitions != there.partitions:
+        raise WrongInstallation(
+            f"{data_dir} was made with {there.partitions} partitions, not {partitions}: partition counts are fixed; "
+            "use another --data-dir"
+        )
+    if day_seconds != there.day_seconds:
+        raise WrongInstallation(
+            f"{data_dir} was made with --day-seconds {there.day_seconds:g}, not {day_seconds:g}: engine time cannot "
+            "run backwards; use another --data-dir"
+        )
+    return there
+
+
+def _make(path: Path, partitions: int, day_seconds: float) -> Installation:
+    made = Installation(
+        partitions=partitions,
+        day_seconds=day_seconds,
+        clock_anchor_ms=time.time_ns() // 1_000_000 if day_seconds else 0,
+        master_key=secrets.token_hex(32),
+        dead_letter_key=secrets.token_hex(32),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".tmp")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(asdict(made), file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    return made

@@ -1,0 +1,64 @@
+"""The rules in force, on their own compacted topic, and from there to every coordinator partition.
+
+`apply_rules` is what `ebbtide up` and `ebbtide rules apply` do with a data map. The version grows with each change, so
+that a worker knows which of two is newer; the same data map applied twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from confluent_kafka import Producer
+
+from ebbtide.wire import Codec
+from ops.compacted import newest_values
+from schemas.errors import Refused
+from schemas.rules import Rules
+from schemas.topics import Topics
+
+KEY = b"rules"
+
+
+class NoRules(Refused):
+    """No rules were ever applied."""
+
+
+def current_rules(bootstrap: str, topics: Topics, codec: Codec) -> Rules | None:
+    """Return the rules in force, None if there never were any."""
+    raw = newest_values(bootstrap, topics.rules).get(KEY)
+    return None if raw is None else Rules.from_json(codec.decode(raw)[1]["body"])
+
+
+def rules_in_force(bootstrap: str, topics: Topics, codec: Codec) -> Rules:
+    """Return the rules in force. Raises NoRules."""
+    rules = current_rules(bootstrap, topics, codec)
+    if rules is None:
+        raise NoRules("the engine has no rules yet: run `ebbtide rules apply --data-map FILE`")
+    return rules
+
+
+def apply_rules(
+    bootstrap: str, topics: Topics, codec: Codec, make: Callable[[int], Rules], *, partitions: int
+) -> tuple[Rules, bool]:
+    """Put `make(version)` in force; return the rules in force and whether that was a change."""
+    old = current_rules(bootstrap, topics, codec)
+    if old is not None and make(old.version).hash == old.hash:
+        return old, False
+    rules = make(1 if old is None else old.version + 1)
+    record = {
+        "version": rules.version,
+        "hash": rules.hash,
+        "code_version": rules.code_version,
+        "body": rules.to_json(),
+    }
+    value = codec.encode("RulesSet", record)
+    producer = Producer(
+        {"bootstrap.servers": bootstrap, "transactional.id": f"{topics.prefix}-rules", "transaction.timeout.ms": 10_000}
+    )
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(topics.rules, value, key=KEY, partition=0)
+    for partition in range(partitions):
+        producer.produce(topics.requests, value, key=b"", partition=partition)
+    producer.commit_transaction(30)
+    return rules, True

@@ -1,0 +1,130 @@
+"""Starts every role as a process of its own, starts again what died, and stops all within a bound.
+
+A role that died is started again after a pause that grows with each early death, so that a role which cannot start
+does not spin. Roles die with us, kill -9 included (`ops.local.guard`). Used by `ops.engine`;
+`tests/integration/test_up.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.local.ports import free_port, is_free
+from ops.local.process import Process, tail_of, wait_until
+from schemas.errors import Refused
+
+log = logging.getLogger(__name__)
+
+STEADY_S = 10.0
+"""A role that lived this long starts again without a pause."""
+
+
+class RoleFailed(Refused):
+    """A role did not come up; its log's end is in the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A role to run: its name as in `ebbtide run NAME`, and the environment it gets."""
+
+    name: str
+    environment: Mapping[str, str]
+
+    @property
+    def folder(self) -> str:
+        """Its name as a folder's: one role, one data directory."""
+        return self.name.replace(":", "-")
+
+
+class Supervisor:
+    """All roles of one engine. Not thread-safe: one thread calls `start`, `watch` and `stop`."""
+
+    def __init__(self, roles: Sequence[Role], data_dir: Path) -> None:
+        self._roles = {role.name: role for role in roles}
+        self._data_dir = data_dir
+        self._running: dict[str, Process] = {}
+        self._born: dict[str, float] = {}
+        self._pause: dict[str, float] = {}
+        self.ports: dict[str, int] = {}
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Role name to process id."""
+        return {name: process.pid for name, process in self._running.items()}
+
+    @property
+    def metrics(self) -> dict[str, str]:
+        """Role name to the address of its metrics."""
+        return {name: f"http://127.0.0.1:{port}/metrics" for name, port in self.ports.items()}
+
+    def start(self, *, limit_s: float = 120.0) -> None:
+        """Start all roles at once and wait until each says that it is ready. Raises RoleFailed with its log's end."""
+        with ThreadPoolExecutor(len(self._roles)) as pool:
+            list(pool.map(self._spawn, self._roles))
+        for name in self._roles:
+            process = self._running[name]
+            if not wait_until(lambda n=name, p=process: not p.running or self._ready(n), limit_s=limit_s):  # type: ignore[misc]
+                raise RoleFailed(f"role {name} was not ready within {limit_s:g} s:\n{tail_of(process.log)}")
+            if not process.running:
+                raise RoleFailed(f"role {name} ended while starting:\n{tail_of(process.log)}")
+
+    def watch(self, stop: threading.Event, *, look_s: float = 0.5) -> None:
+        """Until `stop` is set, start again whatever ended."""
+        while not stop.wait(look_s):
+            for name, process in list(self._running.items()):
+                if not process.running:
+                    self._revive(name, process)
+
+    def stop(self, *, limit_s: float = 8.0) -> None:
+        """Ask all roles to end at once; kill what has not ended after `limit_s` seconds."""
+        running = list(self._running.values())
+        if running:
+            with ThreadPoolExecutor(len(running)) as pool:
+                list(pool.map(lambda process: process.stop(limit_s=limit_s), running))
+        self._running.clear()
+
+    def _spawn(self, name: str) -> None:
+        role = self._roles[name]
+        port = self.ports.get(name, 0)
+        if not port or not is_free(port):
+            port = self.ports[name] = free_port()
+        folder = self._data_dir / role.folder
+        self._running[name] = Process.start(
+            role.folder,
+            lambda: [sys.executable, "-m", "ops.cli.app", "run", name],
+            directory=folder,
+            grace_s=8.0,
+            environment=lambda: {
+                **role.environment,
+                "EBBTIDE_METRICS_PORT": str(port),
+                "EBBTIDE_DATA_DIR": str(folder),
+                "PYTHONUNBUFFERED": "1",
+            },
+        )
+        self._born[name] = time.monotonic()
+
+    def _revive(self, name: str, process: Process) -> None:
+        lived = time.monotonic() - self._born[name]
+        pause = 0.0 if lived > STEADY_S else self._pause.get(name, 0.0)
+        if lived < pause:
+            return
+        self._pause[name] = min(max(2 * pause, 0.5), STEADY_S)
+        log.warning("role %s ended and is started again; see %s", name, process.log)
+        self._spawn(name)
+
+    def _ready(self, name: str) -> bool:
+        try:
+            with urllib.request.urlopen(self.metrics[name], timeout=2) as answer:  # noqa: S310 - our own loopback port
+                text = answer.read().decode()
+        except (urllib.error.URLError, OSError):
+            return False
+        return any(line.startswith("ebbtide_ready{") and line.endswith(" 1.0") for line in text.splitlines())
