@@ -1,0 +1,123 @@
+"""What the data map, the templates and the settings decide for every partition, as one entry of the log.
+
+Made by `schemas.datamap`, published as `RulesSet` and `Rules`, read by gateway, ledger and coordinator: what a rule
+says never comes from a worker's own file (DESIGN §2). `tests/unit/schemas/test_rules.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from schemas.errors import Refused
+from schemas.policy import Setting
+
+CODE_VERSION: Final = 1
+"""Grows whenever this code would decide differently from before; a worker refuses rules of a higher one."""
+
+
+class BadRules(Refused):
+    """A rules body does not parse, or contradicts itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CategoryRules:
+    """One category. `default` has empty fields where the parent's hold; `targets` is empty for a mere parent.
+
+    `days_range` are the days an org may set, both ends included (None: no bound of its own); `can_anonymise` says
+    that every target has fields to anonymise.
+    """
+
+    name: str
+    parent: str | None = None
+    targets: tuple[str, ...] = ()
+    default: Setting
+    days_range: tuple[int, int] | None = None
+    can_anonymise: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """All rules of one version. `sources` maps each source topic to its partition count; times are seconds or days."""
+
+    version: int
+    code_version: int = CODE_VERSION
+    lateness_s: int = 0
+    test_clock: bool = False
+    max_leap_days: int = 2
+    sources: Mapping[str, int] = field(default_factory=dict)
+    step_records: int = 10_000
+    pending_batches: int = 64
+    batch_records: int = 1000
+    resend_days: int = 45
+    categories: Mapping[str, CategoryRules] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for number in ("version", "code_version", "max_leap_days", "step_records", "pending_batches", "batch_records"):
+            if getattr(self, number) < 1:
+                raise BadRules(f"rules: {number} is {getattr(self, number)}; it must be at least 1")
+        if self.lateness_s < 0 or self.resend_days < 1:
+            raise BadRules("rules: lateness_s must be at least 0 and resend_days at least 1")
+        for name, category in self.categories.items():
+            if name != category.name or name != category.default.category:
+                raise BadRules(f"rules: category {name!r} calls itself {category.name!r}")
+            list(self.lineage(name))
+        for alias, name in self.aliases.items():
+            if alias in self.categories or name not in self.categories:
+                raise BadRules(f"rules: alias {alias!r} hides a category or stands for none")
+
+    def canonical(self, category: str) -> str:
+        """Return the category that `category` is or is another name for."""
+        return self.aliases.get(category, category)
+
+    def accepts(self, category: str) -> bool:
+        """Whether records of `category` have a place to be erased from, under its own or another name."""
+        found = self.categories.get(self.canonical(category))
+        return found is not None and bool(found.targets)
+
+    def lineage(self, category: str) -> Iterator[CategoryRules]:
+        """Yield the category, its parent, and so on. Raises BadRules: unknown, or a circle."""
+        seen: set[str] = set()
+        name: str | None = category
+        while name is not None:
+            found = self.categories.get(name)
+            if found is None or name in seen:
+                raise BadRules(f"rules: category {category!r}: {name!r} is {'its own parent' if found else 'unknown'}")
+            seen.add(name)
+            yield found
+            name = found.parent
+
+    def to_json(self) -> str:
+        """Return the one text of these rules: sorted keys, no spaces."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of `to_json()`, hex."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    @classmethod
+    def from_json(cls, body: str) -> Rules:
+        """Read `to_json`'s text. Raises BadRules."""
+        try:
+            values: dict[str, Any] = json.loads(body)
+            values["categories"] = {name: _category(value) for name, value in values["categories"].items()}
+            return cls(**values)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise BadRules(f"the rules' body is not one: {error}") from error
+
+
+def _category(value: dict[str, Any]) -> CategoryRules:
+    days_range = value["days_range"]
+    return CategoryRules(
+        **{
+            **value,
+            "targets": tuple(value["targets"]),
+            "default": Setting(**value["default"]),
+            "days_range": None if days_range is None else (int(days_range[0]), int(days_range[1])),
+        }
+    )
