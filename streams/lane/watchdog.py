@@ -1,0 +1,110 @@
+"""Ends a worker whose lanes stand still while records wait.
+
+Faust has several known ways to stop fetching without an error, and its own checker only logs. So every few seconds
+the watchdog compares each lane's position with its sources' last stable offset. Offsets beyond the position need not
+be records (transaction markers, aborted ones), so before it ends the process it reads: only a record that can be read
+from the position on, and has not been passed for `stuck_after_s`, counts. It also halts when a log's start has passed
+the position: retention has taken what was not yet read.
+
+Started by `streams.lane.app`; proven by `tests/integration/lane/test_watchdog.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
+
+from streams.lane.clients import librdkafka
+from streams.lane.exits import ExitCode, LaneHalt
+from streams.lane.lane import Lane
+from streams.lane.spec import LaneSpec
+
+_CALL_S = 10.0
+
+
+@dataclass(slots=True)
+class _Seen:
+    next: int
+    since: float
+    empty_up_to: int = OFFSET_INVALID
+
+
+class Watchdog:
+    """Looks at the lanes that `owned` gives."""
+
+    def __init__(self, spec: LaneSpec, owned: Callable[[], dict[int, Lane]]) -> None:
+        self._spec = spec
+        self._owned = owned
+        self._seen: dict[tuple[str, int], _Seen] = {}
+
+    async def run(self) -> None:
+        """Look again and again. Raises LaneHalt with STUCK or TRIMMED."""
+        client = Consumer(
+            {
+                **librdkafka(self._spec.bootstrap, self._spec.client_config),
+                "group.id": f"{self._spec.app_id}-watchdog",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "error",
+                "enable.metrics.push": False,
+            }
+        )
+        try:
+            while True:
+                await asyncio.sleep(max(self._spec.stuck_after_s / 10, 0.5))
+                positions = {
+                    (source.topic, partition): lane.position.next.get(source.topic, 0)
+                    for partition, lane in self._owned().items()
+                    for source in self._spec.sources
+                }
+                await asyncio.to_thread(self._look, client, positions)
+        finally:
+            client.close()
+
+    def _look(self, client: Consumer, positions: dict[tuple[str, int], int]) -> None:
+        now = monotonic()
+        self._seen = {at: seen for at, seen in self._seen.items() if at in positions}
+        for at, position in positions.items():
+            seen = self._seen.get(at)
+            if seen is None or seen.next != position:
+                seen = self._seen[at] = _Seen(position, now)
+            tp = TopicPartition(at[0], at[1])
+            try:
+                offsets = client.get_watermark_offsets(tp, _CALL_S)
+            except KafkaException:
+                continue  # the broker is away: the commit's own patience judges that
+            if offsets is None:
+                continue
+            start, end = offsets
+            if start > position + 1:
+                raise LaneHalt(ExitCode.TRIMMED, f"{at[0]}/{at[1]}: stands at {position}, the log begins at {start}")
+            if end <= position or end <= seen.empty_up_to or now - seen.since < self._spec.stuck_after_s:
+                continue
+            if self._readable(client, TopicPartition(at[0], at[1], max(position, start)), end):
+                raise LaneHalt(
+                    ExitCode.STUCK,
+                    f"{at[0]}/{at[1]}: stands at {position} since {now - seen.since:.0f} s, the log ends at {end}",
+                )
+            seen.empty_up_to = end
+
+    def _readable(self, client: Consumer, at: TopicPartition, end: int) -> bool:
+        """Whether there is a committed record between `at` and `end`."""
+        client.assign([at])
+        deadline = monotonic() + _CALL_S
+        try:
+            while monotonic() < deadline:
+                message = client.poll(0.5)
+                if message is None:
+                    continue
+                if message.error() is None:
+                    return True
+                if (message.offset() or 0) >= end:
+                    return False
+        finally:
+            client.unassign()
+        return False
