@@ -1,0 +1,15 @@
+"""Who is measured, by name, in the order of the first round."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from ops.bench.contender import ContenderFactory
+from ops.bench.results import PEER
+from ops.bench.streams_peer import StreamsPeer
+
+
+def all_contenders(cache_dir: Path) -> dict[str, ContenderFactory]:
+    """Return the factory of each contender; peers are built into `cache_dir`."""
+    return {PEER: partial(StreamsPeer, cache_dir=cache_dir)}

@@ -1,0 +1,122 @@
+"""Put the data set into a topic, before anything is timed, and read what a contender erased.
+
+Called by `ops.bench.run` and by contenders; `tests/integration/bench/` shows it on a real broker.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+from ebbtide.partition import partition_of
+from ops.bench.dataset import AS_OF_DAY, CATEGORIES, Dataset, Shape, blocks, org_names
+from ops.bench.digest import Digest
+
+_SETTLE_S = 60.0
+
+
+class LoadFailed(RuntimeError):
+    """The topic does not hold what was sent to it: nothing measured on it would mean anything."""
+
+
+def create_topic(bootstrap: str, topic: str, partitions: int, config: Mapping[str, str] | None = None) -> None:
+    """Create `topic` with one replica. Raises KafkaException, also where it exists."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    new = NewTopic(topic, num_partitions=partitions, replication_factor=1, config=dict(config or {}))
+    admin.create_topics([new])[topic].result(_SETTLE_S)
+
+
+def load(bootstrap: str, topic: str, shape: Shape) -> Dataset:
+    """Create `topic`, write all events of `shape` to it, and return what must come of them.
+
+    Raises LoadFailed if the broker's end offsets do not add up to what was sent.
+    """
+    create_topic(bootstrap, topic, shape.partitions, {"retention.ms": "-1"})
+    names = org_names(shape)
+    keys = [name.encode() for name in names]
+    partitions = [partition_of(key, shape.partitions) for key in keys]
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "enable.idempotence": True,
+            "linger.ms": 50,
+            "batch.size": 1 << 20,
+            "compression.type": "lz4",
+            "queue.buffering.max.messages": 1_000_000,
+            "queue.buffering.max.kbytes": 512 << 10,
+        }
+    )
+    due = {shape.warm_up_day: Digest(), AS_OF_DAY: Digest()}
+    for block in blocks(shape):
+        rows = [
+            {"key": keys[org], "value": value, "partition": partitions[org]}
+            for org, value in zip(block.org, block.values, strict=True)
+        ]
+        producer.produce_batch(topic, rows)
+        producer.flush()
+        due = {day: due[day] + block.due[day] for day in due}
+    written = sum(end_offsets(bootstrap, topic, shape.partitions).values())
+    if written != shape.records:
+        raise LoadFailed(f"topic {topic!r} holds {written} of {shape.records} events: see the broker's log")
+    return Dataset(
+        topic=topic,
+        partitions=shape.partitions,
+        records=shape.records,
+        orgs=names,
+        period_days={name: category.period_days for name, category in CATEGORIES.items()},
+        as_of_day=AS_OF_DAY,
+        warm_up_day=shape.warm_up_day,
+        due=due,
+    )
+
+
+def end_offsets(bootstrap: str, topic: str, partitions: int) -> dict[int, int]:
+    """Return the end of each partition: how many events it holds, if nothing was ever deleted from it."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"bench-ends-{topic}"})
+    try:
+        ends = {}
+        for partition in range(partitions):
+            found = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_SETTLE_S)
+            if found is None:
+                raise LoadFailed(f"topic {topic!r} does not tell its end within {_SETTLE_S:g} s")
+            ends[partition] = found[1]
+        return ends
+    finally:
+        consumer.close()
+
+
+def read_committed(bootstrap: str, topic: str, partitions: int) -> Iterator[Message]:
+    """Yield the committed messages of `topic` from its start to its present end, in no set order."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": f"bench-reader-{topic}",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+        }
+    )
+    open_partitions = set(range(partitions))
+    silent_since_s = time.monotonic()
+    try:
+        consumer.assign([TopicPartition(topic, p, 0) for p in open_partitions])
+        while open_partitions:
+            batch = consumer.consume(10_000, timeout=0.1)  # waits that long for a batch that is not full
+            if batch:
+                silent_since_s = time.monotonic()
+            elif time.monotonic() - silent_since_s > _SETTLE_S:
+                raise LoadFailed(f"topic {topic!r} did not end within {_SETTLE_S:g} s of silence")
+            for message in batch:
+                error = message.error()
+                if error is None:
+                    yield message
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    open_partitions.discard(message.partition())
+                else:
+                    raise LoadFailed(f"topic {topic!r} cannot be read: {error}")
+    finally:
+        consumer.close()

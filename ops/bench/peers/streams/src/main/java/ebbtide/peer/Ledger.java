@@ -1,0 +1,163 @@
+package ebbtide.peer;
+
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.Map;
+import org.apache.kafka.common.utils.Bytes;
+import org.apache.kafka.streams.KeyValue;
+import org.apache.kafka.streams.processor.PunctuationType;
+import org.apache.kafka.streams.processor.api.Processor;
+import org.apache.kafka.streams.processor.api.ProcessorContext;
+import org.apache.kafka.streams.processor.api.Record;
+import org.apache.kafka.streams.state.KeyValueIterator;
+import org.apache.kafka.streams.state.KeyValueStore;
+
+/**
+ * Keeps each created record in two stores, and sweeps what is due from a punctuator.
+ *
+ * <p>The sweep seeks from one (org, category) to the next and reads only the range of days that are due. It does at
+ * most SLICE records in one call, so that processing and commits go on between; the place it has reached is kept in
+ * memory, so that no call reads the tombstones of the one before.
+ */
+final class Ledger implements Processor<byte[], byte[], byte[], byte[]> {
+    static final String RECORDS = "records";
+    static final String SUBJECTS = "subjects";
+    private static final int SLICE = 20_000;
+    private static final byte[] EMPTY = new byte[0];
+
+    private final Control control;
+    private final Map<String, Integer> periodDays;
+    private ProcessorContext<byte[], byte[]> context;
+    private KeyValueStore<Bytes, byte[]> records;
+    private KeyValueStore<Bytes, byte[]> subjects;
+    private String task;
+
+    private int sweepDay = Control.NONE;
+    private Bytes cursor;
+    private boolean committing;
+
+    Ledger(Control control, Map<String, Integer> periodDays) {
+        this.control = control;
+        this.periodDays = periodDays;
+    }
+
+    @Override
+    public void init(ProcessorContext<byte[], byte[]> context) {
+        this.context = context;
+        records = context.getStateStore(RECORDS);
+        subjects = context.getStateStore(SUBJECTS);
+        task = context.taskId().toString();
+        control.tasks.add(task);
+        context.schedule(Duration.ofMillis(10), PunctuationType.WALL_CLOCK_TIME, this::punctuate);
+    }
+
+    @Override
+    public void process(Record<byte[], byte[]> record) {
+        LifecycleEvent event = LifecycleEvent.decode(record.value());
+        if (event.kind != LifecycleEvent.CREATED) {
+            control.skipped.increment();
+            return;
+        }
+        Bytes key = Keys.record(event.org, event.category, event.day, Keys.packId(event.recordId));
+        records.put(key, Keys.packSubjects(event.subjectIds));
+        for (byte[] subject : event.subjectIds) {
+            subjects.put(Keys.subject(event.org, subject, 0, subject.length, key.get()), EMPTY);
+        }
+        control.ingested.increment();
+    }
+
+    private void punctuate(long nowMs) {
+        if (control.flush && !control.flushed.contains(task)) {
+            records.flush();
+            subjects.flush();
+            control.flushed.add(task);
+        }
+        int wanted = control.sweepDay;
+        if (wanted == Control.NONE) {
+            return;
+        }
+        if (wanted != sweepDay) {
+            sweepDay = wanted;
+            cursor = Bytes.wrap(EMPTY);
+            committing = false;
+        }
+        if (cursor != null) {
+            sweep(nowMs);
+        } else if (committing) {
+            // The thread commits what was asked for before it calls punctuators again: all of it is durable now.
+            committing = false;
+            control.sweptTasks.add(task);
+        }
+    }
+
+    private void sweep(long nowMs) {
+        int left = SLICE;
+        while (left > 0 && cursor != null) {
+            left -= sweepOne(nowMs, left);
+        }
+        if (cursor == null) {
+            committing = true;
+            context.commit();
+        }
+    }
+
+    /** Erase at most {@code limit} due records of the (org, category) at the cursor, and move the cursor. */
+    private int sweepOne(long nowMs, int limit) {
+        int done = 0;
+        try (KeyValueIterator<Bytes, byte[]> rows = records.range(cursor, null)) {
+            if (!rows.hasNext()) {
+                cursor = null;
+                return 1;
+            }
+            byte[] first = rows.peekNextKey().get();
+            int orgEnd = Keys.zero(first, 0);
+            int categoryEnd = Keys.zero(first, orgEnd + 1);
+            byte[] org = Arrays.copyOf(first, orgEnd);
+            byte[] category = Arrays.copyOfRange(first, orgEnd + 1, categoryEnd);
+            int dayAt = categoryEnd + 1;
+            // Created on day d and kept for p days: due when day d + p is over.
+            Integer period = periodDays.get(LifecycleEvent.text(category));
+            int keepFrom = period == null ? Integer.MIN_VALUE : sweepDay - period;
+            while (rows.hasNext()) {
+                KeyValue<Bytes, byte[]> row = rows.next();
+                byte[] key = row.key.get();
+                boolean same = key.length >= dayAt && Arrays.equals(key, 0, dayAt, first, 0, dayAt);
+                if (!same) {
+                    cursor = row.key;
+                    return done + 1;
+                }
+                if (Keys.dayOf(key, dayAt) >= keepFrom) {
+                    cursor = Bytes.wrap(Keys.dayStart(first, dayAt, -1));
+                    return done + 1;
+                }
+                if (done == limit) {
+                    cursor = row.key;
+                    return done;
+                }
+                erase(org, category, key, Keys.idAt(dayAt), row.value, nowMs);
+                done++;
+            }
+            cursor = null;
+        }
+        return done;
+    }
+
+    private void erase(byte[] org, byte[] category, byte[] key, int idAt, byte[] packedSubjects, long nowMs) {
+        byte[] id = Keys.unpackId(key, idAt);
+        byte[] erasure = Arrays.copyOf(category, category.length + 1 + id.length);
+        System.arraycopy(id, 0, erasure, category.length + 1, id.length);
+        context.forward(new Record<>(org, erasure, nowMs));
+        for (int at = 0; at < packedSubjects.length; ) {
+            int length = (packedSubjects[at] & 0xFF) << 8 | (packedSubjects[at + 1] & 0xFF);
+            subjects.delete(Keys.subject(org, packedSubjects, at + 2, length, key));
+            at += 2 + length;
+        }
+        records.delete(Bytes.wrap(key));
+        control.swept.increment();
+    }
+
+    @Override
+    public void close() {
+        control.tasks.remove(task);
+    }
+}

@@ -1,0 +1,65 @@
+"""The rounds: one broker, one data set, every contender in turn, the order turned round each time.
+
+Called by `python -m ops.bench`; `tests/integration/bench/` runs a small round on a real broker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ops.bench.contender import Broker, Contender, ContenderFactory
+from ops.bench.dataset import Dataset
+from ops.bench.results import Round, check
+
+Say = Callable[[str], None]
+
+
+def run_rounds(
+    contenders: Mapping[str, ContenderFactory],
+    broker: Broker,
+    dataset: Dataset,
+    *,
+    rounds: int,
+    directory: Path,
+    say: Say,
+) -> list[Round]:
+    """Run every contender `rounds` times, each time on empty state below `directory`.
+
+    Raises NotTheSameWork if one of them erased anything but what was due, Stalled if one ends or stands still.
+    """
+    done = []
+    for number in range(1, rounds + 1):
+        names = list(contenders)
+        for name in names if number % 2 else reversed(names):
+            contender = contenders[name](directory / f"{name}-{number}", f"{dataset.topic}-{number}")
+            found = _round(contender, number, broker, dataset)
+            say(
+                f"round {number}, {name}: {found.ingest.per_second:,.0f} events/s into the ledger at "
+                f"{found.ingest.cpu_us_per_record:.2f} µs of CPU, {found.sweep.per_second:,.0f} records/s swept, "
+                f"{found.bytes_per_record:.1f} bytes a record"
+            )
+            done.append(found)
+    return done
+
+
+def _round(contender: Contender, number: int, broker: Broker, dataset: Dataset) -> Round:
+    try:
+        contender.prepare(broker, dataset)
+        ingest = contender.ingest()
+        disk_bytes = contender.disk_bytes()
+        contender.sweep(dataset.warm_up_day)
+        sweep = contender.sweep(dataset.as_of_day)
+        erased = contender.digest_of_erased()
+    finally:
+        contender.stop()
+    check(erased, dataset.due[dataset.as_of_day], contender.name)
+    return Round(
+        contender=contender.name,
+        number=number,
+        records=dataset.records,
+        ingest=ingest,
+        sweep=sweep,
+        disk_bytes=disk_bytes,
+        erased=erased,
+    )
