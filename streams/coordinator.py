@@ -118,24 +118,27 @@ class Coordinator:
         if self._misplaced(entry, org):
             return [self._dead_letter(entry, "org_mismatch")]
         row, rules = _read(store, org), store.get(_RULES)
-        if not row.version:
-            return [self._status(entry, org, request, "refused", "unknown_org: publish its OrgSet first")]
         if rules is None:
             return [self._status(entry, org, request, "refused", "no_rules: the engine has no data map yet")]
-        settings = _merged(row.settings, record["settings"])
+        in_force = Rules.from_json(rules.decode())
+        changes = [change | {"category": in_force.canonical(change["category"])} for change in record["settings"]]
+        settings = _merged(row.settings, changes)
         try:
-            check_settings(Rules.from_json(rules.decode()), {c: Setting(**s) for c, s in settings.items()})
+            check_settings(in_force, {c: Setting(**s) for c, s in settings.items()})
         except Refused as e:
             return [self._status(entry, org, request, "refused", str(e))]
         if settings == row.settings:
             return [self._status(entry, org, request, "done", "")]
-        new = replace(row, version=row.version + 1, policy_version=row.policy_version + 1, settings=settings)
+        # An org may set its policy before it is known: nothing is due until OrgSet opens it, with that policy.
+        known = row.version > 0
+        new = replace(row, version=row.version + known, policy_version=row.policy_version + 1, settings=settings)
         _write(store, org, new)
         listed = [settings[c] for c in sorted(settings)]
         body = {"org": org, "version": new.policy_version, "settings": listed, "set_at": entry.log_ms}
         state = self._codec.encode("PolicyState", body | {"request_id": request})
+        told = self._partitions_of(org, new) if known else []
         return [
-            *(self._to_ledger(p, "PolicySet", body | {"epoch": new.epoch}) for p in self._partitions_of(org, new)),
+            *(self._to_ledger(p, "PolicySet", body | {"epoch": new.epoch}) for p in told),
             Send(topic=self._topics.policies, partition=self._partition, key=org.encode(), value=state),
             self._status(entry, org, request, "done", ""),
         ]

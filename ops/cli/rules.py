@@ -1,0 +1,44 @@
+"""`ebbtide rules apply|show`: the data map's rules, put in force and read back."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ops.cli.output import console, emit, guarded, say
+from ops.cli.up import AsJson
+from ops.engine import prepare, variables
+from ops.rules_topic import rules_in_force
+from ops.settings import read_settings
+from schemas.codec import full_codec
+from schemas.datamap import load_data_map
+from schemas.errors import Refused
+from schemas.topics import Topics
+
+app = typer.Typer(help="The rules that the data map makes.", no_args_is_help=True)
+
+
+@app.command("apply")
+@guarded
+def apply(data_map: Annotated[Path, typer.Option(help="The data map.")]) -> None:
+    """Create missing topics and put the data map's rules in force; the same data map twice changes nothing."""
+    settings = read_settings(os.environ)
+    if not settings.kafka_bootstrap:
+        raise Refused("EBBTIDE_KAFKA_BOOTSTRAP is not set: give it the brokers' addresses")
+    prepare(settings, load_data_map(data_map, variables(settings)), report=say)
+
+
+@app.command("show")
+@guarded
+def show(as_json: AsJson = False) -> None:
+    """Show the rules in force."""
+    settings = read_settings(os.environ)
+    rules = rules_in_force(settings.kafka_bootstrap, Topics(settings.prefix), full_codec())
+    if as_json:
+        emit(json.loads(rules.to_json()))
+    else:
+        console.print_json(rules.to_json())

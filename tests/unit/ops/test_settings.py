@@ -1,0 +1,53 @@
+"""What settings promise: read once, typed, refused with the variable's name and the fix, secrets unseen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ops.settings import BadSetting, Settings, read_settings, to_environ
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    assert read_settings({}).partitions == Settings().partitions
+
+
+def test_settings_survive_the_way_to_a_process_we_start() -> None:
+    settings = Settings(partitions=3, data_dir=Path("/somewhere"), day_seconds=2.5, kafka_bootstrap="h:1", prefix="p")
+
+    assert read_settings(to_environ(settings)).day_seconds == 2.5
+    assert read_settings(to_environ(settings)).data_dir == Path("/somewhere")
+    assert read_settings(to_environ(settings)).partitions == 3
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"EBBTIDE_PARTITIONS": "many"}, "EBBTIDE_PARTITIONS"),
+        ({"EBBTIDE_PARTITIONS": "0"}, "EBBTIDE_PARTITIONS"),
+        ({"EBBTIDE_ENVIRONMENT": "moon"}, "EBBTIDE_ENVIRONMENT"),
+        ({"EBBTIDE_DAY_SECONDS": "2", "EBBTIDE_ENVIRONMENT": "production"}, "refused in production"),
+        ({"EBBTIDE_DAY_SECONDS": "-1"}, "EBBTIDE_DAY_SECONDS"),
+        ({"EBBTIDE_TICK_S": "0"}, "EBBTIDE_TICK_S"),
+        ({"EBBTIDE_LATENESS_S": "-5"}, "EBBTIDE_LATENESS_S"),
+    ],
+)
+def test_a_bad_value_is_refused_by_its_variable(variables: dict[str, str], named: str) -> None:
+    with pytest.raises(BadSetting, match=named):
+        read_settings(variables)
+
+
+def test_a_missing_key_says_how_to_make_one() -> None:
+    with pytest.raises(BadSetting, match="EBBTIDE_MASTER_KEY must be 64 hex digits"):
+        Settings().key("master_key")
+
+
+def test_secrets_do_not_show() -> None:
+    settings = Settings(master_key="ab" * 32, postgres_dsn="postgresql://u:secret@h/d", s3_secret_key="hush")
+
+    shown = repr(settings)
+
+    assert "ab" * 32 not in shown
+    assert "secret@" not in shown
+    assert "hush" not in shown
