@@ -1,0 +1,131 @@
+"""Reads one category's plan for one target from the data map. `schemas.datamap` calls it; see there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
+
+from schemas.plans import (
+    BadPlan,
+    ConsumerPlan,
+    FieldAction,
+    KafkaPlan,
+    KeyTemplate,
+    Plan,
+    PostgresPlan,
+    check_column,
+    check_field,
+    check_table,
+    check_topic,
+)
+from schemas.yamlmap import Scalar, Table, Words, near
+
+T = TypeVar("T")
+
+FIELD_KINDS: Final = ("null", "mask", "hash", "replace")
+
+_POSTGRES: Final = ("table", "key", "org", "subject", "created", "where", "anonymise")
+_KAFKA: Final = ("topic", "key", "subject", "created", "anonymise")
+
+
+def read_plan(category: str, target: str, kind: str, options: Mapping[str, str], entry: Table) -> Plan:
+    """Return the plan. Raises schemas.yamlmap.BadFile: unknown key, missing value, a name that is not allowed."""
+    if kind == "consumer":
+        entry.only("anonymise")
+        return ConsumerPlan(category=category, target=target, anonymise=_anonymise(entry, check_field))
+    if not entry.entries:
+        example = "{table: ..., key: ..., org: ...}" if kind == "postgres" else '{topic: ..., key: "{org}/{id}"}'
+        raise entry.where.refuse(
+            f"category {category!r} has no plan for target {target!r}; write `{target}: {example}`"
+        )
+    if kind == "postgres":
+        return _postgres(category, target, options, entry.only(*_POSTGRES))
+    return _kafka(category, target, entry.only(*_KAFKA))
+
+
+def _postgres(category: str, target: str, options: Mapping[str, str], entry: Table) -> PostgresPlan:
+    schema, table = _checked(
+        entry.must("table", "messages"), lambda name: check_table(name, options.get("schema", "public"))
+    )
+    key = _checked(entry.must("key", "id"), check_column)
+    org = _checked(entry.must("org", "org_id"), check_column)
+    anonymise = _anonymise(entry, check_column)
+    fields = entry.table("anonymise")
+    for column in (key, org):
+        if fields is not None and column in anonymise:
+            raise fields.lines[column].refuse(
+                f"column {column!r} is how a row is found again (key or org) and cannot be anonymised; leave it out"
+            )
+    where = entry.table("where")
+    return PostgresPlan(
+        category=category,
+        target=target,
+        schema=schema,
+        table=table,
+        key=key,
+        org=org,
+        subject=_optional(entry, "subject", check_column),
+        created=_optional(entry, "created", check_column),
+        where={}
+        if where is None
+        else {_name(where, c, check_column): where.must(c, "value").text for c in where.entries},
+        anonymise=anonymise,
+    )
+
+
+def _kafka(category: str, target: str, entry: Table) -> KafkaPlan:
+    return KafkaPlan(
+        category=category,
+        target=target,
+        topic=_checked(entry.must("topic", "profiles"), check_topic),
+        key=_checked(entry.must("key", '"{org}/{id}"'), KeyTemplate),
+        subject=_optional(entry, "subject", check_field),
+        created=_optional(entry, "created", check_field),
+        anonymise=_anonymise(entry, check_field),
+    )
+
+
+def _anonymise(entry: Table, check: Callable[[str], str]) -> dict[str, FieldAction]:
+    fields = entry.table("anonymise")
+    if fields is None:
+        return {}
+    return {_name(fields, name, check): _action(fields, name) for name in fields.entries}
+
+
+def _action(fields: Table, name: str) -> FieldAction:
+    value = fields.entries[name]
+    if isinstance(value, Scalar):  # the short form: `phone: mask`
+        kind = "null" if value.null else value.text
+        if kind not in FIELD_KINDS or kind == "replace":
+            raise value.where.refuse(f"{value.where.path} is {kind!r}; write null, mask, hash or {{replace: text}}")
+        return FieldAction(kind)
+    if isinstance(value, Words) or len(value.entries) != 1:
+        raise value.where.refuse(f"{value.where.path} must say one thing, such as {{mask: true}} or {{replace: text}}")
+    (kind,) = value.entries
+    if kind not in FIELD_KINDS:
+        raise value.lines[kind].refuse(f"unknown key {kind!r} in {value.where.path}{near(kind, FIELD_KINDS)}")
+    if kind == "replace":
+        return FieldAction(kind, value.must(kind, '"[erased]"').text)
+    told = value.must(kind, "true")
+    if told.text.lower() != "true":
+        raise told.where.refuse(f"{told.where.path} is {told.text!r}; write true, or leave the field out")
+    return FieldAction(kind)
+
+
+def _optional(entry: Table, key: str, check: Callable[[str], str]) -> str | None:
+    value = entry.scalar(key)
+    return None if value is None else _checked(value, check)
+
+
+def _checked(value: Scalar, check: Callable[[str], T]) -> T:
+    try:
+        return check(value.text)
+    except BadPlan as error:
+        raise value.where.refuse(f"{value.where.path}: {error}") from None
+
+
+def _name(table: Table, key: str, check: Callable[[str], str]) -> str:
+    try:
+        return check(key)
+    except BadPlan as error:
+        raise table.lines[key].refuse(f"{table.where.path}: {error}") from None
