@@ -26,6 +26,7 @@ from ops.topics import create_topics
 from schemas.codec import full_codec
 from schemas.datamap import DataMap, load_data_map
 from schemas.topics import Topics, all_topics
+from streams.lane.changelog import changelog_config
 
 DEMO_MAP = Path(__file__).parent / "demo" / "datamap.yaml"
 
@@ -121,7 +122,13 @@ def prepare(settings: Settings, data_map: DataMap, *, report: Callable[[str], No
     """Create the topics and put the data map's rules in force. Safe to do again."""
     topics, codec = Topics(settings.prefix), full_codec()
     consumers = [name for name, target in data_map.targets.items() if target.kind == "consumer"]
-    specs = all_topics(topics, partitions=settings.partitions, targets=data_map.targets, consumers=consumers)
+    specs = all_topics(
+        topics,
+        partitions=settings.partitions,
+        changelog=changelog_config(),
+        targets=data_map.targets,
+        consumers=consumers,
+    )
     created = create_topics(settings.kafka_bootstrap, specs)
     report(f"topics: {len(created)} created, {len(specs) - len(created)} already there")
     rules, changed = apply_rules(

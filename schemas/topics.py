@@ -151,9 +151,17 @@ def deleted_after(days: int) -> dict[str, str]:
 
 
 def all_topics(
-    topics: Topics, *, partitions: int, targets: Iterable[str] = (), consumers: Iterable[str] = ()
+    topics: Topics,
+    *,
+    partitions: int,
+    changelog: Mapping[str, str] = COMPACTED,
+    targets: Iterable[str] = (),
+    consumers: Iterable[str] = (),
 ) -> list[TopicSpec]:
-    """Return every topic ebbtide needs. `consumers` are the targets of kind `consumer`."""
+    """Return every topic ebbtide needs.
+
+    `changelog` holds the settings of the lanes' changelogs, `consumers` are the targets of kind `consumer`.
+    """
 
     def spec(name: str, config: Mapping[str, str]) -> TopicSpec:
         return TopicSpec(name=name, partitions=partitions, config=dict(config))
@@ -165,8 +173,8 @@ def all_topics(
         spec(topics.requests, deleted_after(30)),
         spec(topics.request_status, COMPACTED),
         spec(topics.ledger, deleted_after(14)),
-        spec(topics.ledger_changelog, COMPACTED),
-        spec(topics.coordinator_changelog, COMPACTED),
+        spec(topics.ledger_changelog, changelog),
+        spec(topics.coordinator_changelog, changelog),
         spec(topics.answers, deleted_after(14)),
         spec(topics.acks, deleted_after(30)),
         spec(topics.policies, COMPACTED),

@@ -60,9 +60,7 @@ def sweep(
     if as_json:
         emit(report)
     elif left:
-        say(
-            f"not done within {limit_s:g} s: {len(left)} of target and partition still at work: {waiting[:5]}"
-        )
+        say(f"not done within {limit_s:g} s: {len(left)} of target and partition still at work: {waiting[:5]}")
     else:
         say(f"done: {report['records_acked']} records acknowledged since the beginning")
     if left:

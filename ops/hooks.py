@@ -1,0 +1,81 @@
+"""Feeds the metrics from what the shells tell: one small adapter for each shell's hooks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ebbtide.wire import Codec
+from ops.metrics import Metrics
+from ops.progress import Progress
+from schemas.topics import Topics
+from streams.lane.exits import ExitCode
+from streams.lane.hooks import CheckpointStats, Step
+from streams.reducer import Entry, Reducer, Send, Store
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneMetrics:
+    """`streams.lane.hooks.LaneHooks` into metrics."""
+
+    metrics: Metrics
+
+    def on_restore(self, partition: int, rows: int, seconds: float) -> None:
+        """A partition is ours and restored."""
+        log.info("partition restored", extra={"partition": partition, "rows": rows})
+        self.metrics.add("ebbtide_lane_restored_rows_total", rows, str(partition))
+        self.metrics.put("ebbtide_lane_restore_seconds", seconds, str(partition))
+        self.metrics.ready()
+
+    def on_checkpoint(self, stats: CheckpointStats) -> None:
+        """A checkpoint is committed."""
+        partition = str(stats.partition)
+        self.metrics.add("ebbtide_lane_entries_total", stats.entries, partition)
+        self.metrics.add("ebbtide_lane_repeats_total", stats.repeats, partition)
+        self.metrics.add("ebbtide_lane_sends_total", stats.sends, partition)
+        self.metrics.add("ebbtide_lane_rows_total", stats.rows, partition)
+        self.metrics.add("ebbtide_lane_bytes_total", stats.bytes, partition)
+        self.metrics.observe("ebbtide_lane_checkpoint_seconds", stats.seconds)
+        self.metrics.put("ebbtide_lane_newest_entry_timestamp_seconds", stats.newest_log_ms / 1000, partition)
+
+    def on_step(self, partition: int, step: Step) -> None:
+        """A checkpoint goes on: nothing to count."""
+
+    def on_halt(self, code: ExitCode, text: str) -> None:
+        """The process ends; `fail_stop` has logged why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A ledger whose progress records are shown as gauges on their way out.
+
+    A checkpoint that is then aborted has shown its gauges all the same; the next one corrects them.
+    """
+
+    reducer: Reducer
+    metrics: Metrics
+    topics: Topics
+    codec: Codec
+
+    def apply(self, store: Store, entry: Entry) -> Sequence[Send]:
+        """Apply the entry and look at what goes to `progress`."""
+        sends = self.reducer.apply(store, entry)
+        for send in sends:
+            if send.topic == self.topics.progress and send.value is not None:
+                self._show(Progress.of(self.codec.decode(send.value)[1]))
+        return sends
+
+    def _show(self, p: Progress) -> None:
+        place = (p.target, str(p.partition))
+        overdue = p.as_of_day - p.oldest_due_day if 0 <= p.oldest_due_day <= p.as_of_day else 0
+        self.metrics.put("ebbtide_sweep_records_sent", p.records_sent, *place)
+        self.metrics.put("ebbtide_sweep_records_acked", p.records_acked, *place)
+        self.metrics.put("ebbtide_sweep_records_changed", p.records_changed, *place)
+        self.metrics.put("ebbtide_sweep_batches_pending", p.pending, *place)
+        self.metrics.put("ebbtide_sweep_blocked", p.blocked, *place)
+        self.metrics.put("ebbtide_sweep_oldest_due_days", overdue, *place)
+        self.metrics.put("ebbtide_sweep_day", p.as_of_day, *place)
+        self.metrics.put("ebbtide_closed_records", p.closed_records, str(p.partition))

@@ -1,0 +1,134 @@
+"""Runs one role in this process, from settings alone: the one place where values become clients, cores and loops.
+
+`run_role` is what `ebbtide run ROLE` does. Each role serves its metrics on loopback, says `ready` through them, and
+ends within seconds of SIGTERM. What a role may end with otherwise is in docs/lane.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from ops.hooks import LaneMetrics, Watched
+from ops.metrics import Domains, Metrics
+from ops.rules_topic import rules_in_force
+from ops.settings import Settings
+from ops.timesource import TimeSource
+from schemas.codec import full_codec
+from schemas.errors import Refused
+from schemas.topics import MAX_MESSAGE_BYTES, Topics
+from streams.clock import ClockSpec, run_clock
+from streams.coordinator import Coordinator
+from streams.lane.app import run_worker
+from streams.lane.spec import LaneSpec, Source
+from streams.ledger.ledger import Ledger
+
+log = logging.getLogger(__name__)
+
+ROLES = ("coordinator", "ledger", "gateway", "clock", "target:NAME")
+
+
+class UnknownRole(Refused):
+    """There is no role of that name."""
+
+
+def run_role(
+    name: str, settings: Settings, stop: threading.Event, *, ready: Callable[[int], None] = lambda _: None
+) -> int:
+    """Run role `name` until `stop` is set; return the process's exit code.
+
+    `ready` gets the port of the metrics. Raises UnknownRole, BadSetting, NoRules.
+    """
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+    if not settings.kafka_bootstrap:
+        raise Refused("EBBTIDE_KAFKA_BOOTSTRAP is not set: give it the brokers' addresses")
+    kind, _, target = name.partition(":")
+    runner = {"coordinator": _coordinator, "ledger": _ledger, "clock": _clock}.get(kind)
+    if runner is None or (kind == "target") != bool(target):
+        raise UnknownRole(f"there is no role {name!r}: write one of {', '.join(ROLES)}")
+    return runner(settings, stop, ready)
+
+
+def _serve(metrics: Metrics, settings: Settings, ready: Callable[[int], None]) -> None:
+    ready(metrics.serve(settings.metrics_host, settings.metrics_port))
+
+
+def _coordinator(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:
+    topics, codec = Topics(settings.prefix), full_codec()
+    metrics = Metrics("coordinator", Domains(partitions=settings.partitions))
+    _serve(metrics, settings, ready)
+    if stop.is_set():
+        return 0
+    spec = _lane(
+        settings,
+        "coordinator",
+        sources=(Source(topics.orgs, False), Source(topics.requests, False), Source(topics.answers, True)),
+        changelog=topics.coordinator_changelog,
+    )
+    return run_worker(
+        spec,
+        lambda partition: Coordinator(partition, settings.partitions, topics, codec),
+        hooks=LaneMetrics(metrics),
+    )
+
+
+def _ledger(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:
+    topics, codec = Topics(settings.prefix), full_codec()
+    rules = rules_in_force(settings.kafka_bootstrap, topics, codec)
+    targets = sorted({target for category in rules.categories.values() for target in category.targets})
+    metrics = Metrics("ledger", Domains(partitions=settings.partitions, targets=targets))
+    _serve(metrics, settings, ready)
+    if stop.is_set():
+        return 0
+    spec = _lane(
+        settings,
+        "ledger",
+        sources=(Source(topics.ledger, True), Source(topics.acks, False)),
+        changelog=topics.ledger_changelog,
+    )
+    return run_worker(
+        spec,
+        lambda partition: Watched(Ledger(partition, settings.partitions, topics, codec), metrics, topics, codec),
+        hooks=LaneMetrics(metrics),
+    )
+
+
+def _lane(settings: Settings, role: str, *, sources: tuple[Source, ...], changelog: str) -> LaneSpec:
+    return LaneSpec(
+        app_id=f"{settings.prefix}-{role}",
+        bootstrap=settings.kafka_bootstrap,
+        slot=f"{role}-{settings.slot}",
+        data_dir=Path(settings.data_dir) / "lane",
+        partitions=settings.partitions,
+        sources=sources,
+        changelog=changelog,
+        max_record_bytes=MAX_MESSAGE_BYTES,
+        session_timeout_s=settings.session_timeout_s,
+        heartbeat_s=settings.session_timeout_s / 4,
+    )
+
+
+def _clock(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:
+    metrics = Metrics("clock", Domains())
+    _serve(metrics, settings, ready)
+
+    def ticked(now_ms: int) -> None:
+        metrics.add("ebbtide_ticks_total")
+        metrics.put("ebbtide_tick_timestamp_seconds", now_ms / 1000)
+
+    spec = ClockSpec(
+        bootstrap=settings.kafka_bootstrap,
+        topics=Topics(settings.prefix),
+        partitions=settings.partitions,
+        slot=settings.slot,
+        tick_s=settings.tick_s,
+        session_timeout_s=settings.session_timeout_s,
+    )
+    time = TimeSource(settings.day_seconds, settings.clock_anchor_ms)
+    run_clock(spec, full_codec(), now_ms=time.now_ms, stop=stop, on_tick=ticked, on_ready=metrics.ready)
+    return 0
