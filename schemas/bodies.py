@@ -1,0 +1,268 @@
+"""Columns as bytes and back: the body of one segment, or of a pack.
+
+One zstd frame over a fixed layout; the same columns make the same bytes. UUIDs and numbers are laid out by byte
+planes (all first bytes, then all second bytes), because what repeats in them repeats by place. Used by
+`schemas.frames` and by the ledger when it merges; `tests/unit/schemas/test_bodies.py` says what it promises.
+
+    version u8 · flags u8 (1 subjects, 2 parents, 4 targets) · rows u32
+    then ids · clocks · [subjects] · [parents as ids] · [targets]
+    ids       all-UUID u8 · [UUID bits · length u16 a text row · texts] · UUID planes
+    clocks    zigzag differences, u32 planes
+    subjects  one-each u8 · [count u16 a row] · references u32 · dictionary u32 · [codes] · hashes
+    targets   names u16 · length u16 each · texts · code u16 a row
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from schemas.columns import MAX_ID_BYTES, Columns, Ids, Subjects
+from schemas.errors import Reject
+from schemas.ragged import Bytes, Rows, Words, starts_of
+
+VERSION = 1
+LEVEL = 1
+"""zstd's level: what is left to compress is small, and more effort does not find it."""
+MAX_BODY_BYTES = 64 << 20
+"""Of one body when unpacked."""
+MAX_ROWS = 4 << 20
+
+_SUBJECTS, _PARENTS, _TARGETS = 1, 2, 4
+_own = threading.local()
+
+
+@dataclass(eq=False)
+class BadBody(Reject):
+    """Bytes that are no body of ours: damaged, of another version, or beyond its caps."""
+
+    what: str
+
+    def __str__(self) -> str:
+        return f"not a body of frame columns: {self.what}; the entry was damaged, or written by another version"
+
+
+def compress(data: bytes) -> bytes:
+    """Return `data` as one zstd frame that names its size."""
+    if not hasattr(_own, "compressor"):
+        _own.compressor = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True, write_checksum=True)
+    packed: bytes = _own.compressor.compress(data)
+    return packed
+
+
+def decompress(body: bytes) -> bytes:
+    """Return what one zstd frame holds, at most `MAX_BODY_BYTES`. Raises BadBody."""
+    try:
+        size = zstandard.frame_content_size(body)
+        if not 0 <= size <= MAX_BODY_BYTES:
+            raise BadBody(f"it claims {size} bytes, allowed are {MAX_BODY_BYTES}")
+        if not hasattr(_own, "decompressor"):
+            _own.decompressor = zstandard.ZstdDecompressor()
+        data: bytes = _own.decompressor.decompress(body, allow_extra_data=False)
+    except zstandard.ZstdError as e:
+        raise BadBody(f"zstd says {e}") from None
+    return data
+
+
+def planes(values: NDArray[Any], width: int) -> bytes:
+    """Return unsigned `values` as `width` planes of bytes, the lowest first."""
+    return np.ascontiguousarray(values.astype(f"<u{width}").view(np.uint8).reshape(-1, width).T).tobytes()
+
+
+def zigzag_differences(values: NDArray[Any]) -> NDArray[np.uint32]:
+    """Return the differences from row to row of u32 `values`, small whichever their sign."""
+    steps = np.diff(values.astype(np.uint32), prepend=np.uint32(0)).view(np.int32)
+    folded: NDArray[np.uint32] = ((steps << 1) ^ (steps >> 31)).view(np.uint32)
+    return folded
+
+
+def undo_differences(folded: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Turn `zigzag_differences` back."""
+    steps = (folded >> np.uint32(1)) ^ (np.uint32(0) - (folded & np.uint32(1)))
+    return np.cumsum(steps, dtype=np.uint32)
+
+
+class Reader:
+    """Reads a fixed layout from bytes; every claim is checked against what is left. Raises BadBody."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = np.frombuffer(data, np.uint8)
+        self._at = 0
+
+    def take(self, size: int) -> Bytes:
+        if size > len(self._data) - self._at:
+            raise BadBody(f"{size} bytes are named at {self._at}, {len(self._data) - self._at} are left")
+        self._at += size
+        return self._data[self._at - size : self._at]
+
+    def array(self, n: int, dtype: str) -> NDArray[Any]:
+        return self.take(n * np.dtype(dtype).itemsize).view(dtype)
+
+    def number(self, dtype: str) -> int:
+        return int(self.array(1, dtype)[0])
+
+    def count(self, dtype: str, most: int = MAX_ROWS) -> int:
+        n = self.number(dtype)
+        if n > most:
+            raise BadBody(f"it claims {n} entries, allowed are {most}")
+        return n
+
+    def planes(self, n: int, width: int) -> NDArray[Any]:
+        whole = np.ascontiguousarray(self.take(n * width).reshape(width, n).T)
+        return whole.reshape(-1).view(f"<u{width}")
+
+    def rest(self) -> bytes:
+        return self.take(len(self._data) - self._at).tobytes()
+
+    def end(self) -> None:
+        if self._at != len(self._data):
+            raise BadBody(f"{len(self._data) - self._at} bytes follow its end")
+
+
+def encode_columns(columns: Columns) -> bytes:
+    """Return `columns` as one body. A column that says nothing is left out."""
+    columns = columns.lean()
+    n = len(columns)
+    flags = (
+        _SUBJECTS * (columns.subjects is not None)
+        | _PARENTS * (columns.parents is not None)
+        | _TARGETS * (columns.targets is not None)
+    )
+    parts = [bytes((VERSION, flags)), np.uint32(n).tobytes()]
+    _write_ids(parts, columns.ids)
+    parts.append(planes(zigzag_differences(columns.clocks), 4))
+    if columns.subjects is not None:
+        _write_subjects(parts, columns.subjects)
+    if columns.parents is not None:
+        _write_ids(parts, columns.parents)
+    if columns.targets is not None:
+        _write_targets(parts, columns.targets)
+    return compress(b"".join(parts))
+
+
+def decode_columns(body: bytes) -> Columns:
+    """Return the columns of one body. Raises BadBody."""
+    reader = Reader(decompress(body))
+    version, flags = reader.number("<u1"), reader.number("<u1")
+    if version != VERSION:
+        raise BadBody(f"its version is {version}, known is {VERSION}")
+    n = reader.count("<u4")
+    columns = Columns(
+        ids=_read_ids(reader, n),
+        clocks=undo_differences(reader.planes(n, 4)),
+        subjects=_read_subjects(reader, n) if flags & _SUBJECTS else None,
+        parents=_read_ids(reader, n) if flags & _PARENTS else None,
+        targets=_read_targets(reader, n) if flags & _TARGETS else None,
+    )
+    reader.end()
+    return columns
+
+
+def _write_ids(parts: list[bytes], ids: Ids) -> None:
+    if ids.all_uuid():
+        parts += [b"\1", np.ascontiguousarray(ids.data.reshape(-1, 16).T).tobytes()]
+        return
+    parts += [b"\0", np.packbits(ids.is_uuid, bitorder="little").tobytes()]
+    parts.append(planes(ids.lengths[~ids.is_uuid], 2))
+    in_uuid = np.repeat(ids.is_uuid, ids.lengths)
+    parts.append(ids.data[~in_uuid].tobytes())
+    parts.append(np.ascontiguousarray(ids.data[in_uuid].reshape(-1, 16).T).tobytes())
+
+
+def _read_ids(reader: Reader, n: int) -> Ids:
+    if reader.number("<u1") == 1:
+        data = np.ascontiguousarray(reader.take(16 * n).reshape(16, n).T).reshape(-1)
+        return Ids(np.ones(n, np.bool_), np.full(n, 16, np.int64), data)
+    is_uuid = np.unpackbits(reader.take((n + 7) // 8), bitorder="little")[:n].astype(np.bool_)
+    uuids = int(is_uuid.sum())
+    lengths = np.full(n, 16, np.int64)
+    lengths[~is_uuid] = reader.planes(n - uuids, 2)
+    if n and int(lengths.max()) > MAX_ID_BYTES:
+        raise BadBody(f"an id has {int(lengths.max())} bytes, allowed are {MAX_ID_BYTES}")
+    texts = reader.take(int(lengths[~is_uuid].sum()))
+    in_uuid = np.repeat(is_uuid, lengths)
+    data = np.empty(len(in_uuid), np.uint8)
+    _check_text(texts, lengths[~is_uuid])
+    data[~in_uuid] = texts
+    data[in_uuid] = np.ascontiguousarray(reader.take(16 * uuids).reshape(16, uuids).T).reshape(-1)
+    return Ids(is_uuid, lengths, data)
+
+
+def _check_text(texts: Bytes, lengths: Rows) -> None:
+    """Refuse what is not UTF-8 row by row: a text that starts within a character belongs to none."""
+    if len(texts) == 0 or int(texts.max()) < 128:
+        return
+    first = texts[starts_of(lengths)[lengths > 0]]
+    try:
+        texts.tobytes().decode()
+    except UnicodeDecodeError:
+        raise BadBody("an id is not UTF-8") from None
+    if bool(((first & 0xC0) == 0x80).any()):
+        raise BadBody("an id starts within a character")
+
+
+def _write_subjects(parts: list[bytes], subjects: Subjects) -> None:
+    refs = subjects.refs()
+    one_each = bool((subjects.counts == 1).all())
+    parts.append(bytes((one_each,)))
+    if not one_each:
+        parts.append(planes(subjects.counts, 2))
+    hashes, codes = _dictionary(refs)
+    parts += [np.uint32(len(refs)).tobytes(), np.uint32(len(hashes)).tobytes()]
+    if len(hashes) < len(refs):
+        parts.append(planes(codes, _code_width(len(hashes))))
+    parts.append(hashes.astype("<u8").tobytes())
+
+
+def _dictionary(refs: Words) -> tuple[Words, NDArray[Any]]:
+    """Return the distinct references in order of first use, and each reference's place among them."""
+    distinct, first, codes = np.unique(refs, return_index=True, return_inverse=True)
+    if len(distinct) == len(refs):
+        return refs, codes
+    order = np.argsort(first, kind="stable")
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    return distinct[order], place[codes]
+
+
+def _code_width(entries: int) -> int:
+    return 1 if entries <= 1 << 8 else 2 if entries <= 1 << 16 else 4
+
+
+def _read_subjects(reader: Reader, n: int) -> Subjects:
+    one_each = reader.number("<u1")
+    counts = np.ones(n, np.int64) if one_each else reader.planes(n, 2).astype(np.int64)
+    total, entries = reader.count("<u4"), reader.count("<u4")
+    if total != int(counts.sum()) or entries > total:
+        raise BadBody(f"its rows count {int(counts.sum())} subject references, it names {total} by {entries} hashes")
+    if entries == total:
+        return Subjects.of(counts, reader.array(total, "<u8"))
+    codes = reader.planes(total, _code_width(entries)).astype(np.int64)
+    if int(codes.max(initial=0)) >= entries:
+        raise BadBody("a subject code lies beyond the dictionary")
+    return Subjects(counts, codes, reader.array(entries, "<u8"))
+
+
+def _write_targets(parts: list[bytes], targets: tuple[str, ...]) -> None:
+    names = list(dict.fromkeys(targets))
+    places = {name: i for i, name in enumerate(names)}
+    raw = [name.encode() for name in names]
+    parts += [np.uint16(len(names)).tobytes(), np.array([len(r) for r in raw], "<u2").tobytes(), *raw]
+    parts.append(planes(np.fromiter((places[t] for t in targets), np.int64, len(targets)), 2))
+
+
+def _read_targets(reader: Reader, n: int) -> tuple[str, ...]:
+    lengths = reader.array(reader.number("<u2"), "<u2").astype(np.int64)
+    try:
+        names = [reader.take(int(length)).tobytes().decode() for length in lengths]
+    except UnicodeDecodeError:
+        raise BadBody("a target's name is not UTF-8") from None
+    codes = reader.planes(n, 2)
+    if n and int(codes.max()) >= len(names):
+        raise BadBody("a target code lies beyond its names")
+    return tuple(names[c] for c in codes.tolist())

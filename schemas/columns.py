@@ -1,0 +1,299 @@
+"""The columns of a group of rows: record ids, clocks, subject references, parents, new targets.
+
+Values without I/O, numpy inside. The gateway builds them, `schemas.bodies` turns them to bytes and back, the ledger
+reads them; `tests/unit/schemas/test_columns.py` says what they promise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.ragged import Bytes, Rows, Words, gather, gather_fixed, padded, siphash24, starts_of
+
+MAX_ID_BYTES = 1024
+
+_DASHES = np.array([8, 13, 18, 23])
+_DIGITS = np.array([i for i in range(36) if i not in (8, 13, 18, 23)])
+_NIBBLE = np.full(256, 255, np.uint8)
+_NIBBLE[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
+_HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
+_HASH_KEY = (0x6562627469646520, 0x7265636F72642069)  # fixed: the hash is part of stored filters
+
+
+class Ids:
+    """n record ids. A canonical lower-case UUID is kept as its 16 bytes, anything else as its UTF-8 text.
+
+    The form follows from the text alone, so equal texts have equal forms. `is_uuid`: bool a row; `lengths`: bytes
+    kept a row; `data`: the bytes kept, row after row.
+    """
+
+    __slots__ = ("_starts", "data", "is_uuid", "lengths")
+
+    def __init__(self, is_uuid: NDArray[np.bool_], lengths: Rows, data: Bytes) -> None:
+        self.is_uuid = is_uuid
+        self.lengths = lengths
+        self.data = data
+        self._starts: Rows | None = None
+
+    @property
+    def starts(self) -> Rows:
+        """Where each row's bytes start in `data`."""
+        if self._starts is None:
+            self._starts = starts_of(self.lengths)
+        return self._starts
+
+    @staticmethod
+    def of(texts: Sequence[str]) -> Ids:
+        """Build from texts."""
+        raw = [t.encode() for t in texts]
+        lengths = np.fromiter(map(len, raw), np.int64, len(raw))
+        return Ids.of_slices(padded(b"".join(raw)), starts_of(lengths), lengths)
+
+    @staticmethod
+    def of_slices(buffer: Bytes, starts: Rows, lengths: Rows) -> Ids:
+        """Build from UTF-8 slices of `buffer`, which is padded."""
+        is_uuid = np.zeros(len(lengths), np.bool_)
+        rows = np.flatnonzero(lengths == 36)
+        if len(rows) == 0:
+            return Ids(is_uuid, lengths.astype(np.int64), gather(buffer, starts, lengths))
+        text = gather_fixed(buffer, starts[rows], 36)
+        nibbles = _NIBBLE[text[:, _DIGITS]]
+        good = (text[:, _DASHES] == ord("-")).all(axis=1) & (nibbles < 16).all(axis=1)
+        is_uuid[rows[good]] = True
+        binary: Bytes = (nibbles[good, 0::2] << np.uint8(4)) | nibbles[good, 1::2]
+        if len(binary) == len(lengths):
+            return Ids(is_uuid, np.full(len(lengths), 16, np.int64), binary.reshape(-1))
+        kept = np.where(is_uuid, 16, lengths).astype(np.int64)
+        data = np.empty(int(kept.sum()), np.uint8)
+        in_uuid = np.repeat(is_uuid, kept)
+        data[in_uuid] = binary.reshape(-1)
+        data[~in_uuid] = gather(buffer, starts[~is_uuid], lengths[~is_uuid])
+        return Ids(is_uuid, kept, data)
+
+    @staticmethod
+    def empty(n: int) -> Ids:
+        """Return n empty ids, as org-level events have them."""
+        return Ids(np.zeros(n, np.bool_), np.zeros(n, np.int64), np.zeros(0, np.uint8))
+
+    @staticmethod
+    def concat(parts: Sequence[Ids]) -> Ids:
+        """Return the rows of `parts`, one after the other."""
+        if not parts:
+            return Ids.empty(0)
+        return Ids(
+            np.concatenate([p.is_uuid for p in parts]),
+            np.concatenate([p.lengths for p in parts]),
+            np.concatenate([p.data for p in parts]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Ids)
+            and np.array_equal(self.is_uuid, other.is_uuid)
+            and np.array_equal(self.lengths, other.lengths)
+            and np.array_equal(self.data, other.data)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Ids(<{len(self)} ids>)"
+
+    def all_uuid(self) -> bool:
+        """Tell whether every row is a UUID."""
+        return bool(self.is_uuid.all())
+
+    def take(self, rows: NDArray[np.intp]) -> Ids:
+        """Return the rows at the ordinals `rows` (a bool mask serves as well), in that order."""
+        rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        lengths = self.lengths[rows]
+        return Ids(self.is_uuid[rows], lengths, gather(self.data, self.starts[rows], lengths))
+
+    def slice(self, first: int, stop: int) -> Ids:
+        """Return the rows [first, stop)."""
+        begin = int(self.starts[first]) if first < len(self) else len(self.data)
+        end = int(self.starts[stop]) if stop < len(self) else len(self.data)
+        return Ids(self.is_uuid[first:stop], self.lengths[first:stop], self.data[begin:end])
+
+    def texts(self) -> list[str]:
+        """Return the ids as texts."""
+        data, lengths = self._text_form()
+        ends = np.cumsum(lengths).tolist()
+        raw = data.tobytes()
+        if len(raw) == 0 or int(data.max()) < 128:
+            text = raw.decode("ascii")
+            return [text[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)] if ends else []
+        return [raw[a:b].decode() for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+
+    def hashes(self) -> Words:
+        """Return a stable 64-bit hash of each id's text."""
+        data, lengths = self._text_form()
+        k0, k1 = (np.full(len(lengths), k, np.uint64) for k in _HASH_KEY)
+        return siphash24(padded(data), starts_of(lengths), lengths, k0, k1)
+
+    def _text_form(self) -> tuple[Bytes, Rows]:
+        if not self.is_uuid.any():
+            return self.data, self.lengths
+        in_uuid = np.repeat(self.is_uuid, self.lengths)
+        binary = (self.data[in_uuid] if not in_uuid.all() else self.data).reshape(-1, 16)
+        text = np.full((len(binary), 36), ord("-"), np.uint8)
+        text[:, _DIGITS[0::2]] = _HEX[binary >> 4]
+        text[:, _DIGITS[1::2]] = _HEX[binary & 15]
+        lengths = np.where(self.is_uuid, 36, self.lengths).astype(np.int64)
+        data = np.empty(int(lengths.sum()), np.uint8)
+        in_text = np.repeat(self.is_uuid, lengths)
+        data[in_text] = text.reshape(-1)
+        data[~in_text] = self.data[~in_uuid]
+        return data, lengths
+
+
+class Subjects:
+    """The subject references of n rows: row i has `counts[i]` of them, one row after the other.
+
+    A reference is `dictionary[code]`, an 8-byte keyed hash (`schemas.subjects`). The dictionary need not be free of
+    repeats or unused values; `encode` makes it so.
+    """
+
+    __slots__ = ("_starts", "codes", "counts", "dictionary")
+
+    def __init__(self, counts: Rows, codes: Rows, dictionary: Words) -> None:
+        self.counts = counts
+        self.codes = codes
+        self.dictionary = dictionary
+        self._starts: Rows | None = None
+
+    @property
+    def starts(self) -> Rows:
+        """Where each row's references start in `codes`."""
+        if self._starts is None:
+            self._starts = starts_of(self.counts)
+        return self._starts
+
+    @staticmethod
+    def of(counts: Rows, refs: Words) -> Subjects:
+        """Build from the references themselves; `counts` sum up to their number."""
+        return Subjects(counts, np.arange(len(refs), dtype=np.int64), refs)
+
+    @staticmethod
+    def concat(parts: Sequence[Subjects]) -> Subjects:
+        """Return the rows of `parts`, one after the other."""
+        if not parts:
+            return Subjects.of(np.zeros(0, np.int64), np.zeros(0, np.uint64))
+        bases = starts_of(np.array([len(p.dictionary) for p in parts], np.int64))
+        return Subjects(
+            np.concatenate([p.counts for p in parts]),
+            np.concatenate([p.codes + base for p, base in zip(parts, bases, strict=True)]),
+            np.concatenate([p.dictionary for p in parts]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def __repr__(self) -> str:
+        return f"Subjects(<{len(self.codes)} references of {len(self)} rows>)"
+
+    def refs(self) -> Words:
+        """Return all references, row after row."""
+        return self.dictionary[self.codes]
+
+    def take(self, rows: NDArray[np.intp]) -> Subjects:
+        """Return the rows at the ordinals `rows` (or a bool mask), in that order."""
+        rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        counts = self.counts[rows]
+        if len(self.codes) == len(self.counts) and bool((self.counts == 1).all()):
+            return Subjects(counts, self.codes[rows], self.dictionary)
+        starts = self.starts[rows]
+        at = np.repeat(starts - starts_of(counts), counts) + np.arange(int(counts.sum()), dtype=np.int64)
+        return Subjects(counts, self.codes[at], self.dictionary)
+
+    def slice(self, first: int, stop: int) -> Subjects:
+        """Return the rows [first, stop)."""
+        begin = int(self.starts[first]) if first < len(self) else len(self.codes)
+        end = int(self.starts[stop]) if stop < len(self) else len(self.codes)
+        return Subjects(self.counts[first:stop], self.codes[begin:end], self.dictionary)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Columns:
+    """Rows of one kind, as columns of equal length.
+
+    `clocks`: whole seconds since the epoch, UTC, rounded down, so that they stay within their day. `parents`: the
+    source of each row, empty where it has none. `targets`: the new target of each row, for moves.
+    """
+
+    ids: Ids
+    clocks: NDArray[np.uint32]
+    subjects: Subjects | None = None
+    parents: Ids | None = None
+    targets: tuple[str, ...] | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        n = len(self.clocks)
+        lengths = [len(c) for c in (self.ids, self.subjects, self.parents, self.targets) if c is not None]
+        if any(length != n for length in lengths):
+            raise ValueError(f"columns of unequal length: {n} clocks beside {lengths}")
+
+    def __len__(self) -> int:
+        return len(self.clocks)
+
+    def take(self, rows: NDArray[np.intp]) -> Columns:
+        """Return the rows at the ordinals `rows` (or a bool mask), in that order."""
+        rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        return Columns(
+            ids=self.ids.take(rows),
+            clocks=self.clocks[rows],
+            subjects=self.subjects.take(rows) if self.subjects is not None else None,
+            parents=self.parents.take(rows) if self.parents is not None else None,
+            targets=tuple(self.targets[i] for i in rows) if self.targets is not None else None,
+        )
+
+    def slice(self, first: int, stop: int) -> Columns:
+        """Return the rows [first, stop)."""
+        return Columns(
+            ids=self.ids.slice(first, stop),
+            clocks=self.clocks[first:stop],
+            subjects=self.subjects.slice(first, stop) if self.subjects is not None else None,
+            parents=self.parents.slice(first, stop) if self.parents is not None else None,
+            targets=self.targets[first:stop] if self.targets is not None else None,
+        )
+
+    def lean(self) -> Columns:
+        """Return the same rows without columns that say nothing."""
+        return Columns(
+            ids=self.ids,
+            clocks=self.clocks,
+            subjects=self.subjects if self.subjects is not None and len(self.subjects.codes) else None,
+            parents=self.parents if self.parents is not None and len(self.parents.data) else None,
+            targets=self.targets if self.targets is not None and any(self.targets) else None,
+        )
+
+    @staticmethod
+    def concat(parts: Sequence[Columns]) -> Columns:
+        """Return the rows of `parts`, one after the other. What only some have is filled in as none, "" or empty."""
+        with_subjects = any(p.subjects is not None for p in parts)
+        with_parents = any(p.parents is not None for p in parts)
+        with_targets = any(p.targets is not None for p in parts)
+        return Columns(
+            ids=Ids.concat([p.ids for p in parts]),
+            clocks=np.concatenate([p.clocks for p in parts]) if parts else np.zeros(0, np.uint32),
+            subjects=Subjects.concat([p.subjects if p.subjects is not None else _no_subjects(len(p)) for p in parts])
+            if with_subjects
+            else None,
+            parents=Ids.concat([p.parents if p.parents is not None else Ids.empty(len(p)) for p in parts])
+            if with_parents
+            else None,
+            targets=tuple(t for p in parts for t in (p.targets if p.targets is not None else ("",) * len(p)))
+            if with_targets
+            else None,
+        )
+
+
+def _no_subjects(n: int) -> Subjects:
+    return Subjects.of(np.zeros(n, np.int64), np.zeros(0, np.uint64))

@@ -1,0 +1,130 @@
+"""`schemas.columns` and `schemas.bodies`: what goes in comes out, small, the same each time, and damage is refused."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.bodies import BadBody, compress, decode_columns, encode_columns
+from schemas.columns import Columns, Ids, Subjects
+
+TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=45)
+ID = st.one_of(st.uuids().map(str), st.uuids().map(lambda u: str(u).upper()), TEXT)
+
+
+@st.composite
+def columns(draw: st.DrawFn) -> Columns:
+    ids = draw(st.lists(ID, max_size=30))
+    n = len(ids)
+    subjects = draw(st.lists(st.lists(st.integers(0, 2**64 - 1), max_size=3), min_size=n, max_size=n))
+    parents = draw(st.none() | st.lists(ID, min_size=n, max_size=n))
+    targets = draw(st.none() | st.lists(st.sampled_from(["", "crm", "büro"]), min_size=n, max_size=n))
+    return Columns(
+        ids=Ids.of(ids),
+        clocks=np.array(draw(st.lists(st.integers(0, 2**32 - 1), min_size=n, max_size=n)), np.uint32),
+        subjects=Subjects.of(
+            np.array([len(s) for s in subjects], np.int64), np.array([x for s in subjects for x in s], np.uint64)
+        ),
+        parents=None if parents is None else Ids.of(parents),
+        targets=None if targets is None else tuple(targets),
+    )
+
+
+def same(a: Columns, b: Columns) -> bool:
+    a, b = a.lean(), b.lean()
+    subjects = [
+        None if c.subjects is None else (c.subjects.counts.tolist(), c.subjects.refs().tolist()) for c in (a, b)
+    ]
+    return (
+        a.ids == b.ids
+        and a.clocks.tolist() == b.clocks.tolist()
+        and subjects[0] == subjects[1]
+        and a.parents == b.parents
+        and a.targets == b.targets
+    )
+
+
+@given(st.lists(ID, max_size=40))
+def test_ids_give_back_their_texts(texts: list[str]) -> None:
+    ids = Ids.of(texts)
+
+    assert ids.texts() == texts
+
+
+@given(st.lists(ID, min_size=1, max_size=40), st.data())
+def test_taking_rows_of_ids_takes_their_texts(texts: list[str], data: st.DataObject) -> None:
+    rows = data.draw(st.lists(st.integers(0, len(texts) - 1)))
+
+    taken = Ids.of(texts).take(np.array(rows, np.intp))
+
+    assert taken == Ids.of([texts[i] for i in rows])
+
+
+def test_an_id_hashes_the_same_alone_as_among_ids_of_another_form() -> None:
+    one = str(uuid.UUID(int=7))
+
+    alone, mixed = Ids.of([one]).hashes(), Ids.of(["plain", one, ""]).hashes()
+
+    assert alone[0] == mixed[1]
+    assert len(set(mixed.tolist())) == 3
+
+
+@given(columns())
+def test_columns_come_back_as_they_were(given_columns: Columns) -> None:
+    body = encode_columns(given_columns)
+
+    assert same(decode_columns(body), given_columns)
+    assert encode_columns(given_columns) == body
+
+
+@given(columns(), st.data())
+def test_the_same_rows_make_the_same_bytes_whatever_they_were_cut_from(whole: Columns, data: st.DataObject) -> None:
+    first = data.draw(st.integers(0, len(whole)))
+    stop = data.draw(st.integers(first, len(whole)))
+
+    cut = encode_columns(whole.slice(first, stop))
+
+    assert cut == encode_columns(whole.take(np.arange(first, stop)))
+    parts = [whole.slice(0, first), whole.slice(first, len(whole))]
+    assert encode_columns(Columns.concat(parts)) == encode_columns(whole)
+
+
+@given(columns(), st.data())
+def test_a_damaged_body_is_refused_or_read_but_never_breaks_out(whole: Columns, data: st.DataObject) -> None:
+    raw = bytearray(data.draw(st.binary(min_size=6, max_size=80)))
+    raw[0:2] = bytes((1, data.draw(st.integers(0, 7))))
+    body = bytearray(encode_columns(whole))
+    at = data.draw(st.integers(0, len(body) - 1))
+    body[at] ^= data.draw(st.integers(1, 255))
+
+    for bad in (bytes(body), compress(bytes(raw)), b"", bytes(raw)):
+        with suppress(BadBody):
+            decode_columns(bad)
+
+
+def test_a_claim_of_four_billion_rows_in_six_bytes_is_refused() -> None:
+    body = compress(b"\x01\x00\xff\xff\xff\xff")
+
+    with pytest.raises(BadBody, match="claims 4294967295"):
+        decode_columns(body)
+
+
+def test_a_record_with_a_uuid_and_a_shared_subject_costs_about_twenty_bytes() -> None:
+    rng = random.Random(5)
+    n = 1000
+    subjects = [rng.getrandbits(64) for _ in range(300)]
+    rows = Columns(
+        ids=Ids.of([str(uuid.UUID(int=rng.getrandbits(128))) for _ in range(n)]),
+        clocks=np.sort(np.array([1_700_000_000 + rng.randrange(3600) for _ in range(n)], np.uint32)),
+        subjects=Subjects.of(np.ones(n, np.int64), np.array([rng.choice(subjects) for _ in range(n)], np.uint64)),
+    )
+
+    size = len(encode_columns(rows))
+
+    assert size / n < 22
