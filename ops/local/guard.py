@@ -19,6 +19,7 @@ import sys
 import time
 
 _PR_SET_PDEATHSIG = 1
+_HELD = {signal.SIGTERM, signal.SIGINT}
 _LOOK_S = 0.5  # how often the guard looks whether its parent is still there
 
 
@@ -29,6 +30,7 @@ def _become(program: list[str]) -> None:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() == guard:
@@ -51,17 +53,21 @@ def main(arguments: list[str]) -> int:
 
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGTERM, stop)
+    # Until the child has the default handlers again, a request to stop would be taken by ours, and be lost with it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
     child = os.fork()
     if child == 0:
         os.close(pid_fd)
         _become(arguments[4:])
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
     os.write(pid_fd, f"{child}\n".encode())
     os.close(pid_fd)
     kill_at: float | None = None
     while True:
         gone, status = os.waitpid(child, os.WNOHANG)
         if gone:
-            return os.waitstatus_to_exitcode(status) & 0xFF
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code  # as shells say it: 143 for SIGTERM
         if kill_at is None and (asked_to_stop or os.getppid() != parent):
             os.kill(child, stop_signal)
             kill_at = time.monotonic() + grace_s

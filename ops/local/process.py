@@ -115,6 +115,11 @@ class Process:
     def running(self) -> bool:
         return self._guard.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; 128 + n after signal n, as shells say it."""
+        return self._guard.poll()
+
     def wait_ready(self, ready: Callable[[], bool], *, limit_s: float) -> None:
         """Wait until `ready`. Raises ServiceFailed, with the end of the log, if the process ends or time is up."""
         if wait_until(lambda: not self.running or ready(), limit_s=limit_s) and self.running:
@@ -122,16 +127,18 @@ class Process:
         if self.running:
             self.kill()
             raise ServiceFailed(self.name, f"did not answer within {limit_s:g} s", self.log, tail_of(self.log))
-        raise ServiceFailed(
-            self.name, f"ended while starting (exit {self._guard.returncode})", self.log, tail_of(self.log)
-        )
+        raise ServiceFailed(self.name, f"ended while starting (exit {self.exit_code})", self.log, tail_of(self.log))
+
+    def wait(self, *, limit_s: float) -> None:
+        """Wait until it has ended by itself, at most `limit_s` seconds."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._guard.wait(limit_s)
 
     def stop(self, *, limit_s: float = 10.0) -> None:
         """Ask the server to end; after `limit_s` seconds, kill it. Returns when it is gone."""
         if self.running:
             self._guard.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._guard.wait(limit_s)
+            self.wait(limit_s=limit_s)
         self.kill()
 
     def kill(self) -> None:
