@@ -53,9 +53,14 @@ class Partition:
         """Rows with first <= key < end (to the last one for None), in key order, as of now."""
         options = ReadOptions()
         if end is not None:
+            # rocksdict 0.3.29 does not copy the bound: RocksDB reads the memory of `end` as long as it iterates. As
+            # locals of a generator, both live longer than the iterator.
             options.set_iterate_upper_bound(end)
-        rows: Iterator[tuple[bytes, bytes]] = self._db.items(from_key=first, read_opt=options)
-        return rows
+        rows = self._db.items(from_key=first, read_opt=options)
+        try:
+            yield from rows
+        finally:
+            del rows
 
     def offset(self) -> int | None:
         """The offset of the last changelog record that this copy holds."""
