@@ -52,7 +52,7 @@ final class Keys {
 
     private static final byte[] HEX = "0123456789abcdef".getBytes(StandardCharsets.US_ASCII);
 
-    /** Append the id packed in {@code key} from {@code at} on, as text, to {@code out} from {@code to} on. */
+    /** The text of the id that lies packed in {@code key} from {@code at} to its end. */
     static byte[] unpackId(byte[] key, int at) {
         if (key[at] == 0) {
             return Arrays.copyOfRange(key, at + 1, key.length);
@@ -78,7 +78,7 @@ final class Keys {
         return Bytes.wrap(key);
     }
 
-    /** {@code tail} is the record key behind its org: category, day, id. */
+    /** The index entry of one subject: behind the subject stands the record's key without its org. */
     static Bytes subject(byte[] org, byte[] subject, int subjectAt, int subjectLength, byte[] recordKey) {
         int tail = recordKey.length - org.length - 1;
         byte[] key = new byte[org.length + 1 + subjectLength + 1 + tail];

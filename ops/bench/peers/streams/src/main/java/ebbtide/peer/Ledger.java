@@ -147,12 +147,13 @@ final class Ledger implements Processor<byte[], byte[], byte[], byte[]> {
         byte[] erasure = Arrays.copyOf(category, category.length + 1 + id.length);
         System.arraycopy(id, 0, erasure, category.length + 1, id.length);
         context.forward(new Record<>(org, erasure, nowMs));
+        // put of null, not delete: a store's delete reads the old value first, to return it.
         for (int at = 0; at < packedSubjects.length; ) {
             int length = (packedSubjects[at] & 0xFF) << 8 | (packedSubjects[at + 1] & 0xFF);
-            subjects.delete(Keys.subject(org, packedSubjects, at + 2, length, key));
+            subjects.put(Keys.subject(org, packedSubjects, at + 2, length, key), null);
             at += 2 + length;
         }
-        records.delete(Bytes.wrap(key));
+        records.put(Bytes.wrap(key), null);
         control.swept.increment();
     }
 

@@ -1,6 +1,7 @@
 package ebbtide.peer;
 
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 
 /**
  * One lifecycle message, read straight from its bytes: the Confluent wire format, then the Avro body of
@@ -84,7 +85,7 @@ final class LifecycleEvent {
                     throw new IllegalArgumentException("a list longer than its message");
                 }
                 int old = out.length;
-                out = java.util.Arrays.copyOf(out, old + (int) count);
+                out = Arrays.copyOf(out, old + (int) count);
                 for (int i = old; i < out.length; i++) {
                     out[i] = readBytes();
                 }

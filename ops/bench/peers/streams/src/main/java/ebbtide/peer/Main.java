@@ -76,36 +76,34 @@ public final class Main {
         for (String store : new String[] {Ledger.RECORDS, Ledger.SUBJECTS}) {
             var builder = Stores.keyValueStoreBuilder(
                     Stores.persistentKeyValueStore(store), Serdes.Bytes(), Serdes.ByteArray());
-            topology.addStateStore(
-                    Boolean.getBoolean("peer.caching") ? builder.withCachingEnabled() : builder.withCachingDisabled(),
-                    "ledger");
+            topology.addStateStore(builder.withCachingDisabled(), "ledger");
         }
         topology.addSink(
                 "erasures", options.get("erasures"), new ByteArraySerializer(), new ByteArraySerializer(), "ledger");
         return topology;
     }
 
+    /** README.md says why each value is what it is. */
     private static Properties config(Map<String, String> options) {
         Properties config = new Properties();
         config.put(StreamsConfig.APPLICATION_ID_CONFIG, options.get("application-id"));
         config.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, options.get("bootstrap"));
         config.put(StreamsConfig.STATE_DIR_CONFIG, options.get("state-dir"));
         config.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, StreamsConfig.EXACTLY_ONCE_V2);
-        config.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, Integer.getInteger("peer.threads", 2));
+        config.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, 2);
         config.put(StreamsConfig.REPLICATION_FACTOR_CONFIG, 1);
-        config.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, Integer.getInteger("peer.commit", 500));
+        config.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, 500);
         config.put(StreamsConfig.POLL_MS_CONFIG, 10);
         config.put(StreamsConfig.BUFFERED_RECORDS_PER_PARTITION_CONFIG, 5_000);
-        config.put(StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, Boolean.getBoolean("peer.caching") ? 64L << 20 : 0L);
+        config.put(StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, 0L);
         config.put(StreamsConfig.ROCKSDB_CONFIG_SETTER_CLASS_CONFIG, RocksConfig.class);
         config.put(StreamsConfig.consumerPrefix(ConsumerConfig.AUTO_OFFSET_RESET_CONFIG), "earliest");
         config.put(StreamsConfig.consumerPrefix(ConsumerConfig.MAX_POLL_RECORDS_CONFIG), 10_000);
         config.put(StreamsConfig.consumerPrefix(ConsumerConfig.MAX_PARTITION_FETCH_BYTES_CONFIG), 4 << 20);
-        config.put(StreamsConfig.consumerPrefix(ConsumerConfig.FETCH_MIN_BYTES_CONFIG), 1);
-        config.put(StreamsConfig.producerPrefix(ProducerConfig.BATCH_SIZE_CONFIG), Integer.getInteger("peer.batch", 256 << 10));
+        config.put(StreamsConfig.producerPrefix(ProducerConfig.BATCH_SIZE_CONFIG), 256 << 10);
         config.put(StreamsConfig.producerPrefix(ProducerConfig.LINGER_MS_CONFIG), 100);
         config.put(StreamsConfig.producerPrefix(ProducerConfig.BUFFER_MEMORY_CONFIG), 128L << 20);
-        config.put(StreamsConfig.producerPrefix(ProducerConfig.COMPRESSION_TYPE_CONFIG), System.getProperty("peer.producer", "lz4"));
+        config.put(StreamsConfig.producerPrefix(ProducerConfig.COMPRESSION_TYPE_CONFIG), "lz4");
         return config;
     }
 

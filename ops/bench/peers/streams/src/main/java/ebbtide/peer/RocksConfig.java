@@ -25,7 +25,7 @@ public final class RocksConfig implements RocksDBConfigSetter {
         table.setBlockSize(16 << 10);
         options.setWriteBufferManager(BUFFERS);
         options.setTableFormatConfig(table);
-        options.setCompressionType(CompressionType.valueOf(System.getProperty("peer.compression", "LZ4_COMPRESSION")));
+        options.setCompressionType(CompressionType.LZ4_COMPRESSION);
     }
 
     @Override

@@ -1,0 +1,1 @@
+"""The bench's pure parts: data set, digest, verdicts, meter."""
