@@ -85,19 +85,22 @@ class Publisher:
         name: str,
         region: str = "",
         owners: Sequence[str] = (),
-        contract_start: When = 0,
-        contract_end: When = 0,
+        contract_start: datetime | int | None = None,
+        contract_end: datetime | int | None = None,
         status: str = "active",
         shards: int = 1,
     ) -> None:
-        """Say what is known of an org; nothing of an org is due before it was said. The newest replaces the rest."""
+        """Say what is known of an org; nothing of an org is due before it was said. The newest replaces the rest.
+
+        `contract_end` None: the contract has no end.
+        """
         value = OrgSet(
             org=org,
             name=name,
             region=region,
             owners=texts_of("org", "owners", owners),
-            contract_start=_ms(contract_start),
-            contract_end=_ms(contract_end),
+            contract_start=to_ms(contract_start or 0, "org", "contract_start"),
+            contract_end=to_ms(contract_end or 0, "org", "contract_end"),
             status=status,
             shards=shards,
             set_at=_ms(None),
@@ -153,9 +156,9 @@ class Publisher:
         """It is in use again: clock `deactivation` stops."""
         self._event("reactivated", org, category, record_id, at)
 
-    def contract_end(self, org: str, at: When) -> None:
-        """The org's contract ends at `at`; 0: it has no end."""
-        self._event("contract", org, "", "", 0 if at == 0 else at)
+    def contract_end(self, org: str, at: datetime | int | None) -> None:
+        """The org's contract ends at `at`; None: it has no end."""
+        self._event("contract", org, "", "", at or 0)
 
     def named(self, org: str, name: str, *, category: str = "", record_id: str = "", at: When = None) -> None:
         """Event `name` happened: clock `named:<name>` starts, for a record or for the whole org."""
