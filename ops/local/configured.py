@@ -13,6 +13,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from ops.local.errors import Unreachable
+from ops.local.kafka.ready import SILENT
 from ops.local.s3 import ensure_bucket, s3_client
 
 __all__ = ["ConfiguredKafka", "ConfiguredPostgres", "ConfiguredS3"]
@@ -34,10 +35,11 @@ class _Configured:
 @dataclass(frozen=True)
 class ConfiguredKafka(_Configured):
     bootstrap: str
+    limit_s: float = 10.0
 
     def start(self) -> None:
         try:
-            AdminClient({"bootstrap.servers": self.bootstrap}).list_topics(timeout=10)
+            AdminClient({"bootstrap.servers": self.bootstrap}, logger=SILENT).list_topics(timeout=self.limit_s)
         except KafkaException as why:
             raise Unreachable("Kafka", "EBBTIDE_KAFKA_BOOTSTRAP", self.bootstrap, str(why)) from why
 

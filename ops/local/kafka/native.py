@@ -29,6 +29,10 @@ def broker_properties(
     """server.properties of a single node; `extra` wins over everything but the listeners."""
     return {
         "auto.create.topics.enable": "false",
+        # A broker that was killed may register again only when its old session has run out; with the default of 9 s
+        # that is most of a restart. No other node could take over, so being taken for dead early costs little.
+        "broker.heartbeat.interval.ms": "500",
+        "broker.session.timeout.ms": "4000",
         "default.replication.factor": "1",
         # A consumer group that starts should not wait for members that may join: tests make many groups.
         "group.initial.rebalance.delay.ms": "0",

@@ -11,10 +11,10 @@ from confluent_kafka.admin import AdminClient
 
 from ops.local.errors import WrongCluster
 
-__all__ = ["kafka_answers", "new_cluster_id"]
+__all__ = ["SILENT", "kafka_answers", "new_cluster_id"]
 
 # Refused connections are what waiting for a start looks like: no reason to print them.
-_SILENT = logging.Logger("kafka-start", level=logging.CRITICAL + 1)
+SILENT = logging.Logger("kafka-start", level=logging.CRITICAL + 1)
 
 
 def new_cluster_id() -> str:
@@ -30,7 +30,7 @@ def kafka_answers(bootstrap: str, *, cluster_id: str | None = None) -> bool:
 
     Raises WrongCluster when it is not the cluster `cluster_id`: another broker took the port, nothing was written.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap}, logger=_SILENT)
+    admin = AdminClient({"bootstrap.servers": bootstrap}, logger=SILENT)
     try:
         cluster = admin.list_topics(timeout=0.5)
     except KafkaException:

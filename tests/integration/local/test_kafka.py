@@ -165,4 +165,4 @@ def test_a_configured_address_is_used_and_left_running(kafka: KafkaServer) -> No
 
 def test_a_configured_address_where_nobody_answers_is_told_with_its_setting() -> None:
     with pytest.raises(Unreachable, match="EBBTIDE_KAFKA_BOOTSTRAP"):
-        ConfiguredKafka("127.0.0.1:1").start()
+        ConfiguredKafka("127.0.0.1:1", limit_s=0.5).start()
