@@ -10,7 +10,6 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 from ops.hooks import LaneMetrics, Watched
 from ops.metrics import Domains, Metrics
@@ -99,11 +98,12 @@ def _ledger(settings: Settings, stop: threading.Event, ready: Callable[[int], No
 
 
 def _lane(settings: Settings, role: str, *, sources: tuple[Source, ...], changelog: str) -> LaneSpec:
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
     return LaneSpec(
         app_id=f"{settings.prefix}-{role}",
         bootstrap=settings.kafka_bootstrap,
         slot=f"{role}-{settings.slot}",
-        data_dir=Path(settings.data_dir) / "lane",
+        data_dir=settings.data_dir / "lane",
         partitions=settings.partitions,
         sources=sources,
         changelog=changelog,
