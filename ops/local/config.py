@@ -24,7 +24,7 @@ class StackConfig:
     """
 
     kafka_bootstrap: str | None = None
-    postgres_dsn: str | None = None
+    postgres_dsn: str | None = field(default=None, repr=False)
     s3_endpoint: str | None = None
     s3_access_key: str | None = None
     s3_secret_key: str | None = field(default=None, repr=False)

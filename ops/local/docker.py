@@ -106,7 +106,7 @@ class DockerService(ABC):
     def stop(self) -> None:
         if self._container is not None:
             with contextlib.suppress(Exception):  # it may be gone already; it is removed below
-                self._container.get_wrapped_container().stop(timeout=10)
+                self._container.get_wrapped_container().stop(timeout=5)
         self.kill()
 
     def kill(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +16,7 @@ __all__ = ["LEAST_VERSION", "find_java", "version_of"]
 LEAST_VERSION = 17  # Kafka 4: brokers and tools need Java 17 (KIP-1013)
 
 
+@lru_cache
 def version_of(java: str) -> int:
     """The feature version, 17 for `openjdk version "17.0.15"`; 0 when it cannot be run or read."""
     try:

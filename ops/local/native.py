@@ -14,6 +14,10 @@ from ops.local.state import State
 
 __all__ = ["NativeService"]
 
+# Together below what `ebbtide up` may take to stop, roles included (15 s). All three survive a kill.
+_GRACE_S = 5.0
+_STOP_LIMIT_S = _GRACE_S + 1.0
+
 _PORT_TAKEN = ("Address already in use", "address already in use", "BindException")
 
 
@@ -58,6 +62,7 @@ class NativeService(ABC):
             self.prepare,
             directory=self.directory,
             stop_signal=self.stop_signal,
+            grace_s=_GRACE_S,
             environment=self.environment,
         )
         try:
@@ -69,7 +74,7 @@ class NativeService(ABC):
 
     def stop(self) -> None:
         if self._process is not None:
-            self._process.stop()
+            self._process.stop(limit_s=_STOP_LIMIT_S)
             self._process = None
 
     def kill(self) -> None:
