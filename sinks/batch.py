@@ -1,0 +1,172 @@
+"""What a target is given and what it gives back: plain values, checked when made.
+
+A `Batch` comes from an `ErasureBatch` record, a `Receipt` becomes an `Ack`. Used by every sink and by
+`streams.runner`; `tests/unit/sinks/test_batch.py` says what they promise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from schemas.errors import Reject
+
+DELETE: Final = "delete"
+ANONYMISE: Final = "anonymise"
+
+REASONS: Final = frozenset({"hold", "min_retain", "lock", "cannot", "failed"})
+"""Why a row was left as it is. The ledger puts every such row back and looks at it again."""
+
+_BATCH_ID = re.compile(r"[0-9a-f]{32}\Z")
+
+
+class BadBatch(Reject):
+    """An erasure batch that no target can apply. `batch_id` is None where not even that could be read."""
+
+    def __init__(self, what: str, batch_id: str | None = None, rows: int = 0, *, reason: str = "undecodable") -> None:
+        super().__init__(f"erasure batch {batch_id or '(id unknown)'}: {what}")
+        self.reason = reason
+        self.batch_id = batch_id
+        self.rows = rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Records of one org and category that must go from one target.
+
+    `id` is derived from what the batch concerns: the same work always has the same id.
+    """
+
+    id: str
+    target: str
+    org: str
+    category: str
+    action: str
+    record_ids: tuple[str, ...] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not _BATCH_ID.match(self.id):
+            raise BadBatch("its id is not 32 hex digits")
+        if self.action not in (DELETE, ANONYMISE):
+            raise BadBatch("its action is neither delete nor anonymise", self.id, len(self.record_ids))
+        if not self.org or not self.record_ids:
+            raise BadBatch("it names no org or no record", self.id, len(self.record_ids))
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Batch:
+        """Make a batch of a decoded `ErasureBatch`. Raises BadBatch."""
+        return cls(
+            id=record["batch_id"],
+            target=record["target"],
+            org=record["org"],
+            category=record["category"],
+            action=record["action"],
+            record_ids=tuple(record["record_ids"]),
+        )
+
+    @property
+    def rows(self) -> int:
+        return len(self.record_ids)
+
+    @property
+    def digest(self) -> bytes:
+        """16 bytes over all that the batch says, so that an id that was used for other work is noticed."""
+        parts = [self.target, self.org, self.category, self.action, *self.record_ids]
+        return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class RowOutcome:
+    """One row that was left: its ordinal in `Batch.record_ids`, and a reason of `REASONS`."""
+
+    row: int
+    reason: str
+
+    def __post_init__(self) -> None:
+        if self.row < 0 or self.reason not in REASONS:
+            raise ValueError(f"row outcome ({self.row}, {self.reason!r}): no such row or reason")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What became of each row of a batch.
+
+    `found` rows are in the store under the batch's org; `changed` of them are now gone or anonymised (a row that was
+    already anonymous is found, not changed). `withheld` (the target will not) and `failed` (it could not) are listed
+    by row; they are part of `found` unless the target cannot tell. All others were not there.
+    """
+
+    batch_id: str
+    rows: int
+    found: int
+    changed: int
+    withheld: tuple[RowOutcome, ...] = ()
+    failed: tuple[RowOutcome, ...] = ()
+    level: str = "deleted"
+
+    def __post_init__(self) -> None:
+        left = [outcome.row for outcome in (*self.withheld, *self.failed)]
+        if len(set(left)) != len(left) or any(row >= self.rows for row in left):
+            raise ValueError(f"receipt of batch {self.batch_id}: a row is listed twice, or is not in the batch")
+        if not 0 <= self.changed <= self.found <= self.rows or self.changed + len(left) > self.rows:
+            raise ValueError(f"receipt of batch {self.batch_id}: its counts contradict each other")
+
+    @property
+    def missing(self) -> int:
+        """Rows that were not in the store."""
+        return self.rows - self.found
+
+    def ack(self, target: str) -> dict[str, Any]:
+        """Return the `Ack` record."""
+        return {
+            "batch_id": self.batch_id,
+            "target": target,
+            "level": self.level,
+            "outcome": "applied",
+            "found": self.found,
+            "changed": self.changed,
+            "withheld": _listed(self.withheld),
+            "failed": _listed(self.failed),
+        }
+
+    def to_json(self) -> str:
+        """Return the text in which a store keeps the receipt; ordinals and counts only, nothing personal."""
+        return json.dumps(
+            {
+                "rows": self.rows,
+                "found": self.found,
+                "changed": self.changed,
+                "withheld": [[o.row, o.reason] for o in self.withheld],
+                "failed": [[o.row, o.reason] for o in self.failed],
+                "level": self.level,
+            },
+            separators=(",", ":"),
+        )
+
+    @classmethod
+    def from_json(cls, batch_id: str, text: str) -> Receipt:
+        """Read `to_json`'s text."""
+        value = json.loads(text)
+        return cls(
+            batch_id=batch_id,
+            rows=value["rows"],
+            found=value["found"],
+            changed=value["changed"],
+            withheld=tuple(RowOutcome(row, reason) for row, reason in value["withheld"]),
+            failed=tuple(RowOutcome(row, reason) for row, reason in value["failed"]),
+            level=value["level"],
+        )
+
+    @classmethod
+    def all_failed(cls, batch_id: str, rows: int) -> Receipt:
+        """The receipt of a batch that this target cannot carry out: nothing is known of its rows."""
+        failed = tuple(RowOutcome(row, "failed") for row in range(rows))
+        return cls(batch_id=batch_id, rows=rows, found=0, changed=0, failed=failed, level="none")
+
+
+def _listed(outcomes: Iterable[RowOutcome]) -> list[dict[str, Any]]:
+    return [{"row": outcome.row, "reason": outcome.reason} for outcome in outcomes]

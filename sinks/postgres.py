@@ -1,0 +1,321 @@
+"""PostgreSQL: rows deleted or anonymised in batches, exactly once.
+
+The store's own position and the receipts move in the same transaction as the rows (`sinks.postgres_positions`), so
+a kill -9 at any instant leaves both or neither. All batches of one call first go through in one transaction without
+savepoints; only if a row refuses is it done again carefully, batch by batch, and the refusing rows are found by
+halving. Run by `streams.runner`; `tests/contract/test_sinks.py` and `tests/integration/targets/` say what it promises.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg import errors
+
+from schemas.plans import PostgresPlan
+from sinks import postgres_positions as own
+from sinks.anonymise import Anonymiser
+from sinks.base import Bound, Job, NoPlan, Outcome, Page, PlanBroken, Positions, SinkUnavailable, Source, Span, Unknown
+from sinks.batch import ANONYMISE, DELETE, Batch, Receipt, RowOutcome
+from sinks.postgres_effects import Connection, Count, anonymise, free_keys, residual, send_delete
+from sinks.postgres_table import Key, Table, bind
+
+log = logging.getLogger(__name__)
+
+# A row says no: its own fault (constraint, value, trigger), or somebody else holds it. The others can go on.
+_ROW_ERRORS = (psycopg.IntegrityError, psycopg.DataError, errors.RaiseException, errors.LockNotAvailable)
+_TRY_AGAIN = (errors.SerializationFailure, errors.DeadlockDetected)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresLimits:
+    """Seconds. `answer_s` is for a server that neither answers nor closes: above it the connection is cut."""
+
+    connect_s: float = 5.0
+    lock_s: float = 5.0
+    statement_s: float = 60.0
+    answer_s: float = 120.0
+    careful_lock_s: float = 0.2
+    deadlock_attempts: int = 5
+
+
+@dataclass(slots=True)
+class _Careful:
+    """What the careful way has found out about one batch."""
+
+    found: int = 0
+    changed: int = 0
+    failed: list[RowOutcome] = field(default_factory=list)
+    withheld: list[RowOutcome] = field(default_factory=list)
+
+
+class PostgresSink:
+    """A target of kind `postgres`. `dsn` may hold a password: it is never shown."""
+
+    def __init__(
+        self,
+        name: str,
+        dsn: str,
+        plans: Mapping[str, PostgresPlan],
+        *,
+        anonymiser: Anonymiser,
+        limits: PostgresLimits | None = None,
+        inventory: Callable[[Mapping[str, Any] | None], Page] | None = None,
+    ) -> None:
+        self._name = name
+        self._dsn = dsn
+        self._plans = dict(plans)
+        self._anonymiser = anonymiser
+        self._limits = limits or PostgresLimits()
+        self._inventory = inventory
+        self._tables: dict[str, Table] = {}
+        self._connection: Connection | None = None
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def positions(self) -> Positions:
+        return self
+
+    def check(self) -> None:
+        with self._using() as connection:
+            own.migrate(connection)
+            own.prune(connection, self._name)
+            self._tables = {category: bind(connection, plan) for category, plan in self._plans.items()}
+            connection.commit()
+
+    def plan(self, category: str, action: str) -> str:
+        plan = self._plans.get(category)
+        if plan is None or (action == ANONYMISE and not plan.anonymise):
+            raise NoPlan(self._name, category, action)
+        where = f"{plan.schema}.{plan.table} by {plan.org} and {plan.key}"
+        if action == DELETE:
+            return f"delete rows of {where}"
+        fields = ", ".join(f"{name}: {rule.kind}" for name, rule in plan.anonymise.items())
+        return f"anonymise rows of {where} ({fields})"
+
+    def read(self, source: Source, partitions: Sequence[int]) -> dict[int, int | None]:
+        with self._using() as connection:
+            own.migrate(connection)
+            positions = own.read(connection, self._name, source, partitions)
+            connection.commit()
+            return positions
+
+    def adopt(self, source: Source, starts: Mapping[int, int]) -> None:
+        with self._using() as connection:
+            own.adopt(connection, self._name, source, starts)
+            connection.commit()
+
+    def apply(self, source: Source, jobs: Sequence[Job], spans: Mapping[int, Span]) -> list[Outcome]:
+        if not self._tables and self._plans:
+            self.check()
+        for job in jobs:
+            self.plan(job.batch.category, job.batch.action)
+        careful = False
+        for attempt in range(self._limits.deadlock_attempts):
+            try:
+                with self._using(rows_may_refuse=True) as connection:
+                    return self._transaction(connection, source, jobs, spans, careful=careful)
+            except _TRY_AGAIN:
+                time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - two that collided part ways
+            except _ROW_ERRORS:
+                careful = True
+        raise SinkUnavailable(self._name, f"{self._limits.deadlock_attempts} transactions in a row met a deadlock")
+
+    def verify(self, batch: Batch) -> int | Unknown:
+        try:
+            if not self._tables and self._plans:
+                self.check()
+            self.plan(batch.category, batch.action)
+            with self._using() as connection:
+                left = residual(connection, self._tables[batch.category], batch, self._anonymiser)
+                connection.rollback()
+                return left
+        except (SinkUnavailable, NoPlan, PlanBroken) as error:
+            return Unknown(str(error))
+
+    def bound(self) -> Bound:
+        autovacuum = "unknown"
+        with suppress(SinkUnavailable, PlanBroken), self._using() as connection:
+            row = connection.execute("SHOW autovacuum").fetchone()
+            autovacuum = str(row[0]) if row else "unknown"
+            connection.rollback()
+        return Bound(
+            level="deleted",
+            gone_within_s=Unknown("dead rows stay in the table's files until a vacuum has reached them"),
+            depends_on=f"autovacuum (now {autovacuum}) of each table, and on old transactions, replication slots and "
+            "replicas that hold it back; write-ahead log and backups keep their own copies until they expire",
+        )
+
+    def inventory(self, cursor: Mapping[str, Any] | None) -> Page:
+        if self._inventory is None:
+            return Page(records=(), cursor=None)
+        return self._inventory(cursor)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _transaction(
+        self, connection: Connection, source: Source, jobs: Sequence[Job], spans: Mapping[int, Span], *, careful: bool
+    ) -> list[Outcome]:
+        with connection.pipeline() as pipeline:
+            connection.execute("SET CONSTRAINTS ALL IMMEDIATE")  # else a deferred one would refuse the whole commit
+            own.lock(connection, self._name, source, spans)
+            receipts = own.receipts(connection, self._name, source, [job.batch for job in jobs])
+            pipeline.sync()
+        new = list({job.batch.id: job.batch for job in jobs if job.batch.id not in receipts}.values())
+        made = [self._careful(connection, batch) for batch in new] if careful else self._fast(connection, new)
+        own.save(connection, self._name, source, spans, list(zip(new, made, strict=True)))
+        connection.commit()
+        receipts |= {receipt.batch_id: receipt for receipt in made}
+        return [Outcome(receipt=receipts[job.batch.id]) for job in jobs]
+
+    def _fast(self, connection: Connection, batches: Sequence[Batch]) -> list[Receipt]:
+        pending = {}
+        with connection.pipeline():
+            for batch in batches:
+                if batch.action == DELETE:
+                    table, org, keys = self._bound(batch)
+                    pending[batch.id] = send_delete(connection, table, org, [key for _, key in keys])
+        counts = {batch_id: sent.count() for batch_id, sent in pending.items()}
+        for batch in batches:
+            if batch.action == ANONYMISE:
+                table, _, keys = self._bound(batch)
+                counts[batch.id] = anonymise(connection, table, batch.org, [key for _, key in keys], self._anonymiser)
+        return [
+            Receipt(batch_id=b.id, rows=b.rows, found=counts[b.id].found, changed=counts[b.id].changed) for b in batches
+        ]
+
+    def _careful(self, connection: Connection, batch: Batch) -> Receipt:
+        """Do what can be done of `batch`, and list the rows that refuse."""
+        table, org, keys = self._bound(batch)
+        seen = _Careful()
+        if org is not None and keys:
+            connection.execute(
+                "SELECT set_config('lock_timeout', %s, true)", (str(int(self._limits.careful_lock_s * 1000)),)
+            )
+            free, held = free_keys(connection, table, org, [key for _, key in keys])
+            seen.withheld += [RowOutcome(row, "lock") for row, key in keys if key in held]
+            seen.found += len(held)
+            self._halve(connection, batch, table, [(row, key) for row, key in keys if key in free], seen=seen)
+        return Receipt(
+            batch_id=batch.id,
+            rows=batch.rows,
+            found=seen.found,
+            changed=seen.changed,
+            withheld=tuple(seen.withheld),
+            failed=tuple(seen.failed),
+        )
+
+    def _halve(
+        self,
+        connection: Connection,
+        batch: Batch,
+        table: Table,
+        keys: Sequence[tuple[int, Key]],
+        *,
+        seen: _Careful,
+    ) -> None:
+        if not keys:
+            return
+        try:
+            with connection.transaction():
+                count = self._effect(connection, batch, table, [key for _, key in keys])
+        except _ROW_ERRORS as error:
+            if len(keys) == 1:
+                seen.found += 1
+                if isinstance(error, errors.LockNotAvailable):
+                    seen.withheld.append(RowOutcome(keys[0][0], "lock"))
+                else:
+                    seen.failed.append(RowOutcome(keys[0][0], "failed"))
+                    log.warning("a row refused", extra={"target": self._name, "batch": batch.id, "why": _why(error)})
+                return
+            middle = len(keys) // 2
+            self._halve(connection, batch, table, keys[:middle], seen=seen)
+            self._halve(connection, batch, table, keys[middle:], seen=seen)
+        else:
+            seen.found += count.found
+            seen.changed += count.changed
+
+    def _effect(self, connection: Connection, batch: Batch, table: Table, keys: Sequence[Key]) -> Count:
+        if batch.action == DELETE:
+            return send_delete(connection, table, table.org_value(batch.org), keys).count()
+        return anonymise(connection, table, batch.org, keys, self._anonymiser)
+
+    def _bound(self, batch: Batch) -> tuple[Table, Key | None, list[tuple[int, Key]]]:
+        table = self._tables[batch.category]
+        return table, table.org_value(batch.org), table.keys(batch.record_ids)
+
+    @contextmanager
+    def _using(self, *, rows_may_refuse: bool = False) -> Iterator[Connection]:
+        """Yield the connection in a new transaction; whatever goes wrong, nothing of it stays.
+
+        Raises SinkUnavailable or PlanBroken; with `rows_may_refuse` the errors that `apply` looks into as they are.
+        """
+        try:
+            connection = self._open()
+            with _cut_after(connection, self._limits.answer_s):
+                try:
+                    yield connection
+                except BaseException:
+                    with suppress(psycopg.Error):
+                        connection.rollback()
+                    raise
+        except psycopg.Error as error:
+            if rows_may_refuse and isinstance(error, (*_TRY_AGAIN, *_ROW_ERRORS)):
+                raise
+            self.close()
+            if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
+                raise SinkUnavailable(self._name, _why(error)) from None
+            raise PlanBroken(self._name, _why(error)) from None
+
+    def _open(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            limits = self._limits
+            self._connection = psycopg.connect(
+                self._dsn,
+                connect_timeout=max(2, int(limits.connect_s)),
+                application_name=f"ebbtide-target-{self._name}"[:63],
+                options=f"-c statement_timeout={int(limits.statement_s * 1000)} "
+                f"-c lock_timeout={int(limits.lock_s * 1000)} -c idle_in_transaction_session_timeout="
+                f"{int(limits.answer_s * 1000)} -c default_transaction_isolation=read\\ committed",
+            )
+        return self._connection
+
+
+@contextmanager
+def _cut_after(connection: Connection, seconds: float) -> Iterator[None]:
+    """Shut the connection's socket when the block takes longer: a stopped server would be waited for without end."""
+
+    def cut() -> None:
+        with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as sock:
+            sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _why(error: psycopg.Error) -> str:
+    """Say what went wrong without the server's detail text, which can hold a person's data."""
+    parts = [type(error).__name__, error.sqlstate or "connection lost"]
+    parts += [name for name in (error.diag.table_name, error.diag.constraint_name) if name]
+    return " ".join(parts)

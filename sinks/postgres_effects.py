@@ -1,0 +1,154 @@
+"""The statements that erase: one batch, or a part of it, against one table, in the caller's transaction.
+
+Every statement names the org's column beside the key, so another org's record of the same id is never touched. Values
+are parameters, names are identifiers of the data map. Used by `sinks.postgres`;
+`tests/integration/targets/test_postgres.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from sinks.anonymise import REPLACE, Anonymiser
+from sinks.batch import DELETE, Batch
+from sinks.postgres_table import Key, Table
+
+Connection = psycopg.Connection[tuple[object, ...]]
+Cursor = psycopg.Cursor[tuple[object, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Rows of a batch that were there, and those that are different now."""
+
+    found: int
+    changed: int
+
+
+class Pending:
+    """A statement that was sent; its count can be read once the pipeline has been synchronised."""
+
+    def __init__(self, cursor: Cursor | None, *, counted: bool) -> None:
+        self._cursor = cursor
+        self._counted = counted
+
+    def count(self) -> Count:
+        if self._cursor is None:
+            return Count(0, 0)
+        if self._counted:
+            row = self._cursor.fetchone()
+            assert row is not None
+            return Count(int(str(row[0])), int(str(row[0])))
+        return Count(self._cursor.rowcount, self._cursor.rowcount)
+
+
+def send_delete(connection: Connection, table: Table, org: Key | None, keys: Sequence[Key]) -> Pending:
+    """Send the DELETE of `keys`. A record of several rows counts once."""
+    if org is None or not keys:
+        return Pending(None, counted=False)
+    chosen, args = table.chosen(org, keys)
+    query: sql.Composed = sql.SQL("DELETE FROM {} AS t WHERE {}").format(table.name, chosen)
+    if not table.unique:
+        query = sql.SQL("WITH gone AS ({} RETURNING t.{} AS k) SELECT count(DISTINCT k) FROM gone").format(
+            query, sql.Identifier(table.key.name)
+        )
+    return Pending(connection.execute(query, args, prepare=True), counted=not table.unique)
+
+
+def anonymise(connection: Connection, table: Table, org_text: str, keys: Sequence[Key], how: Anonymiser) -> Count:
+    """Change the plan's columns of `keys`. Only rows that still hold something are written.
+
+    The values are read under a row lock and changed here rather than in SQL: one implementation serves every target,
+    and the hash key never reaches the database or its log.
+    """
+    org = table.org_value(org_text)
+    if org is None or not keys:
+        return Count(0, 0)
+    rows = _read(connection, table, org, keys, lock=True)
+    changes: list[tuple[object, ...]] = []
+    for row in rows:
+        new = _anonymised(table, org_text, row[3:], how)
+        if new != row[3:]:
+            changes.append((*row[:3], *new))
+    if changes:
+        assignments = sql.SQL(", ").join(
+            sql.SQL("{} = CAST(u.{} AS {})").format(
+                sql.Identifier(name), sql.Identifier(f"v{i}"), sql.SQL(column.type_sql)
+            )
+            for i, (name, column) in enumerate(table.columns.items())
+        )
+        names = ["part", "place", "k", *(f"v{i}" for i in range(len(table.columns)))]
+        arrays = ["oid", "tid", table.key.type_sql, *("text" for _ in table.columns)]
+        query = sql.SQL(
+            "UPDATE {} AS t SET {} FROM unnest({}) AS u({})"
+            " WHERE t.{} = %s AND t.{} = u.k AND t.ctid = u.place AND t.tableoid = u.part"
+        ).format(
+            table.name,
+            assignments,
+            sql.SQL(", ").join(sql.SQL("%s::{}[]").format(sql.SQL(kind)) for kind in arrays),
+            sql.SQL(", ").join(map(sql.Identifier, names)),
+            sql.Identifier(table.org.name),
+            sql.Identifier(table.key.name),
+        )
+        columns = [list(column) for column in zip(*changes, strict=True)]
+        connection.execute(query, [*columns, org])
+    return Count(len({row[2] for row in rows}), len({row[2] for row in changes}))
+
+
+def residual(connection: Connection, table: Table, batch: Batch, how: Anonymiser) -> int:
+    """Return how many records of `batch` still hold what should be gone."""
+    org = table.org_value(batch.org)
+    keys = [key for _, key in table.keys(batch.record_ids)]
+    if org is None or not keys:
+        return 0
+    rows = _read(connection, table, org, keys, lock=False)
+    if batch.action == DELETE:
+        return len({row[2] for row in rows})
+    return len({row[2] for row in rows if _anonymised(table, batch.org, row[3:], how) != row[3:]})
+
+
+def free_keys(connection: Connection, table: Table, org: Key, keys: Sequence[Key]) -> tuple[set[Key], set[Key]]:
+    """Lock those rows of `keys` that nobody else holds; return their keys, and those that are held by others."""
+    chosen, args = table.chosen(org, keys)
+    key = sql.SQL("t.{}").format(sql.Identifier(table.key.name))
+    there = connection.execute(
+        sql.SQL("SELECT {}, count(*) FROM {} AS t WHERE {} GROUP BY 1").format(key, table.name, chosen), args
+    ).fetchall()
+    locked = connection.execute(
+        sql.SQL("SELECT {} FROM {} AS t WHERE {} FOR UPDATE OF t SKIP LOCKED").format(key, table.name, chosen), args
+    ).fetchall()
+    ours: dict[object, int] = {}
+    for (mine,) in locked:
+        ours[mine] = ours.get(mine, 0) + 1
+    held = {k for k, rows in there if ours.get(k, 0) < rows}  # type: ignore[operator]
+    return set(keys) - held, held  # type: ignore[return-value]
+
+
+def _read(
+    connection: Connection, table: Table, org: Key, keys: Sequence[Key], *, lock: bool
+) -> list[tuple[object, ...]]:
+    chosen, args = table.chosen(org, keys)
+    columns = sql.SQL(", ").join(
+        [
+            sql.SQL("t.tableoid, t.ctid::text, t.{}").format(sql.Identifier(table.key.name)),
+            *(sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in table.columns),
+        ]
+    )
+    query = sql.SQL("SELECT {} FROM {} AS t WHERE {}{}").format(
+        columns, table.name, chosen, sql.SQL(" FOR UPDATE OF t" if lock else "")
+    )
+    return connection.execute(query, args).fetchall()
+
+
+def _anonymised(table: Table, org: str, values: Sequence[object], how: Anonymiser) -> tuple[str | None, ...]:
+    new: list[str | None] = []
+    for (name, rule), value in zip(table.plan.anonymise.items(), values, strict=True):
+        if rule.kind == REPLACE and value is not None:
+            new.append(table.constants[name])  # as the column itself writes it: 0.10, not .1
+        else:
+            new.append(how.apply(rule, org, None if value is None else str(value)))
+    return tuple(new)

@@ -1,0 +1,136 @@
+"""What a PostgreSQL target remembers about itself: how far it is, and what it answered.
+
+Both are written in the transaction of the effect, so a store that is killed, restored or failed over never disagrees
+with itself. Tables `ebbtide.positions` and `ebbtide.receipts` are made by the target; they hold offsets, ordinals and
+counts, no record id. Used by `sinks.postgres`; `tests/integration/targets/test_postgres.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import psycopg
+
+from sinks.base import Source, Span, StoreWentBack
+from sinks.batch import Batch, Receipt
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+RECEIPTS_KEPT_DAYS = 100
+"""Longer than the 90 days that a batch stays in its topic: a batch is never older than its receipt."""
+
+_MIGRATION_LOCK = 0x6562627469646531  # "ebbtide1": two runners of one database do not create at once
+_TABLES = """
+    CREATE SCHEMA IF NOT EXISTS ebbtide;
+    CREATE TABLE IF NOT EXISTS ebbtide.positions (
+        target text NOT NULL, source text NOT NULL, partition integer NOT NULL,
+        next_offset bigint NOT NULL, moved_at timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (target, source, partition));
+    CREATE TABLE IF NOT EXISTS ebbtide.receipts (
+        target text NOT NULL, source text NOT NULL, batch_id text NOT NULL, digest bytea NOT NULL,
+        receipt text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (target, source, batch_id));
+    CREATE INDEX IF NOT EXISTS receipts_age ON ebbtide.receipts (applied_at);
+"""
+
+
+def migrate(connection: Connection) -> None:
+    """Create what is missing, in the caller's transaction. Does nothing, and needs no right, where all is there."""
+    there = connection.execute(
+        "SELECT to_regclass('ebbtide.positions') IS NOT NULL AND to_regclass('ebbtide.receipts_age') IS NOT NULL"
+    ).fetchone()
+    if there is None or not there[0]:
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
+        connection.execute(_TABLES)
+
+
+def read(connection: Connection, target: str, source: Source, partitions: Sequence[int]) -> dict[int, int | None]:
+    """Return the next offset of each partition, None where there is none."""
+    rows = connection.execute(
+        "SELECT partition, next_offset FROM ebbtide.positions"
+        " WHERE target = %s AND source = %s AND partition = ANY(%s::int[])",
+        (target, source.id, list(partitions)),
+    ).fetchall()
+    known: dict[int, int] = dict(rows)  # type: ignore[arg-type]
+    return {partition: known.get(partition) for partition in partitions}
+
+
+def adopt(connection: Connection, target: str, source: Source, starts: Mapping[int, int]) -> None:
+    """Give partitions without a position one."""
+    connection.cursor().executemany(
+        "INSERT INTO ebbtide.positions (target, source, partition, next_offset) VALUES (%s, %s, %s, %s)"
+        " ON CONFLICT DO NOTHING",
+        [(target, source.id, partition, offset) for partition, offset in starts.items()],
+    )
+
+
+def lock(connection: Connection, target: str, source: Source, spans: Mapping[int, Span]) -> None:
+    """Lock the positions of `spans` until the transaction ends: of two runners, the second waits and then sees all.
+
+    Raises StoreWentBack where a position is behind the span's first offset: what lies between would be lost.
+    """
+    rows = connection.execute(
+        "SELECT partition, next_offset FROM ebbtide.positions"
+        " WHERE target = %s AND source = %s AND partition = ANY(%s::int[]) ORDER BY partition FOR UPDATE",
+        (target, source.id, sorted(spans)),
+    ).fetchall()
+    stored: dict[int, int] = dict(rows)  # type: ignore[arg-type]
+    for partition, span in spans.items():
+        if stored.get(partition, -1) < span.first:
+            raise StoreWentBack(target, partition, stored.get(partition), span.first)
+
+
+def receipts(connection: Connection, target: str, source: Source, batches: Iterable[Batch]) -> dict[str, Receipt]:
+    """Return the receipts of those batches that were applied before, by batch id.
+
+    An id that stands for other work (its digest differs: the ledger began anew) counts as not applied.
+    """
+    digests = {batch.id: batch.digest for batch in batches}
+    rows = connection.execute(
+        "SELECT batch_id, digest, receipt FROM ebbtide.receipts"
+        " WHERE target = %s AND source = %s AND batch_id = ANY(%s::text[])",
+        (target, source.id, list(digests)),
+    ).fetchall()
+    return {
+        str(batch_id): Receipt.from_json(str(batch_id), str(receipt))
+        for batch_id, digest, receipt in rows
+        if digest == digests[str(batch_id)]
+    }
+
+
+def save(
+    connection: Connection,
+    target: str,
+    source: Source,
+    spans: Mapping[int, Span],
+    done: Sequence[tuple[Batch, Receipt]],
+) -> None:
+    """Move the positions forward (never back) and keep the receipts, in the effect's transaction."""
+    connection.execute(
+        "UPDATE ebbtide.positions p SET next_offset = greatest(p.next_offset, u.next), moved_at = now()"
+        " FROM unnest(%s::int[], %s::bigint[]) AS u(partition, next)"
+        " WHERE p.target = %s AND p.source = %s AND p.partition = u.partition",
+        (list(spans), [span.next for span in spans.values()], target, source.id),
+    )
+    if done:
+        connection.execute(
+            "INSERT INTO ebbtide.receipts (target, source, batch_id, digest, receipt)"
+            " SELECT %s, %s, * FROM unnest(%s::text[], %s::bytea[], %s::text[])"
+            " ON CONFLICT (target, source, batch_id) DO UPDATE"
+            " SET digest = excluded.digest, receipt = excluded.receipt, applied_at = now()",
+            (
+                target,
+                source.id,
+                [batch.id for batch, _ in done],
+                [batch.digest for batch, _ in done],
+                [receipt.to_json() for _, receipt in done],
+            ),
+        )
+
+
+def prune(connection: Connection, target: str) -> None:
+    """Forget receipts that no batch in any topic can ask for again."""
+    connection.execute(
+        "DELETE FROM ebbtide.receipts WHERE target = %s AND applied_at < now() - make_interval(days => %s)",
+        (target, RECEIPTS_KEPT_DAYS),
+    )

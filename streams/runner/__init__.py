@@ -1,0 +1,1 @@
+"""The role `target`: one process applies the erasure batches of one target and acknowledges them."""

@@ -1,0 +1,57 @@
+"""What a runner tells its surroundings, for metrics. Called in the runner's own threads; none may block or raise."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from sinks.batch import Receipt
+
+
+class RunnerHooks(Protocol):
+    """Callbacks of one target's runner."""
+
+    def on_applied(self, receipts: int, records: int, seconds: float) -> None:
+        """Batches and their records went through the store in one transaction of `seconds`."""
+        ...
+
+    def on_receipt(self, receipt: Receipt) -> None:
+        """A batch is acknowledged: the transaction with its ack is committed."""
+        ...
+
+    def on_retry_asked(self) -> None:
+        """An outside service asked for a batch again."""
+        ...
+
+    def on_unavailable(self, why: str, retry_in_s: float) -> None:
+        """The store did not answer; the batches are kept."""
+        ...
+
+    def on_up(self) -> None:
+        """The store answered."""
+        ...
+
+    def on_dead_letter(self, reason: str) -> None:
+        """A message went to the dead letters: `undecodable`, `no_plan`, `other_target`, `malformed_answer`."""
+        ...
+
+    def on_answer_dropped(self, reason: str) -> None:
+        """An outside service's answer was not used: `unknown` or `duplicate`."""
+        ...
+
+
+class NoHooks:
+    """Nobody listens."""
+
+    def on_applied(self, receipts: int, records: int, seconds: float) -> None: ...
+
+    def on_receipt(self, receipt: Receipt) -> None: ...
+
+    def on_retry_asked(self) -> None: ...
+
+    def on_unavailable(self, why: str, retry_in_s: float) -> None: ...
+
+    def on_up(self) -> None: ...
+
+    def on_dead_letter(self, reason: str) -> None: ...
+
+    def on_answer_dropped(self, reason: str) -> None: ...

@@ -1,0 +1,302 @@
+"""The loop of one target: read batches, apply them to the store, acknowledge row by row.
+
+    consume ─▶ decode ─▶ sink.apply (one store transaction, with its position)
+                      ─▶ one Kafka transaction: acks, other writes, source offsets
+
+Nothing is committed in Kafka before the store has committed, and what the store has committed it does not do again:
+a crash anywhere repeats at most an ack, and the ledger drops that. A store that does not answer keeps its batches
+here; the group membership lives on. `tests/integration/targets/` says what it promises.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from ebbtide.wire import WireError
+from schemas.errors import Halt, Retry
+from sinks.base import Job, NoPlan, Outcome, Sink, Source, Span, Write
+from sinks.batch import BadBatch, Batch, Receipt
+from streams.runner.hooks import NoHooks, RunnerHooks
+from streams.runner.spec import RunnerSpec
+from streams.runner.start import Known, StoreRestored, start_of
+from streams.runner.transaction import DeadLetter, Fenced, KafkaAway, Transactions, closed_quietly, dead_letter_writes
+
+log = logging.getLogger(__name__)
+
+_WAIT_S = 30.0
+
+
+class OffsetGone(Halt):
+    """The topic no longer has the offset that comes next."""
+
+
+@dataclass(slots=True)
+class _Piece:
+    """What was read in one go and goes through the store in one transaction."""
+
+    jobs: list[Job] = field(default_factory=list)
+    spans: dict[int, Span] = field(default_factory=dict)
+    letters: list[DeadLetter] = field(default_factory=list)
+    refused: list[tuple[int, Receipt]] = field(default_factory=list)
+
+
+class TargetRunner:
+    """Runs one sink until told to stop."""
+
+    def __init__(self, spec: RunnerSpec, sink: Sink, *, hooks: RunnerHooks | None = None) -> None:
+        self._spec = spec
+        self._sink = sink
+        self._hooks = hooks or NoHooks()
+        self._topic = spec.topics.erasures(sink.name)
+        self._group = spec.group(sink.name)
+        self._assigned: list[int] = []
+        self._joined = 0  # grows with every change of the assignment
+        self._settled = 0  # the assignment whose starts are known
+        self._next: dict[int, int] = {}
+        self._left: list[Message] = []
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set. Raises Halt when going on would break a promise."""
+        self._consumer = Consumer(self._spec.consumer_config(self._group))
+        self._transactions = Transactions(self._spec, self._group)
+        try:
+            for _ in self._until_done(stop, self._open):
+                pass
+            self._consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke,
+                                     on_lost=self._on_revoke)  # fmt: skip
+            while not stop.is_set():
+                self._turn(stop)
+        finally:
+            closed_quietly(self._consumer)
+            self._sink.close()
+
+    def _open(self) -> None:
+        self._sink.check()
+        self._transactions.start()
+        try:
+            metadata = self._consumer.list_topics(self._topic, timeout=_WAIT_S)
+        except KafkaException as error:
+            raise KafkaAway(f"the brokers do not answer ({error.args[0].name()})") from None
+        if metadata.topics[self._topic].error is not None:
+            raise KafkaAway(f"topic {self._topic} is not there: create it, or check the role's rights")
+        self._source = Source(str(metadata.cluster_id), self._topic)
+
+    def _turn(self, stop: threading.Event) -> None:
+        if self._assigned and self._settled != self._joined:
+            for _ in self._until_done(stop, self._settle_starts):
+                self._keep_alive()
+                if self._settled == self._joined:
+                    return
+            return
+        piece = self._read()
+        if not piece.spans:
+            return
+        joined = self._joined
+        waits = self._until_done(stop, lambda: self._carry_out(piece))
+        for _ in waits:
+            with self._paused():
+                for _ in waits:
+                    self._keep_alive()
+                    if joined != self._joined:
+                        return  # the partitions are somebody else's: so are the batches
+
+    def _until_done(self, stop: threading.Event, act: Callable[[], None]) -> Iterator[None]:
+        """Do `act` until it succeeds; yield every moment while waiting. Each wait is twice the one before."""
+        wait = self._spec.limits.backoff_first_s
+        while not stop.is_set():
+            try:
+                act()
+            except Retry as error:
+                log.warning("target not available", extra={"target": self._sink.name, "why": str(error)})
+                self._hooks.on_unavailable(type(error).__name__, wait)
+                end = time.monotonic() + wait
+                while time.monotonic() < end and not stop.wait(min(0.1, wait)):
+                    yield
+                wait = min(wait * 2, self._spec.limits.backoff_most_s)
+            else:
+                return
+
+    @contextmanager
+    def _paused(self) -> Iterator[None]:
+        """Read no further while the store is away: `_keep_alive` then sees rebalances, and no messages."""
+        paused = self._reading()
+        with suppress(KafkaException):
+            self._consumer.pause(paused)
+        yield
+        with suppress(KafkaException):
+            self._consumer.resume(self._reading())
+
+    def _reading(self) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, p) for p in self._assigned] if self._settled == self._joined else []
+
+    def _keep_alive(self) -> None:
+        """Let the client see rebalances, so that it keeps its place in the group."""
+        self._left += self._still_ours(self._consumer.consume(1, 0.0), self._joined)
+
+    # --- assignment ---
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._joined += 1
+        self._assigned = sorted(tp.partition for tp in partitions)
+        self._left = []
+        consumer.assign([])  # nothing is read before the store has said how far it is: `_settle_starts`
+
+    def _on_revoke(self, consumer: Consumer, _: list[TopicPartition]) -> None:
+        self._joined += 1
+        self._assigned = []
+        self._left = []
+        consumer.unassign()
+
+    def _settle_starts(self) -> None:
+        """Find where each partition goes on, and start reading there."""
+        positions = self._sink.positions
+        stored = positions.read(self._source, self._assigned) if positions else {}
+        starts: dict[int, int] = {}
+        try:
+            committed = self._consumer.committed([TopicPartition(self._topic, p) for p in self._assigned], _WAIT_S)
+            for tp in committed:
+                low, high = self._consumer.get_watermark_offsets(tp, _WAIT_S, cached=False)
+                known = Known(
+                    keeps=positions is not None,
+                    stored=stored.get(tp.partition),
+                    committed=tp.offset if tp.offset >= 0 else None,
+                    log_start=low,
+                    log_end=high,
+                )
+                starts[tp.partition] = self._start(tp.partition, known)
+        except KafkaException as error:
+            raise KafkaAway(f"the brokers do not answer ({error.args[0].name()})") from None
+        if positions:
+            positions.adopt(self._source, {p: offset for p, offset in starts.items() if stored[p] is None})
+        self._consumer.assign([TopicPartition(self._topic, p, offset) for p, offset in starts.items()])
+        self._next = starts
+        self._settled = self._joined
+
+    def _start(self, partition: int, known: Known) -> int:
+        try:
+            return start_of(self._sink.name, partition, known)
+        except StoreRestored:
+            record = {"batch_id": "", "target": self._sink.name, "level": "none", "outcome": "restored"}
+            self._transactions.commit([self._ack(partition, record)], {}, self._consumer)
+            raise
+
+    # --- reading ---
+
+    def _read(self) -> _Piece:
+        """Read some batches, at most what one transaction may hold."""
+        limits = self._spec.limits
+        joined = self._joined
+        fresh = self._consumer.consume(max(1, limits.batches - len(self._left)), 0.0 if self._left else limits.linger_s)
+        messages = self._left + self._still_ours(fresh, joined)
+        if joined != self._joined:
+            return _Piece()
+        piece = _Piece()
+        records = 0
+        for taken, message in enumerate(messages):
+            partition, offset = int(message.partition() or 0), int(message.offset() or 0)
+            rows = self._take(piece, message, partition)
+            records += rows
+            span = piece.spans.get(partition)
+            piece.spans[partition] = Span(span.first if span else self._next[partition], offset + 1)
+            if records >= limits.records:
+                self._left = messages[taken + 1 :]
+                break
+        else:
+            self._left = []
+        self._next.update({partition: span.next for partition, span in piece.spans.items()})
+        return piece
+
+    def _still_ours(self, messages: Sequence[Message], joined: int) -> list[Message]:
+        """Drop what was fetched under an assignment that has ended: it is read again from the store's position."""
+        good = self._valid(messages)
+        return good if joined == self._joined == self._settled else []
+
+    def _valid(self, messages: Sequence[Message]) -> list[Message]:
+        good = []
+        for message in messages:
+            error = message.error()
+            if error is None:
+                good.append(message)
+            elif error.fatal() or error.code() == KafkaError._FENCED:
+                raise Fenced(f"the consumer of {self._topic} cannot go on ({error.name()}): start the runner again")
+            elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+                raise OffsetGone(
+                    f"topic {self._topic}, partition {message.partition()}: the next offset is no longer there; "
+                    "start the runner again: it compares the store's position with the topic"
+                )
+            else:
+                log.warning("kafka client", extra={"target": self._sink.name, "why": error.name()})
+        return good
+
+    def _take(self, piece: _Piece, message: Message, partition: int) -> int:
+        """Add one message to `piece`; return its rows."""
+        try:
+            batch = self._decode(message)
+            self._sink.plan(batch.category, batch.action)
+        except WireError as error:
+            self._drop(piece, message, "undecodable", str(error))
+        except NoPlan as error:
+            self._drop(piece, message, "no_plan", str(error))
+            piece.refused.append((partition, Receipt.all_failed(batch.id, batch.rows)))
+        except BadBatch as error:
+            self._drop(piece, message, error.reason, str(error))
+            if error.batch_id is not None:
+                piece.refused.append((partition, Receipt.all_failed(error.batch_id, error.rows)))
+        else:
+            piece.jobs.append(Job(batch=batch, partition=partition))
+            return batch.rows
+        return 0
+
+    def _decode(self, message: Message) -> Batch:
+        name, record = self._spec.codec.decode(message.value() or b"")
+        if name != "ErasureBatch":
+            raise WireError(f"it is a {name}, not an ErasureBatch")
+        batch = Batch.from_record(record)
+        if batch.target != self._sink.name:
+            raise BadBatch("it is for another target", batch.id, batch.rows, reason="other_target")
+        return batch
+
+    def _drop(self, piece: _Piece, message: Message, reason: str, detail: str) -> None:
+        log.error("a batch cannot be carried out", extra={"target": self._sink.name, "why": detail})
+        piece.letters.append(DeadLetter(message=message, reason=reason, detail=detail))
+
+    # --- doing ---
+
+    def _carry_out(self, piece: _Piece) -> None:
+        """Apply and acknowledge. Raises Retry: do the same again, whatever part of it was done."""
+        began = time.monotonic()
+        outcomes = self._sink.apply(self._source, piece.jobs, piece.spans)
+        self._hooks.on_up()
+        self._hooks.on_applied(len(outcomes), sum(j.batch.rows for j in piece.jobs), time.monotonic() - began)
+        receipts = [(job.partition, o.receipt) for job, o in zip(piece.jobs, outcomes, strict=True) if o.receipt]
+        receipts += piece.refused
+        writes = self._writes(outcomes)
+        writes += [self._ack(partition, receipt.ack(self._sink.name)) for partition, receipt in receipts]
+        writes += dead_letter_writes(self._spec, self._transactions, piece.letters, "ledger")
+        offsets = {(self._topic, partition): span.next for partition, span in piece.spans.items()}
+        self._transactions.commit(writes, offsets, self._consumer)
+        for _, receipt in receipts:
+            self._hooks.on_receipt(receipt)
+        for letter in piece.letters:
+            self._hooks.on_dead_letter(letter.reason)
+
+    @staticmethod
+    def _writes(outcomes: Sequence[Outcome]) -> list[Write]:
+        return [write for outcome in outcomes for write in outcome.writes]
+
+    def _ack(self, partition: int, record: Mapping[str, object]) -> Write:
+        value = self._spec.codec.encode("Ack", record)
+        key = str(record["batch_id"]).encode()
+        return Write(topic=self._spec.topics.acks, partition=partition, key=key, value=value)
+
+
+def run_sink(spec: RunnerSpec, sink: Sink, *, stop: threading.Event, hooks: RunnerHooks | None = None) -> None:
+    """Run `sink` until `stop` is set. Raises Halt, Refused."""
+    TargetRunner(spec, sink, hooks=hooks).run(stop)

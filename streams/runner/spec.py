@@ -1,0 +1,83 @@
+"""Everything a target's runner is told, as values. Made by the role that starts it (`ops`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ebbtide.wire import Codec
+from schemas.codec import full_codec
+from schemas.topics import MAX_MESSAGE_BYTES, Topics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerLimits:
+    """How much is taken into one store transaction, and how long to wait. Times in seconds.
+
+    `records` bounds the rows of one transaction (a single batch is always taken whole).
+    """
+
+    batches: int = 64
+    records: int = 50_000
+    linger_s: float = 0.2
+    backoff_first_s: float = 0.2
+    backoff_most_s: float = 30.0
+    session_s: float = 12.0
+    transaction_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerSpec:
+    """One target's runner.
+
+    slot: one process at a time has it; a second one with the same slot fences the first.
+    client_config: librdkafka options for security (`security.protocol`, `sasl.*`, `ssl.*`), used for every client.
+    seal: encrypts a dead letter's payload.
+    reply_key: at least 16 secret bytes, for `consumer` targets: what the service's answers are checked with.
+    """
+
+    bootstrap: str
+    topics: Topics
+    seal: Callable[[bytes], bytes] = field(repr=False)
+    slot: str = "0"
+    client_config: Mapping[str, str] = field(default_factory=dict, repr=False)
+    reply_key: bytes = field(default=b"", repr=False)
+    limits: RunnerLimits = RunnerLimits()
+    codec: Codec = field(default_factory=full_codec, repr=False)
+
+    def group(self, target: str) -> str:
+        """The consumer group of the target's batches."""
+        return f"{self.topics.prefix}-target-{target}"
+
+    def consumer_config(self, group: str) -> dict[str, str | int | bool]:
+        """Return the options of a consumer that starts only where it is told, and reads committed records only.
+
+        A static member: a restart within the session takes its partitions back without a rebalance.
+        """
+        return {
+            **self.client_config,
+            "bootstrap.servers": self.bootstrap,
+            "group.id": group,
+            "group.instance.id": f"{group}-{self.slot}",
+            "session.timeout.ms": int(self.limits.session_s * 1000),
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            "partition.assignment.strategy": "range",
+            "queued.max.messages.kbytes": 32 << 10,
+            "max.partition.fetch.bytes": MAX_MESSAGE_BYTES,
+            "fetch.queue.backoff.ms": 5,
+        }
+
+    def producer_config(self, group: str) -> dict[str, str | int | bool]:
+        """Return the options of the group's transactional producer."""
+        return {
+            **self.client_config,
+            "bootstrap.servers": self.bootstrap,
+            "transactional.id": f"{group}-{self.slot}",
+            "transaction.timeout.ms": int(self.limits.transaction_s * 1000),
+            "compression.type": "zstd",
+            "message.max.bytes": MAX_MESSAGE_BYTES,
+            "linger.ms": 5,
+        }

@@ -1,0 +1,134 @@
+"""One Kafka transaction: records to write, acks, dead letters and the source offsets, all or nothing.
+
+Used by `streams.runner.runner` and `streams.runner.answers`; the integration tests of targets kill in the middle.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from ebbtide.partition import partition_of
+from schemas.errors import Halt, Retry
+from sinks.base import Write
+from streams.runner.spec import RunnerSpec
+
+_WAIT_S = 30.0
+
+
+class KafkaAway(Retry):
+    """A transaction was not committed: nothing of it is seen by anybody."""
+
+
+class Fenced(Halt):
+    """Another process has taken this one's place, or the client is broken: only a new process may go on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A message that can never succeed. `detail` holds no personal data; the payload is sealed before it leaves."""
+
+    message: Message
+    reason: str
+    detail: str
+
+    def record(self, spec: RunnerSpec, producer: str) -> dict[str, Any]:
+        return {
+            "topic": self.message.topic(),
+            "partition": self.message.partition(),
+            "offset": self.message.offset(),
+            "reason": self.reason,
+            "detail": self.detail,
+            "producer": producer,
+            "seen_at": int(time.time() * 1000),
+            "payload": spec.seal(self.message.value() or b""),
+        }
+
+
+class Transactions:
+    """The transactional producer of one consumer group."""
+
+    def __init__(self, spec: RunnerSpec, group: str) -> None:
+        self._producer = Producer(spec.producer_config(group))
+        self._partitions: dict[str, int] = {}
+        self._failed: list[KafkaError] = []
+
+    def start(self) -> None:
+        """Fence whoever had this place before, and end what it left open. Raises KafkaAway, Fenced."""
+        try:
+            self._producer.init_transactions(_WAIT_S)
+        except KafkaException as error:
+            raise _sorted(error) from None
+
+    def commit(self, writes: Iterable[Write], offsets: Mapping[tuple[str, int], int], consumer: Consumer) -> None:
+        """Write everything and commit. Raises KafkaAway: nothing is written; Fenced."""
+        try:
+            self._producer.begin_transaction()
+            for write in writes:
+                self._produce(write)
+            positions = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
+            self._producer.send_offsets_to_transaction(positions, consumer.consumer_group_metadata(), _WAIT_S)
+            self._producer.commit_transaction(_WAIT_S)
+        except KafkaException as error:
+            problem = _sorted(error)
+            if isinstance(problem, KafkaAway):
+                self._abort()
+            raise problem from None
+
+    def partition_for(self, topic: str, key: bytes) -> int:
+        """Return the partition of `key` in a topic that is not written by partition number."""
+        if topic not in self._partitions:
+            metadata = self._producer.list_topics(topic, timeout=_WAIT_S)
+            self._partitions[topic] = len(metadata.topics[topic].partitions)
+        if not self._partitions[topic]:
+            del self._partitions[topic]
+            raise KafkaAway(f"topic {topic} is not there: create it, or check the role's rights")
+        return partition_of(key, self._partitions[topic])
+
+    def _produce(self, write: Write) -> None:
+        while True:
+            try:
+                self._producer.produce(write.topic, write.value, write.key, write.partition)
+                return
+            except BufferError:
+                self._producer.poll(0.1)
+
+    def _abort(self) -> None:
+        try:
+            self._producer.abort_transaction(_WAIT_S)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._STATE:
+                raise _sorted(error) from None
+
+
+def dead_letter_writes(
+    spec: RunnerSpec, transactions: Transactions, letters: Sequence[DeadLetter], producer: str
+) -> list[Write]:
+    """Return the dead letters as records to write. Raises KafkaAway."""
+    topic = spec.topics.dead_letters
+    writes = []
+    for letter in letters:
+        key = str(letter.message.topic()).encode()
+        value = spec.codec.encode("DeadLetter", letter.record(spec, producer))
+        writes.append(Write(topic=topic, partition=transactions.partition_for(topic, key), key=key, value=value))
+    return writes
+
+
+def _sorted(error: KafkaException) -> KafkaAway | Fenced:
+    """Sort a client error by what is to be done. Its text names brokers and codes, never a record."""
+    cause: KafkaError = error.args[0]
+    gone = (KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH)
+    if cause.fatal() or cause.code() in gone:
+        return Fenced(f"the transactional producer was fenced or is broken ({cause.name()}): start the runner again")
+    return KafkaAway(f"the transaction was not committed ({cause.name()}): tried again")
+
+
+def closed_quietly(consumer: Consumer) -> None:
+    """Leave the group."""
+    with suppress(KafkaException, RuntimeError):
+        consumer.close()

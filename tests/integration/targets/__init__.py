@@ -1,0 +1,1 @@
+"""Targets and their runner on real PostgreSQL and Kafka."""
