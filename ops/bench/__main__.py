@@ -47,6 +47,8 @@ def main(
     unknown = set(only or ()) - set(contenders)
     if unknown:
         raise typer.BadParameter(f"no contender {sorted(unknown)}; there are {sorted(contenders)}")
+    # Figures by the clock say little when others use the machine too; those by CPU hold up better.
+    load_before = os.getloadavg()[0]
     chosen = {name: factory for name, factory in contenders.items() if not only or name in only}
     with tempfile.TemporaryDirectory(prefix="ebbtide-bench-") as temporary:
         directory = Path(temporary)
@@ -69,6 +71,7 @@ def main(
         "events": shape.records,
         "orgs": shape.orgs,
         "cores": os.cpu_count(),
+        "load before": round(load_before, 1),
         "architecture": platform.machine(),
         "Python": platform.python_version(),
     }

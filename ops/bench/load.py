@@ -16,6 +16,8 @@ from ops.bench.dataset import AS_OF_DAY, CATEGORIES, Dataset, Shape, blocks, org
 from ops.bench.digest import Digest
 
 _SETTLE_S = 60.0
+QUIET = {"log_level": 3}
+"""For librdkafka: errors only. That a fresh broker's coordinators still load is no news to who reads a table."""
 
 
 class LoadFailed(RuntimeError):
@@ -24,7 +26,7 @@ class LoadFailed(RuntimeError):
 
 def create_topic(bootstrap: str, topic: str, partitions: int, config: Mapping[str, str] | None = None) -> None:
     """Create `topic` with one replica. Raises KafkaException, also where it exists."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = AdminClient({"bootstrap.servers": bootstrap, **QUIET})
     new = NewTopic(topic, num_partitions=partitions, replication_factor=1, config=dict(config or {}))
     admin.create_topics([new])[topic].result(_SETTLE_S)
 
@@ -40,6 +42,7 @@ def load(bootstrap: str, topic: str, shape: Shape) -> Dataset:
     partitions = [partition_of(key, shape.partitions) for key in keys]
     producer = Producer(
         {
+            **QUIET,
             "bootstrap.servers": bootstrap,
             "enable.idempotence": True,
             "linger.ms": 50,
@@ -75,7 +78,7 @@ def load(bootstrap: str, topic: str, shape: Shape) -> Dataset:
 
 def end_offsets(bootstrap: str, topic: str, partitions: int) -> dict[int, int]:
     """Return the end of each partition: how many events it holds, if nothing was ever deleted from it."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"bench-ends-{topic}"})
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"bench-ends-{topic}", **QUIET})
     try:
         ends = {}
         for partition in range(partitions):
@@ -92,6 +95,7 @@ def read_committed(bootstrap: str, topic: str, partitions: int) -> Iterator[Mess
     """Yield the committed messages of `topic` from its start to its present end, in no set order."""
     consumer = Consumer(
         {
+            **QUIET,
             "bootstrap.servers": bootstrap,
             "group.id": f"bench-reader-{topic}",
             "enable.auto.commit": False,

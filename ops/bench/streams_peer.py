@@ -21,7 +21,7 @@ from ops.bench.build import build_peer
 from ops.bench.contender import Broker, Measured, warm_up_records
 from ops.bench.dataset import Dataset
 from ops.bench.digest import Digest, digest
-from ops.bench.load import create_topic, read_committed
+from ops.bench.load import QUIET, create_topic, read_committed
 from ops.bench.measure import Meter, Stalled, directory_bytes
 from ops.local.java import find_java
 from ops.local.process import tail_of, wait_until
@@ -74,7 +74,7 @@ class StreamsPeer:
 
     def ingest(self) -> Measured:
         """Let it go; done is what the group has committed, which under exactly-once is changelog and offsets both."""
-        admin = AdminClient({"bootstrap.servers": self._broker.bootstrap})
+        admin = AdminClient({"bootstrap.servers": self._broker.bootstrap, **QUIET})
         asked = [
             ConsumerGroupTopicPartitions(
                 self._group, [TopicPartition(self._dataset.topic, p) for p in range(self._dataset.partitions)]
