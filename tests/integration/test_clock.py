@@ -1,0 +1,71 @@
+"""The clock on a real broker: one ticks, another takes over, and every partition sees every tick once, in order."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from ops.local.service import KafkaServer
+from ops.topics import create_topics
+from schemas.codec import full_codec
+from schemas.sequence import HEADER, Sequence
+from schemas.topics import Topics, all_topics
+from streams.clock import ClockSpec, run_clock
+from tests.integration.engine import eventually
+from tests.integration.log import committed
+
+PARTITIONS = 3
+
+
+class Running:
+    """One clock in a thread."""
+
+    def __init__(self, bootstrap: str, topics: Topics, slot: str) -> None:
+        self.stop = threading.Event()
+        self.ticks = 0
+        spec = ClockSpec(
+            bootstrap=bootstrap, topics=topics, partitions=PARTITIONS, slot=slot, tick_s=0.1, session_timeout_s=6
+        )
+        self.thread = threading.Thread(target=self._run, args=(spec,))
+        self.thread.start()
+
+    def _run(self, spec: ClockSpec) -> None:
+        def now_ms() -> int:
+            return time.time_ns() // 1_000_000
+
+        run_clock(spec, full_codec(), now_ms=now_ms, stop=self.stop, on_tick=self._ticked)
+
+    def _ticked(self, _: int) -> None:
+        self.ticks += 1
+
+    def end(self) -> None:
+        self.stop.set()
+        self.thread.join()
+
+
+def test_one_clock_ticks_and_the_other_takes_over(kafka: KafkaServer, prefix: str) -> None:
+    topics = Topics(prefix)
+    create_topics(kafka.bootstrap, all_topics(topics, partitions=PARTITIONS))
+    clocks = [Running(kafka.bootstrap, topics, slot) for slot in ("a", "b")]
+    eventually(lambda: any(c.ticks > 5 for c in clocks), what="an elected clock")
+    elected, other = sorted(clocks, key=lambda c: -c.ticks)
+    alone = other.ticks
+
+    elected.end()
+    eventually(lambda: other.ticks > 5, what="a takeover")
+    other.end()
+
+    assert alone == 0
+    codec = full_codec()
+    for partition in range(PARTITIONS):
+        mine = [m for m in committed(kafka.bootstrap, topics.ledger) if m.partition() == partition]
+        places = [Sequence.decode(dict(m.headers() or [])[HEADER]) for m in mine]
+        times = [codec.decode(m.value() or b"")[1]["now"] for m in mine]
+        lives = list(dict.fromkeys(p.incarnation for p in places))
+        assert len(lives) == 2
+        for life in lives:
+            assert [p.seq for p in places if p.incarnation == life] == list(
+                range(1, 1 + sum(p.incarnation == life for p in places))
+            )
+        assert times == sorted(times)
+        assert len(mine) == elected.ticks + other.ticks

@@ -1,0 +1,131 @@
+"""The whole engine on real components: killed in the middle of a sweep, it ends with exactly the right stores."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+
+from ebbtide.partition import partition_of
+from ebbtide.publisher import Publisher
+from ops.topics import create_topics
+from schemas.topics import COMPACTED, TopicSpec
+from tests.integration.engine import DATA_MAP, Up, eventually
+
+DAY_MS = 86_400_000
+RECORDS = 6_000
+FEED = "test.feed"
+
+# Every effect on a row is written down by the database itself, so that "once" can be counted.
+TABLES = """
+create table messages (id uuid primary key, org_id text not null, body text);
+create table logs (id uuid primary key, org_id text not null, line text);
+create table effects (id uuid not null);
+create function note() returns trigger language plpgsql as $$
+begin insert into effects values (old.id); return null; end $$;
+create trigger gone after delete on messages for each row execute function note();
+create trigger changed after update on logs for each row execute function note();
+"""
+
+
+@pytest.fixture
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    root = tmp_path_factory.mktemp("up")
+    (root / "map.yaml").write_text(DATA_MAP)
+    engine = Up(root / "data", root / "map.yaml")
+    engine.start()
+    yield engine
+    engine.kill()
+
+
+def make_stores(up: Up, records: dict[str, str]) -> None:
+    """Fill the tables and the topic with `records`: id to category."""
+    with psycopg.connect(up.facts["postgres"]["dsn"]) as connection:
+        connection.execute(TABLES)
+        with connection.cursor() as cursor:
+            for category in ("messages", "logs"):
+                with cursor.copy(f"copy {category} from stdin") as copy:
+                    for record_id, kind in records.items():
+                        if kind == category:
+                            copy.write_row((record_id, "acme", "original"))
+    bootstrap = up.facts["kafka"]["bootstrap"]
+    create_topics(bootstrap, [TopicSpec(name=FEED, partitions=2, config=COMPACTED)])
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 20})
+    for record_id, category in records.items():
+        if category == "messages":
+            key = f"acme/{record_id}".encode()
+            producer.produce(FEED, b'{"body": "original"}', key=key, partition=partition_of(key, 2))
+    assert producer.flush(60) == 0
+
+
+def rows(up: Up) -> tuple[set[str], dict[str, str], Counter[str]]:
+    """Return the ids of messages, the lines of logs, and how often each row was changed."""
+    with psycopg.connect(up.facts["postgres"]["dsn"]) as connection:
+        messages = {str(i) for (i,) in connection.execute("select id from messages")}
+        logs = {str(i): line for i, line in connection.execute("select id, line from logs")}
+        effects = Counter(str(i) for (i,) in connection.execute("select id from effects"))
+    return messages, logs, effects
+
+
+def tombstones(up: Up) -> Counter[str]:
+    """Return how many committed tombstones each record id has in the topic."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": up.facts["kafka"]["bootstrap"],
+            "group.id": "tombstones",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+        }
+    )
+    consumer.assign([TopicPartition(FEED, p, 0) for p in range(2)])
+    found: Counter[str] = Counter()
+    ended = 0
+    while ended < 2:
+        for message in consumer.consume(500, 1.0):
+            error = message.error()
+            if error is not None:
+                assert error.code() == KafkaError._PARTITION_EOF
+                ended += 1
+            elif message.value() is None:
+                found[(message.key() or b"").decode().removeprefix("acme/")] += 1
+    consumer.close()
+    return found
+
+
+def test_every_role_killed_in_the_middle_of_a_sweep_leaves_exactly_the_right_stores(up: Up) -> None:
+    records = {str(uuid.uuid4()): ("messages", "logs")[i % 2] for i in range(RECORDS)}
+    old = {record_id for i, record_id in enumerate(records) if i % 3}
+    now = time.time_ns() // 1_000_000
+    make_stores(up, records)
+    with Publisher(up.facts["kafka"]["bootstrap"], producer="test") as publisher:
+        for record_id, category in records.items():
+            age = 200 if record_id in old else 1
+            publisher.created("acme", category, record_id, subjects=["s"], at=now - age * DAY_MS)
+        publisher.org("acme", name="Acme")
+
+    for role in list(up.facts["pids"]):
+        done = len(rows(up)[2])
+        os.kill(up.facts["pids"][role], signal.SIGKILL)
+        eventually(lambda d=done: len(rows(up)[2]) > d or len(rows(up)[2]) == len(old), what=f"work after {role} died")
+    eventually(lambda: len(rows(up)[2]) >= len(old), what="the sweep of PostgreSQL")
+    eventually(lambda: len(tombstones(up)) >= len([r for r in old if records[r] == "messages"]), what="the topic's")
+
+    assert up.stop() == 0
+    up.start()
+    messages, logs, effects = rows(up)
+    assert messages == {r for r, c in records.items() if c == "messages" and r not in old}
+    assert {r for r, line in logs.items() if line == "[erased]"} == {r for r in old if records[r] == "logs"}
+    assert {r for r, line in logs.items() if line == "original"} == {
+        r for r, c in records.items() if c == "logs" and r not in old
+    }
+    assert effects == Counter(old)
+    assert tombstones(up) == Counter(r for r in old if records[r] == "messages")
+    assert up.stop() == 0

@@ -1,0 +1,44 @@
+"""What `up` remembers of a data directory: made once, kept private, and never contradicted."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from ops.installation import FILE, WrongInstallation, open_installation
+from ops.timesource import DAY_MS, TimeSource
+
+
+def test_a_directory_keeps_its_keys_and_its_partitions(tmp_path: Path) -> None:
+    made = open_installation(tmp_path, partitions=3, day_seconds=0)
+
+    again = open_installation(tmp_path, partitions=None, day_seconds=0)
+
+    assert again == made
+    assert len(bytes.fromhex(made.master_key)) == 32
+    assert stat.S_IMODE((tmp_path / FILE).stat().st_mode) == 0o600
+    assert made.master_key not in repr(made)
+
+
+def test_another_number_of_partitions_is_refused(tmp_path: Path) -> None:
+    open_installation(tmp_path, partitions=3, day_seconds=0)
+
+    with pytest.raises(WrongInstallation, match="made with 3 partitions, not 4"):
+        open_installation(tmp_path, partitions=4, day_seconds=0)
+
+
+def test_another_clock_is_refused(tmp_path: Path) -> None:
+    open_installation(tmp_path, partitions=3, day_seconds=2)
+
+    with pytest.raises(WrongInstallation, match="cannot run backwards"):
+        open_installation(tmp_path, partitions=3, day_seconds=0)
+
+
+def test_a_fast_clock_starts_at_its_anchor_and_runs_a_day_in_so_many_seconds() -> None:
+    clock = TimeSource(day_seconds=2, anchor_ms=1_000_000)
+
+    assert clock.at(1_000_000) == 1_000_000
+    assert clock.at(1_002_000) == 1_000_000 + DAY_MS
+    assert TimeSource().at(5) == 5
