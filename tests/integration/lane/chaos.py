@@ -29,8 +29,9 @@ from tests.integration.lane.worker import Settings
 
 PARTITIONS = 4
 SESSION_S = 6.0
-# A killed worker is -9, a clean stop 0, and a zombie that comes back finds itself fenced. Nothing else is expected.
-EXPECTED_CODES = {0, -signal.SIGKILL, int(ExitCode.FENCED)}
+# A killed worker is -9, a clean stop 0 (-15 when it comes before Python has begun to listen), and a zombie that comes
+# back finds itself fenced. Nothing else is expected.
+EXPECTED_CODES = {0, -signal.SIGKILL, -signal.SIGTERM, int(ExitCode.FENCED)}
 
 
 @dataclass
