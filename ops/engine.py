@@ -23,7 +23,7 @@ from ops.rules_topic import apply_rules
 from ops.settings import PREFIX, Settings, to_environ
 from ops.supervisor import Role, Supervisor
 from ops.topics import create_topics
-from schemas.codec import full_codec
+from schemas.codec import registered_codec
 from schemas.datamap import DataMap, load_data_map
 from schemas.topics import Topics, all_topics
 from streams.lane.changelog import changelog_config
@@ -120,7 +120,7 @@ def variables(settings: Settings) -> dict[str, str]:
 
 def prepare(settings: Settings, data_map: DataMap, *, report: Callable[[str], None]) -> None:
     """Create the topics and put the data map's rules in force. Safe to do again."""
-    topics, codec = Topics(settings.prefix), full_codec()
+    topics, codec = Topics(settings.prefix), registered_codec(settings.registry_url)
     consumers = [name for name, target in data_map.targets.items() if target.kind == "consumer"]
     specs = all_topics(
         topics,

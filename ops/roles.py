@@ -16,7 +16,7 @@ from ops.metrics import Domains, Metrics
 from ops.rules_topic import rules_in_force
 from ops.settings import Settings
 from ops.timesource import TimeSource
-from schemas.codec import full_codec
+from schemas.codec import registered_codec
 from schemas.errors import Refused
 from schemas.topics import MAX_MESSAGE_BYTES, Topics
 from streams.clock import ClockSpec, run_clock
@@ -58,7 +58,7 @@ def _serve(metrics: Metrics, settings: Settings, ready: Callable[[int], None]) -
 
 
 def _coordinator(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:
-    topics, codec = Topics(settings.prefix), full_codec()
+    topics, codec = Topics(settings.prefix), registered_codec(settings.registry_url)
     metrics = Metrics("coordinator", Domains(partitions=settings.partitions))
     _serve(metrics, settings, ready)
     if stop.is_set():
@@ -77,7 +77,7 @@ def _coordinator(settings: Settings, stop: threading.Event, ready: Callable[[int
 
 
 def _ledger(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:
-    topics, codec = Topics(settings.prefix), full_codec()
+    topics, codec = Topics(settings.prefix), registered_codec(settings.registry_url)
     rules = rules_in_force(settings.kafka_bootstrap, topics, codec)
     targets = sorted({target for category in rules.categories.values() for target in category.targets})
     metrics = Metrics("ledger", Domains(partitions=settings.partitions, targets=targets))
@@ -130,5 +130,12 @@ def _clock(settings: Settings, stop: threading.Event, ready: Callable[[int], Non
         session_timeout_s=settings.session_timeout_s,
     )
     time = TimeSource(settings.day_seconds, settings.clock_anchor_ms)
-    run_clock(spec, full_codec(), now_ms=time.now_ms, stop=stop, on_tick=ticked, on_ready=metrics.ready)
+    run_clock(
+        spec,
+        registered_codec(settings.registry_url),
+        now_ms=time.now_ms,
+        stop=stop,
+        on_tick=ticked,
+        on_ready=metrics.ready,
+    )
     return 0

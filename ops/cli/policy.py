@@ -14,7 +14,7 @@ from ops.compacted import newest_values
 from ops.requests import RequestDoor
 from ops.rules_topic import rules_in_force
 from ops.settings import Settings, read_settings
-from schemas.codec import full_codec
+from schemas.codec import registered_codec
 from schemas.errors import Refused
 from schemas.policy import Setting
 from schemas.rules import Rules
@@ -35,7 +35,7 @@ class BadAssignment(Refused):
 def get(org: Annotated[str, typer.Argument(help="The org's id.")], as_json: AsJson = False) -> None:
     """Show the retention of each category of an org, as it is in force."""
     settings = _connected()
-    topics, codec = Topics(settings.prefix), full_codec()
+    topics, codec = Topics(settings.prefix), registered_codec(settings.registry_url)
     rules = rules_in_force(settings.kafka_bootstrap, topics, codec)
     raw = newest_values(settings.kafka_bootstrap, topics.policies).get(org.encode())
     state: dict[str, Any] = {"version": 0, "settings": []} if raw is None else codec.decode(raw)[1]
@@ -65,7 +65,7 @@ def set_(
     """Change an org's retention. What is not named stays; the value `default` goes back to the rules."""
     settings = _connected()
     changes = parse_assignments(assignments)
-    door = RequestDoor(settings.kafka_bootstrap, Topics(settings.prefix), full_codec())
+    door = RequestDoor(settings.kafka_bootstrap, Topics(settings.prefix), registered_codec(settings.registry_url))
     door.set_policy(org, changes)
     if as_json:
         emit({"org": org, "set": changes})

@@ -14,7 +14,7 @@ from ops.cli.up import AsJson
 from ops.engine import prepare, variables
 from ops.rules_topic import rules_in_force
 from ops.settings import read_settings
-from schemas.codec import full_codec
+from schemas.codec import registered_codec
 from schemas.datamap import load_data_map
 from schemas.errors import Refused
 from schemas.topics import Topics
@@ -37,7 +37,7 @@ def apply(data_map: Annotated[Path, typer.Option(help="The data map.")]) -> None
 def show(as_json: AsJson = False) -> None:
     """Show the rules in force."""
     settings = read_settings(os.environ)
-    rules = rules_in_force(settings.kafka_bootstrap, Topics(settings.prefix), full_codec())
+    rules = rules_in_force(settings.kafka_bootstrap, Topics(settings.prefix), registered_codec(settings.registry_url))
     if as_json:
         emit(json.loads(rules.to_json()))
     else:

@@ -14,7 +14,7 @@ from ops.progress import read_progress, unfinished
 from ops.rules_topic import rules_in_force
 from ops.settings import read_settings
 from ops.timesource import DAY_MS, TimeSource
-from schemas.codec import full_codec
+from schemas.codec import registered_codec
 from schemas.errors import Refused
 from schemas.topics import Topics
 from streams.clock import TickWriter
@@ -33,7 +33,7 @@ def sweep(
     if not once:
         raise Refused("the ledger sweeps by itself with every tick: write `ebbtide sweep --once` to wait for one sweep")
     settings = read_settings(os.environ)
-    topics, codec = Topics(settings.prefix), full_codec()
+    topics, codec = Topics(settings.prefix), registered_codec(settings.registry_url)
     rules = rules_in_force(settings.kafka_bootstrap, topics, codec)
     targets = sorted({target for category in rules.categories.values() for target in category.targets})
     now = TimeSource(settings.day_seconds, settings.clock_anchor_ms).now_ms()

@@ -20,7 +20,8 @@ from typing import Any
 import psycopg
 
 from ebbtide.publisher import Publisher
-from ops.backfill.run import BackfillSpec, run_backfill
+from ops.backfill.run import run_backfill
+from ops.backfill.spec import BackfillSpec
 from ops.demo.expected import Cell, count, must_go
 from ops.demo.people import DAY_S, ORGS, Record, make_records
 from ops.demo.stores import ERASED, KEPT, fill_crm, fill_profiles, make_stores, observe_crm, observe_profiles
@@ -29,7 +30,7 @@ from ops.engine import Engine
 from ops.progress import read_progress
 from ops.requests import RequestDoor
 from ops.settings import Settings
-from schemas.codec import full_codec
+from schemas.codec import registered_codec
 from schemas.topics import Topics
 
 LIVE = 500
@@ -97,7 +98,7 @@ class Demo:
         vault.add((r.org, r.id) for r in records if r.category == "media")
 
     def _bring_aboard(self, settings: Settings, topics: Topics, records: Sequence[Record]) -> None:
-        door = RequestDoor(settings.kafka_bootstrap, topics, full_codec())
+        door = RequestDoor(settings.kafka_bootstrap, topics, registered_codec(settings.registry_url))
         for org in ORGS:
             changes = [
                 {"category": c, "period": f"{days} d", "clock": "", "min_retain": "", "action": ""}
@@ -116,7 +117,7 @@ class Demo:
                     publisher.touched(r.org, r.category, r.id, at=r.touched_s * 1000)
             publisher.flush()
             for org in ORGS:
-                ended = None if org.contract_ended is None else int((time.time() - org.contract_ended * DAY_S) * 1000)
+                ended = 0 if org.contract_ended is None else int((time.time() - org.contract_ended * DAY_S) * 1000)
                 publisher.org(org.id, name=org.name, contract_end=ended)
 
     def _publish_live(self, settings: Settings, live: Sequence[Record], vault: Vault) -> set[str]:
@@ -142,7 +143,7 @@ class Demo:
         due = sum(must_go(r, now_s=now_s) for r in records)
         end = time.monotonic() + limit_s
         while True:
-            rows = read_progress(settings.kafka_bootstrap, topics, full_codec()).values()
+            rows = read_progress(settings.kafka_bootstrap, topics, registered_codec(settings.registry_url)).values()
             self.show("erased", min(sum(p.records_acked for p in rows), due), due)
             idle = all(not p.pending and not p.blocked for p in rows)
             seen = self._observe(records, vault)

@@ -1,0 +1,38 @@
+"""`ebbtide doctor`: is everything well, and if not, what to mend."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+from ops.cli.output import Exit, console, emit, guarded
+from ops.cli.up import AsJson, DataMapFile
+from ops.doctor import examine
+from ops.engine import DEMO_MAP, variables
+from ops.settings import read_settings
+from schemas.codec import registered_codec
+from schemas.datamap import load_data_map
+from schemas.errors import Refused
+
+MARKS = {"ok": "[green]ok   [/]", "watch": "[yellow]watch[/]", "mend": "[red]mend [/]"}
+
+
+@guarded
+def doctor(data_map: DataMapFile = None, as_json: AsJson = False) -> None:
+    """Look at brokers, topics, rules, stores and progress. Exit code 1 if something must be mended."""
+    settings = read_settings(os.environ)
+    if not settings.kafka_bootstrap:
+        raise Refused("EBBTIDE_KAFKA_BOOTSTRAP is not set: give it the address that `ebbtide up` prints")
+    path = data_map or (Path(settings.data_map) if settings.data_map else DEMO_MAP)
+    worst = False
+    for finding in examine(settings, load_data_map(path, variables(settings)), registered_codec(settings.registry_url)):
+        worst |= finding.level == "mend"
+        if as_json:
+            emit(asdict(finding))
+        else:
+            console.print(f"{MARKS[finding.level]} {finding.what}: ", finding.text, sep="", highlight=False)
+    if worst:
+        raise typer.Exit(Exit.DIFFERS)

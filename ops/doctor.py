@@ -1,0 +1,170 @@
+"""Looks at a live engine and says, line by line, what is well, what to watch, and what to mend and how.
+
+Reads only. Used by `ebbtide doctor`; `tests/integration/test_doctor.py` breaks things and reads what it says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from ebbtide.wire import Codec
+from ops.backfill.spec import BackfillSpec, NotBackfillable
+from ops.progress import Progress, read_progress, unfinished
+from ops.rules_topic import current_rules
+from ops.settings import Settings
+from ops.timesource import DAY_MS, TimeSource
+from ops.topics import differences
+from schemas.datamap import DataMap
+from schemas.errors import EbbtideError
+from schemas.topics import Topics, all_topics
+from streams.lane.changelog import changelog_config
+
+Level = Literal["ok", "watch", "mend"]
+
+SAMPLE = 200
+_EMAIL = re.compile(r"[^@\s/]+@[^@\s/]+\.[a-z]{2,}", re.IGNORECASE)
+_PHONE = re.compile(r"\+?[0-9][0-9 ()/-]{8,16}")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. `text` says what was seen and, unless all is well, what to do."""
+
+    level: Level
+    what: str
+    text: str
+
+
+def examine(settings: Settings, data_map: DataMap, codec: Codec) -> Iterator[Finding]:
+    """Yield findings, from the ground up; stop early where nothing further can be seen."""
+    yield from _keys(settings)
+    try:
+        AdminClient({"bootstrap.servers": settings.kafka_bootstrap}).list_topics(timeout=10)
+    except KafkaException as e:
+        yield Finding("mend", "broker", f"does not answer ({e.args[0].str()}): check EBBTIDE_KAFKA_BOOTSTRAP")
+        return
+    yield Finding("ok", "broker", "answers")
+    topics = Topics(settings.prefix)
+    yield from _topics(settings, data_map, topics)
+    yield from _rules(settings, data_map, topics, codec)
+    for target in sorted(data_map.targets):
+        yield from _stores(settings, data_map, target)
+    yield from _sweep(settings, data_map, topics, codec)
+
+
+def _keys(settings: Settings) -> Iterator[Finding]:
+    for name in ("master_key", "dead_letter_key"):
+        try:
+            settings.key(name)
+        except EbbtideError as e:
+            yield Finding("watch", name, str(e))
+
+
+def _topics(settings: Settings, data_map: DataMap, topics: Topics) -> Iterator[Finding]:
+    consumers = [name for name, target in data_map.targets.items() if target.kind == "consumer"]
+    specs = all_topics(
+        topics,
+        partitions=settings.partitions,
+        changelog=changelog_config(),
+        targets=data_map.targets,
+        consumers=consumers,
+    )
+    lines = differences(settings.kafka_bootstrap, specs)
+    for line in lines:
+        missing = "missing" in line or "partitions" in line
+        yield Finding("mend" if missing else "watch", "topics", line)
+    if not lines:
+        yield Finding("ok", "topics", f"{len(specs)} are as declared")
+
+
+def _rules(settings: Settings, data_map: DataMap, topics: Topics, codec: Codec) -> Iterator[Finding]:
+    rules = current_rules(settings.kafka_bootstrap, topics, codec)
+    if rules is None:
+        yield Finding("mend", "rules", "none are in force: `ebbtide rules apply --data-map FILE`")
+        return
+    wanted = data_map.rules(version=rules.version, sources=rules.sources)
+    same = wanted.categories == rules.categories
+    text = f"version {rules.version} is in force"
+    if not same:
+        text += f", but {data_map.file} says otherwise: `ebbtide rules apply --data-map {data_map.file}`"
+    yield Finding("ok" if same else "watch", "rules", text)
+
+
+def _stores(settings: Settings, data_map: DataMap, target: str) -> Iterator[Finding]:
+    try:
+        inventory = BackfillSpec.of(settings, data_map).inventory(target)
+    except NotBackfillable:
+        yield Finding("ok", f"target {target}", "is an outside service: only its acknowledgements show how it is")
+        return
+    except EbbtideError as e:
+        yield Finding("mend", f"target {target}", str(e))
+        return
+    try:
+        total = inventory.total()
+        page = inventory.page(None)
+    except EbbtideError as e:
+        yield Finding("mend", f"target {target}", str(e))
+        return
+    finally:
+        inventory.close()
+    yield Finding("ok", f"target {target}", f"answers; about {total} records")
+    telling = sum(looks_personal(found.record_id) for found in page.records[:SAMPLE])
+    if telling:
+        yield Finding(
+            "watch",
+            f"target {target}",
+            f"{telling} of {min(len(page.records), SAMPLE)} record ids look like e-mail addresses or phone numbers: "
+            "record ids are kept in the ledger, use surrogate keys",
+        )
+
+
+def _sweep(settings: Settings, data_map: DataMap, topics: Topics, codec: Codec) -> Iterator[Finding]:
+    seen = read_progress(settings.kafka_bootstrap, topics, codec)
+    now = TimeSource(settings.day_seconds, settings.clock_anchor_ms).now_ms()
+    day = (now - settings.lateness_s * 1000) // DAY_MS
+    yield from judge_sweep(seen, targets=sorted(data_map.targets), partitions=settings.partitions, day=day)
+
+
+def judge_sweep(
+    seen: Mapping[tuple[str, int], Progress], *, targets: list[str], partitions: int, day: int
+) -> Iterator[Finding]:
+    """Yield what the progress records say. Pure; unknown is never taken for done."""
+    left = unfinished(seen, targets=targets, partitions=partitions, day=day)
+    unheard = [place for place in left if place not in seen]
+    behind = {place for place in left if place in seen and seen[place].as_of_day < day}
+    checks: list[tuple[Level, int, Callable[[int], str]]] = [
+        (
+            "watch",
+            len(unheard),
+            lambda n: f"{n} of target and partition have not been heard of: is the ledger running?",
+        ),
+        (
+            "mend",
+            len(behind),
+            lambda n: f"{n} of target and partition stand before today: are the clock and every gateway running?",
+        ),
+        (
+            "watch",
+            sum(seen[place].blocked for place in left if place in seen),
+            lambda n: f"{n} of target and partition wait for their target: is its runner up, does the store answer?",
+        ),
+    ]
+    for level, count, text in checks:
+        if count:
+            yield Finding(level, "sweep", text(count))
+    closed = sum({place[1]: p.closed_records for place, p in seen.items()}.values())
+    if closed:
+        yield Finding("watch", "orgs", f"about {closed} records belong to orgs that are not open: publish their OrgSet")
+    if not left:
+        yield Finding("ok", "sweep", "all that is due today is acknowledged")
+
+
+def looks_personal(record_id: str) -> bool:
+    """Return whether a record id looks like an e-mail address or a phone number."""
+    return bool(_EMAIL.fullmatch(record_id) or (_PHONE.fullmatch(record_id) and not record_id.isdigit()))
