@@ -19,11 +19,10 @@ from ops.progress import Progress, read_progress, unfinished
 from ops.rules_topic import current_rules
 from ops.settings import Settings
 from ops.timesource import DAY_MS, TimeSource
-from ops.topics import differences
+from ops.topics import declared, differences
 from schemas.datamap import DataMap
 from schemas.errors import EbbtideError
-from schemas.topics import Topics, all_topics
-from streams.lane.changelog import changelog_config
+from schemas.topics import Topics
 
 Level = Literal["ok", "watch", "mend"]
 
@@ -51,7 +50,7 @@ def examine(settings: Settings, data_map: DataMap, codec: Codec) -> Iterator[Fin
         return
     yield Finding("ok", "broker", "answers")
     topics = Topics(settings.prefix)
-    yield from _topics(settings, data_map, topics)
+    yield from _topics(settings, data_map)
     yield from _rules(settings, data_map, topics, codec)
     for target in sorted(data_map.targets):
         yield from _stores(settings, data_map, target)
@@ -66,15 +65,8 @@ def _keys(settings: Settings) -> Iterator[Finding]:
             yield Finding("watch", name, str(e))
 
 
-def _topics(settings: Settings, data_map: DataMap, topics: Topics) -> Iterator[Finding]:
-    consumers = [name for name, target in data_map.targets.items() if target.kind == "consumer"]
-    specs = all_topics(
-        topics,
-        partitions=settings.partitions,
-        changelog=changelog_config(),
-        targets=data_map.targets,
-        consumers=consumers,
-    )
+def _topics(settings: Settings, data_map: DataMap) -> Iterator[Finding]:
+    specs = declared(settings, data_map)
     lines = differences(settings.kafka_bootstrap, specs)
     for line in lines:
         missing = "missing" in line or "partitions" in line

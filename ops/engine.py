@@ -22,11 +22,10 @@ from ops.local.stack import Stack
 from ops.rules_topic import apply_rules
 from ops.settings import PREFIX, Settings, to_environ
 from ops.supervisor import Role, Supervisor
-from ops.topics import create_topics
+from ops.topics import create_topics, declared
 from schemas.codec import registered_codec
 from schemas.datamap import DataMap, load_data_map
-from schemas.topics import Topics, all_topics
-from streams.lane.changelog import changelog_config
+from schemas.topics import Topics
 
 DEMO_MAP = Path(__file__).parent / "demo" / "datamap.yaml"
 
@@ -121,14 +120,7 @@ def variables(settings: Settings) -> dict[str, str]:
 def prepare(settings: Settings, data_map: DataMap, *, report: Callable[[str], None]) -> None:
     """Create the topics and put the data map's rules in force. Safe to do again."""
     topics, codec = Topics(settings.prefix), registered_codec(settings.registry_url)
-    consumers = [name for name, target in data_map.targets.items() if target.kind == "consumer"]
-    specs = all_topics(
-        topics,
-        partitions=settings.partitions,
-        changelog=changelog_config(),
-        targets=data_map.targets,
-        consumers=consumers,
-    )
+    specs = declared(settings, data_map)
     created = create_topics(settings.kafka_bootstrap, specs)
     report(f"topics: {len(created)} created, {len(specs) - len(created)} already there")
     rules, changed = apply_rules(

@@ -7,12 +7,26 @@ from collections.abc import Iterable
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
 
+from ops.settings import Settings
+from schemas.datamap import DataMap
 from schemas.errors import Refused
-from schemas.topics import TopicSpec
+from schemas.topics import Topics, TopicSpec, all_topics
+from streams.lane.changelog import changelog_config
 
 
 class WrongTopic(Refused):
     """A topic is there, but not as declared in a way that cannot be mended by us."""
+
+
+def declared(settings: Settings, data_map: DataMap) -> list[TopicSpec]:
+    """Return every topic that an engine with this data map needs."""
+    return all_topics(
+        Topics(settings.prefix),
+        partitions=settings.partitions,
+        changelog=changelog_config(),
+        targets=data_map.targets,
+        consumers=[name for name, target in data_map.targets.items() if target.kind == "consumer"],
+    )
 
 
 def create_topics(bootstrap: str, specs: Iterable[TopicSpec], *, replication: int = -1) -> list[str]:
