@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ebbtide.registry import registry_ids, schema_text
 from ebbtide.wire import PUBLIC_IDS, Codec, read_schema
 
 INTERNAL_IDS: Mapping[str, int] = {
@@ -38,3 +39,14 @@ def full_codec(ids: Mapping[str, int] | None = None) -> Codec:
     schemas = {name: read_schema("ebbtide", name) for name in PUBLIC_IDS}
     schemas |= {name: read_schema("schemas", name) for name in INTERNAL_IDS}
     return Codec(schemas, ids or {**PUBLIC_IDS, **INTERNAL_IDS})
+
+
+def registered_codec(registry_url: str) -> Codec:
+    """Return the codec of all schemas with a registry's ids, with the fixed ids where `registry_url` is empty.
+
+    Raises ebbtide.registry.RegistryError.
+    """
+    if not registry_url:
+        return full_codec()
+    texts = {name: schema_text("ebbtide", name) for name in PUBLIC_IDS}
+    return full_codec(registry_ids(registry_url, texts | {n: schema_text("schemas", n) for n in INTERNAL_IDS}))

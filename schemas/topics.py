@@ -80,6 +80,11 @@ class Topics:
         return self._of("rules")
 
     @property
+    def backfill(self) -> str:
+        """How far each target's backfill is: one partition, a key a target."""
+        return self._of("backfill")
+
+    @property
     def progress(self) -> str:
         return self._of("progress")
 
@@ -183,6 +188,7 @@ def all_topics(
     ]
     specs.append(TopicSpec(name=topics.clock, partitions=1, config=deleted_after(1)))
     specs.append(TopicSpec(name=topics.rules, partitions=1, config=COMPACTED))
+    specs.append(TopicSpec(name=topics.backfill, partitions=1, config=COMPACTED))
     specs += [spec(topics.erasures(t), deleted_after(90)) for t in sorted(targets)]
     for target in sorted(consumers):
         specs += [spec(topics.outbox(target), deleted_after(90)), spec(topics.inbox(target), deleted_after(30))]

@@ -1,0 +1,1 @@
+"""Tells the ledger of records that were there before ebbtide."""
