@@ -1,0 +1,138 @@
+"""Derived records: found by their source when that goes, and made to go with it.
+
+A derived record is a record of its own category, due by its own clock. Beside its segment a child row keeps it under
+its source's id (joined by hash, as marks are), for all of its org: what a source's category is, the event does not
+say. When the sweep erases the source, the child is taken out of the child row, cancelled where it lies, and queued to
+be erased from its targets, never before its own minimum retain has passed. A child's own children follow the same way.
+Used by intake and by the cut; `tests/unit/streams/ledger/test_children.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from schemas.columns import Columns
+from streams.ledger import again, due, keys, marks
+from streams.ledger.keys import Bucket, Position
+from streams.ledger.rows import Row
+from streams.ledger.state import DAY_S, Work
+
+_PARENTS = 2
+
+
+@dataclass(slots=True, frozen=True)
+class ChildHead(Row):
+    """What the children of one row have in common; `made` is the log offset that wrote it."""
+
+    category: str
+    target: str
+    count: int
+    made: int
+
+
+def has_parents(body: bytes) -> bool:
+    """Tell whether an encoded body has a column of parents, reading no more than its first block."""
+    head: bytes = zstandard.ZstdDecompressor().stream_reader(body).read(2)
+    return bool(head[1] & _PARENTS)
+
+
+def store(work: Work, bucket: Bucket, columns: Columns) -> None:
+    """Keep the rows that have a source under it."""
+    if columns.parents is None:
+        return
+    derived = columns.take(np.flatnonzero(columns.parents.lengths > 0))
+    if not len(derived):
+        return
+    work.ensure_org(bucket.org).children = True
+    _write(work, bucket.org, bucket.category, bucket.target, work.position(), derived)
+
+
+def _write(work: Work, org: str, category: str, target: str, pos: Position, derived: Columns) -> None:
+    """Write a child row: as marks whose id is the source, and whose parents are the children."""
+    assert derived.parents is not None
+    hashes = derived.parents.hashes()
+    order = np.argsort(hashes, kind="stable")
+    chosen = derived.take(order)
+    assert chosen.parents is not None
+    turned = Columns(ids=chosen.parents, clocks=chosen.clocks, parents=chosen.ids, subjects=chosen.subjects)
+    head = ChildHead(category, target, len(chosen), work.offset)
+    suffix = keys.text(org) + pos.pack()
+    work.store.put(keys.CHILD + suffix, head.pack())
+    work.store.put(keys.CHILD_BODY + suffix, marks.encode_sorted(turned, hashes[order]))
+
+
+def follow(work: Work, org: str, erased: Columns) -> None:
+    """Let the children of erased records follow them."""
+    row = work.org(org)
+    if row is None or not row.children or not len(erased):
+        return
+    hashes = np.unique(erased.ids.hashes())
+    prefix = keys.CHILD + keys.text(org)
+    left = False
+    for key, value in list(work.store.scan(prefix)):
+        suffix = key[1:]
+        head = ChildHead.unpack(value)
+        body = _load(work, suffix, head)
+        met = np.isin(body.hashes, hashes)
+        if bool(met.any()):
+            ids = set(erased.ids.texts())
+            sources = body.columns.ids.texts()
+            met &= np.fromiter((source in ids for source in sources), np.bool_, len(sources))
+        if not bool(met.any()):
+            left = True
+            continue
+        _queue(work, org, head, _children(body, np.flatnonzero(met)))
+        work.store.delete(keys.CHILD + suffix)
+        work.store.delete(keys.CHILD_BODY + suffix)
+        rest = np.flatnonzero(~met)
+        if len(rest):
+            left = True
+            _, pos = keys.read_text(suffix, 0)
+            _write(work, org, head.category, head.target, keys.read_position(suffix[pos:]), _derived(body, rest))
+    row.children = left
+
+
+def _load(work: Work, suffix: bytes, head: ChildHead) -> marks.Marks:
+    def read() -> tuple[int, marks.Marks]:
+        raw = work.store.get(keys.CHILD_BODY + suffix)
+        if raw is None:
+            raise KeyError("a child row has a head and no body")
+        return 64 * head.count, marks.Marks(raw)
+
+    return work.context.memo.get(keys.CHILD_BODY + suffix + head.made.to_bytes(8, "big"), read)
+
+
+def _derived(body: marks.Marks, rows: NDArray[np.intp]) -> Columns:
+    """Turn rows of a child row back: the child's id first, its source as parent."""
+    kept = body.columns.take(rows)
+    assert kept.parents is not None
+    clocks = body.clocks[rows].astype(np.uint32)
+    return Columns(ids=kept.parents, clocks=clocks, parents=kept.ids, subjects=kept.subjects)
+
+
+def _children(body: marks.Marks, rows: NDArray[np.intp]) -> Columns:
+    derived = _derived(body, rows)
+    return Columns(ids=derived.ids, clocks=derived.clocks, subjects=derived.subjects)
+
+
+def _queue(work: Work, org_name: str, head: ChildHead, found: Columns) -> None:
+    """Queue children for each of their targets, by the day their minimum retain has passed."""
+    org = work.org(org_name)
+    plan = work.plan(org, head.category) if org is not None else None
+    if plan is None:
+        return  # stranded: the children stay where they are, and are counted there
+    targets = (head.target,) if head.target else plan.targets
+    days = found.clocks.astype(np.int64) // DAY_S
+    for day in np.unique(days).tolist():
+        part = found.take(np.flatnonzero(days == day))
+        for target in targets:
+            when = max(work.today, plan.retained_until(day))
+            again.queue(work, when, org_name, head.category, target, part, forced=True)
+        marks.store(work, org_name, head.category, marks.deleted_from(head.target), day, part)
+    pair = work.ensure_pair(org_name, head.category)
+    if pair.oldest < 0:
+        due.place(work, org_name, head.category, pair)

@@ -1,0 +1,80 @@
+"""Ledger time: the last tick, held back by the slowest source, so that a backlog never makes live data due.
+
+Called by `Ledger` for `Tick`, `Watermark` and `Rules`; `tests/unit/streams/ledger/test_clock.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from streams.ledger import keys, packs
+from streams.ledger.rows import Row
+from streams.ledger.state import Work
+
+DAY_MS: Final = 86_400_000
+AHEAD_MS: Final = 3_600_000
+"""How far a tick may run before the broker's own time."""
+DEFAULT_LEAP_DAYS: Final = 2
+
+
+@dataclass(slots=True)
+class WatermarksRow(Row):
+    """How far each source partition is in frames: topic to partition (as text) to ms since the epoch."""
+
+    through: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+def tick(work: Work, record: dict[str, Any], log_ms: int) -> None:
+    """Raise the last tick, unless it leaps further than the rules let it, and no person approved that."""
+    now, clock, rules = record["now"], work.clock, work.rules
+    if now <= clock.tick:
+        return
+    if not record["approved"] and not (rules is not None and rules.test_clock):
+        leap = rules.max_leap_days if rules is not None else DEFAULT_LEAP_DAYS
+        if now > log_ms + AHEAD_MS or (clock.tick >= 0 and now > clock.tick + leap * DAY_MS):
+            clock.ticks_ignored += 1
+            return
+    clock.tick = now
+    advance(work)
+
+
+def watermark(work: Work, record: dict[str, Any]) -> None:
+    """Raise how far each source partition is."""
+    row = _watermarks(work)
+    for mark in record["marks"]:
+        partitions = row.through.setdefault(mark["topic"], {})
+        name = str(mark["partition"])
+        partitions[name] = max(partitions.get(name, -1), mark["through"])
+    work.store.put(keys.WATERMARKS, row.pack())
+    advance(work)
+
+
+def _watermarks(work: Work) -> WatermarksRow:
+    raw = work.store.get(keys.WATERMARKS)
+    return WatermarksRow() if raw is None else WatermarksRow.unpack(raw)
+
+
+def advance(work: Work) -> None:
+    """Compute ledger time; it is unknown until a tick, the rules and every source's watermark are there."""
+    rules, clock = work.rules, work.clock
+    if rules is None or clock.tick < 0:
+        return
+    through = _watermarks(work).through
+    slowest = clock.tick
+    for topic, partitions in rules.sources.items():
+        known = through.get(topic, {})
+        for partition in range(partitions):
+            mark = known.get(str(partition), -1)
+            if mark < 0:
+                return
+            slowest = min(slowest, mark)
+    now = slowest - rules.lateness_s * 1000
+    if now <= clock.now:
+        return
+    clock.now = now
+    if now // DAY_MS > clock.day:
+        clock.day = now // DAY_MS
+        clock.resend = ""
+        packs.all_wanted(work)
+        work.reported.update(t for category in rules.categories.values() for t in category.targets)

@@ -1,0 +1,120 @@
+"""Batches: due rows cut to size for one target, sent, and kept as pending.
+
+A batch's id is BLAKE2b-128 over what it concerns: org, category, target, action, the row that its records came from
+and the ordinal of the first of them. So applying the log again makes the same ids, and receivers drop what they have.
+Used by the sweep, passes and rows looked at again; `tests/unit/streams/ledger/test_sweep.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.bodies import encode_columns
+from schemas.columns import Columns
+from streams.ledger import keys, rows
+from streams.ledger.keys import Position
+from streams.ledger.plans import Plan
+from streams.ledger.rows import OrgRow, PendingHead
+from streams.ledger.state import Work
+
+
+class Origin(NamedTuple):
+    """Where a batch's records come from."""
+
+    org: str
+    category: str
+    pos: Position
+    forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some rows of one origin, encoded once for all targets that they go to."""
+
+    ids: list[str]
+    body: bytes
+
+
+def room(work: Work, target: str) -> int:
+    """Return how many batches `target` may be sent now; none while it is blocked."""
+    assert work.rules is not None
+    row = work.target(target)
+    return 0 if row.blocked else max(0, work.rules.pending_batches - row.pending)
+
+
+def batch_id(origin: Origin, target: str, action: str, first: int) -> str:
+    """Return the id of the batch of `origin` whose first record has ordinal `first` there: 32 hex digits."""
+    parts = (origin.org, origin.category, target, action)
+    raw = b"".join(keys.text(part) for part in parts) + origin.pos.pack() + keys.u32(first)
+    return blake2b(raw, digest_size=16).hexdigest()
+
+
+def batches(
+    work: Work,
+    org: OrgRow,
+    plan: Plan,
+    origin: Origin,
+    target: str,
+    columns: Columns,
+    ordinals: NDArray[np.intp],
+    chunks: dict[tuple[int, int], Chunk] | None = None,
+) -> None:
+    """Send all of `columns` to `target` as batches, and keep them as pending.
+
+    `ordinals` are their rows' ordinals in their origin; `chunks` shares encoded rows between targets of the same rows.
+    """
+    rules = work.rules
+    assert rules is not None
+    row = work.target(target)
+    for start in range(0, len(columns), rules.batch_records):
+        stop = min(start + rules.batch_records, len(columns))
+        chunk = chunks.get((start, stop)) if chunks is not None else None
+        if chunk is None:
+            part = columns.slice(start, stop)
+            chunk = Chunk(part.ids.texts(), encode_columns(part))
+            if chunks is not None:
+                chunks[(start, stop)] = chunk
+        head = PendingHead(
+            org=origin.org,
+            category=origin.category,
+            action=plan.action,
+            reason="retention",
+            rules_version=rules.version,
+            policy_version=max(org.policy_version, 0),
+            day=work.today,
+            sent_day=work.today,
+            count=stop - start,
+            forced=origin.forced,
+        )
+        name = batch_id(origin, target, plan.action, int(ordinals[start]))
+        work.store.put(keys.pending(target, name), rows.join(head, chunk.body))
+        send(work, target, name, head, chunk.ids)
+        row.pending += 1
+        row.batches_sent += 1
+        row.records_sent += stop - start
+    if row.pending >= rules.pending_batches:
+        row.blocked = True
+    work.reported.add(target)
+
+
+def send(work: Work, target: str, name: str, head: PendingHead, ids: list[str]) -> None:
+    """Send one batch. The same head and ids make the same bytes."""
+    record: dict[str, Any] = {
+        "batch_id": name,
+        "target": target,
+        "org": head.org,
+        "category": head.category,
+        "action": head.action,
+        "reason": head.reason,
+        "rules_version": head.rules_version,
+        "policy_version": head.policy_version,
+        "as_of_day": head.day,
+        "record_ids": ids,
+    }
+    topic = work.context.topics.erasures(target)
+    work.send(topic, work.context.partition, bytes.fromhex(name), "ErasureBatch", record, sequenced=False)

@@ -1,0 +1,157 @@
+"""Where each pair stands in the queue of what is due: one index row a pair, moved when anything that decides it moves.
+
+A pair stands on its due day, or on today if that has passed, behind those that came before it: so the oldest comes
+first among the coming days, and no pair's backlog keeps others waiting. Used by everything that changes a pair.
+`tests/unit/streams/ledger/test_due.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+from streams.ledger import keys
+from streams.ledger.plans import CONTRACT, DEACTIVATED, NAMED, REACTIVATED, Plan
+from streams.ledger.rows import OrgRow, PairRow
+from streams.ledger.state import DAY_S, Work
+
+
+def org_clock(plan: Plan, org: OrgRow, category: str) -> int | None:
+    """Return when the org as a whole started the plan's clock for `category`, in seconds; None: it did not.
+
+    An event of the category counts beside one of the whole org; of a contract's end, the category's own goes first.
+    """
+    scopes = [org.clocks[scope] for scope in (category, "") if scope in org.clocks]
+
+    def newest(name: str) -> int:
+        return max((scope[name] for scope in scopes if name in scope), default=-1)
+
+    if plan.kind == "deactivation":
+        deactivated = newest(DEACTIVATED)
+        return deactivated if deactivated > newest(REACTIVATED) else None
+    if plan.kind == "named":
+        happened = newest(NAMED + plan.effective.clock.name)
+        return happened if happened >= 0 else None
+    if plan.kind == "contract_end":
+        own = org.clocks.get(category, {}).get(CONTRACT, 0)
+        return own or org.contract or None
+    return None
+
+
+def org_limit(plan: Plan, org: OrgRow, category: str, today: int) -> int | None:
+    """Return the newest bucket day whose records are all due by the org's clock or their own day; None: none are."""
+    newest = plan.newest(today)
+    if newest is None or not plan.by_event:
+        return newest
+    started = org_clock(plan, org, category)
+    return newest if started is not None and started // DAY_S <= newest else None
+
+
+def next_due(work: Work, org_name: str, category: str, pair: PairRow, org: OrgRow, plan: Plan) -> int | None:
+    """Return the day on which the pair is next to be looked at; None: no passing day makes it due."""
+    if pair.gather or pair.cursor is not None:
+        return max(work.today, 0)
+    days: list[int | None] = []
+    if 0 <= pair.oldest < keys.PARKED:
+        if not plan.by_event:
+            days.append(plan.due(pair.oldest))
+        else:
+            started = org_clock(plan, org, category)
+            if started is not None:
+                days.append(plan.due(max(started // DAY_S, pair.oldest)))
+    if plan.by_event and pair.oldest >= 0 and plan.follows[0] in pair.marks:
+        days.append(_marks_due(work, org_name, category, pair, plan))
+    if pair.oldest < 0 and pair.marks and work.rules is not None:
+        days.append(_oldest_mark(work, org_name, category, pair) + work.rules.resend_days + 1)
+    return min((day for day in days if day is not None), default=None)
+
+
+def _marks_due(work: Work, org_name: str, category: str, pair: PairRow, plan: Plan) -> int | None:
+    """Return when a pass must look marked records up: when the next mark is due, or now for rows that came since."""
+    prefix = keys.marks(org_name, category, plan.follows[0])
+    newest = plan.newest(work.today)
+    if newest is not None and pair.newest >= pair.pass_offset:
+        for key, _ in work.store.scan(prefix):
+            if keys.read_day_and_position(key)[0] <= newest:
+                return max(work.today, 0)
+            break
+    for key, _ in work.store.scan(prefix, prefix + keys.u32(pair.pass_day + 1)):
+        return plan.due(keys.read_day_and_position(key)[0])
+    return None
+
+
+def _oldest_mark(work: Work, org_name: str, category: str, pair: PairRow) -> int:
+    """Return the day of the pair's oldest mark."""
+    days: list[int] = []
+    for name in pair.marks:
+        for key, _ in work.store.scan(keys.marks(org_name, category, name)):
+            days.append(keys.read_day_and_position(key)[0])
+            break
+    return min(days, default=0)
+
+
+def place(work: Work, org_name: str, category: str, pair: PairRow, *, again: bool = False) -> None:
+    """Put the pair where it now belongs. `again`: it had its chunk, and goes to the end of its day's queue."""
+    org = work.org(org_name)
+    plan = work.plan(org, category) if org is not None and org.open else None
+    if org is None or plan is None:
+        remove(work, pair)
+        return
+    if pair.clock != plan.clock:
+        pair.clock = plan.clock
+        pair.pass_day, pair.pass_offset, pair.cursor = -1, 0, None
+        pair.gather = pair.spread
+    newest = plan.newest(work.today)
+    if newest is not None and newest < pair.pass_day:
+        pair.pass_day = newest  # a longer period: what is due under it by and by must be looked at again
+    due = next_due(work, org_name, category, pair, org, plan)
+    if due is None:
+        remove(work, pair)
+        return
+    if pair.place and pair.due == due and not again:
+        return
+    remove(work, pair)
+    pair.due = due
+    key = keys.due(max(due, work.today, 0), work.next_turn(), org_name, category)
+    pair.place = key.hex()
+    work.store.put(key, keys.u32(due))
+
+
+def block(work: Work, org_name: str, category: str, pair: PairRow, plan: Plan, target: str) -> None:
+    """Let the pair wait for `target`."""
+    org = work.org(org_name)
+    assert org is not None
+    remove(work, pair)
+    due = next_due(work, org_name, category, pair, org, plan)
+    pair.due = work.today if due is None else due
+    key = keys.blocked(target, work.next_turn(), org_name, category)
+    pair.place = key.hex()
+    work.store.put(key, keys.u32(pair.due))
+
+
+def remove(work: Work, pair: PairRow) -> None:
+    """Take the pair out of every queue."""
+    if pair.place:
+        work.store.delete(bytes.fromhex(pair.place))
+    pair.place, pair.due = "", -1
+
+
+def replace_all(work: Work, org_name: str) -> None:
+    """Put each of an org's pairs where it now belongs: what a changed policy or org costs, a few rows."""
+    prefix = keys.PAIR + keys.text(org_name)
+    found = [keys.read_pair(key) for key, _ in work.store.scan(prefix)]
+    for name, category in found:
+        pair = work.pair(name, category)
+        if pair is not None:
+            place(work, name, category, pair)
+
+
+def org_event(work: Work, org_name: str, names: set[str]) -> None:
+    """An event of the whole org started or stopped a clock: rows that were put aside under the old one go back."""
+    prefix = keys.PAIR + keys.text(org_name)
+    org = work.org(org_name)
+    for name, category in [keys.read_pair(key) for key, _ in work.store.scan(prefix)]:
+        pair = work.pair(name, category)
+        plan = work.plan(org, category) if org is not None else None
+        if pair is None:
+            continue
+        if plan is not None and plan.by_event and pair.spread and names & set(plan.follows):
+            pair.gather = True
+        place(work, name, category, pair)

@@ -1,0 +1,139 @@
+"""The ledger core: one partition's log folded into what exists, what is due, and what must be sent.
+
+`Ledger` is a `streams.reducer.Reducer`: run by `streams.lane` under Faust and by the simulator in `tests/model`.
+docs/ledger.md is its specification; `tests/unit/streams/ledger/` says what each part promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from ebbtide.wire import Codec, WireError
+from schemas.errors import Halt
+from schemas.topics import Topics
+from streams.ledger import again, clock, merge, orgs, packs, pending, progress, sweep
+from streams.ledger.intake import Intake
+from streams.ledger.state import Context, Work
+from streams.reducer import Entry, Send, Store
+
+MEMO_BYTES: Final = 16 << 20
+"""Weight of decoded rows that a partition keeps between entries."""
+
+
+class UnreadableEntry(Halt):
+    """An entry of the log is not in a form that this program knows: to pass over it would be a hole."""
+
+
+class Ledger:
+    """One partition's ledger. It holds no state: all of it is in the store, but for memos of rows that never change.
+
+    `partitions` is the ledger's partition count, `answer_partitions` that of the answers topic (the same unless said).
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        partitions: int,
+        topics: Topics,
+        codec: Codec,
+        *,
+        answer_partitions: int | None = None,
+        memo_bytes: int = MEMO_BYTES,
+    ) -> None:
+        self._context = Context(
+            partition=partition,
+            partitions=partitions,
+            answer_partitions=answer_partitions or partitions,
+            topics=topics,
+            codec=codec,
+            memo_bytes=memo_bytes,
+        )
+
+    def apply(self, store: Store, entry: Entry) -> Sequence[Send]:
+        """Fold one entry of the ledger log, or of the acks topic, into `store`; return what follows, in order.
+
+        Raises `schemas.errors.Halt` for an entry that cannot be read or needs a later program, and
+        `schemas.errors.Reject` for an ack that is none.
+        """
+        topics = self._context.topics
+        if entry.topic == topics.acks:
+            return self._ack(store, entry)
+        if entry.topic != topics.ledger:
+            raise UnreadableEntry(f"topic {entry.topic!r} is neither {topics.ledger!r} nor {topics.acks!r}")
+        try:
+            name, record = self._context.codec.decode(entry.value)
+        except WireError as e:
+            raise UnreadableEntry(
+                f"ledger partition {entry.partition}, offset {entry.offset}: {e}; run the version that wrote it"
+            ) from e
+        work = Work(self._context, store, entry.offset)
+        match name:
+            case "Frame":
+                Intake(work, record["sources"]).frame(record["body"])
+            case "Acked":
+                pending.acked(work, record["ack"])
+            case "Step":
+                _step(work, record["number"])
+            case "Watermark":
+                clock.watermark(work, record)
+            case "Tick":
+                clock.tick(work, record, entry.log_ms)
+            case "OrgOpen":
+                orgs.open_org(work, record)
+            case "PolicySet":
+                orgs.set_policy(work, record)
+            case "Rules":
+                orgs.set_rules(work, record)
+            case _:
+                raise UnreadableEntry(f"ledger partition {entry.partition}, offset {entry.offset}: {name} is no entry")
+        _want_step(work)
+        progress.report(work)
+        work.flush()
+        return work.sends
+
+    def _ack(self, store: Store, entry: Entry) -> Sequence[Send]:
+        try:
+            name, record = self._context.codec.decode(entry.value)
+        except WireError as e:
+            raise pending.BadAck(f"acks partition {entry.partition}, offset {entry.offset}: {e}") from e
+        if name != "Ack":
+            raise pending.BadAck(f"acks partition {entry.partition}, offset {entry.offset}: {name} is no Ack")
+        work = Work(self._context, store, entry.offset)
+        pending.copy(work, record)
+        return work.sends
+
+
+_Job = tuple[Callable[[Work], bool], Callable[[Work, int], int]]
+
+JOBS: Final[tuple[_Job, ...]] = (
+    (lambda work: work.clock.recheck is not None and work.rules is not None, orgs.recheck),
+    (lambda work: packs.waiting(work.packs()), packs.explode),
+    (again.waiting, again.look),
+    (lambda work: work.clock.resend is not None and work.rules is not None, pending.resend),
+    (lambda work: sweep.waiting(work) is not None, sweep.run),
+    (merge.waiting, merge.run),
+    (merge.marks_waiting, merge.run_marks),
+)
+"""What steps do: whether there is work of a kind, and how some of it is done, by a budget of records."""
+
+
+def _step(work: Work, number: int) -> None:
+    """Do the records of one step. Each step begins with another kind of work, so that none starves another."""
+    if number != work.clock.step or not work.clock.stepping:
+        return
+    work.clock.stepping = False
+    budget = work.rules.step_records if work.rules is not None else 10_000
+    first = number % len(JOBS)
+    for has_work, run in (*JOBS[first:], *JOBS[:first]):
+        while budget > 0 and has_work(work):
+            budget -= max(1, run(work, budget))
+
+
+def _want_step(work: Work) -> None:
+    """Have a step follow if there is work and none is on its way."""
+    if work.clock.stepping or not any(has_work(work) for has_work, _ in JOBS):
+        return
+    work.clock.step += 1
+    work.clock.stepping = True
+    work.send_own("Step", {"number": work.clock.step})

@@ -1,0 +1,137 @@
+"""Passes over all of a pair's segments: to look marked records up, and to bring rows back that lay elsewhere.
+
+A clock that single records' events start (deactivation, named, a record's own contract end) has no day to scan by: the
+due marks are looked up in the pair's segments, in Steps, once for each day on which marks become due and for what
+arrives after. `gather` undoes moves between buckets when the clock that made them no longer holds. Called by the sweep;
+`tests/unit/streams/ledger/test_passes.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from streams.ledger import decide, keys, marks, segments, stranded
+from streams.ledger.cut import Origin
+from streams.ledger.keys import SegmentKey
+from streams.ledger.marks import Joined
+from streams.ledger.rows import PairRow, Segment
+from streams.ledger.select_rows import cut_selection, select
+from streams.ledger.state import Work
+
+if TYPE_CHECKING:
+    from streams.ledger.sweep import Place
+
+
+def run(work: Work, at: Place, budget: int) -> tuple[int, str | None]:
+    """Go on with the pair's pass, or begin one if it needs one; return records handled and whom it waits for."""
+    pair = at.pair
+    if pair.cursor is None and not _begin(work, at):
+        return 0, None
+    assert pair.cursor is not None
+    prefix = keys.segments(at.org_name, at.category)
+    handled = 0
+    for raw, value in work.store.scan(prefix, bytes.fromhex(pair.cursor)):
+        key = keys.read_segment(raw)
+        segment = Segment.unpack(value)
+        cost = segment.count if _concerns(pair, key) else 1 + segment.count // 64
+        if handled and handled + cost > budget:
+            pair.cursor = raw.hex()
+            return handled, None
+        if _concerns(pair, key):
+            blocked = _segment(work, at, key, segment)
+            if blocked is not None:
+                pair.cursor = raw.hex()
+                return handled, blocked
+        handled += cost
+    pair.cursor = None
+    pair.pass_day, pair.pass_offset = pair.goal_day, pair.goal_offset
+    return handled, None
+
+
+def _begin(work: Work, at: Place) -> bool:
+    """Set a pass up: a full one if marks became due since the last, else one over what arrived since."""
+    pair = at.pair
+    newest = at.plan.newest(work.today)
+    if newest is None:
+        return False
+    any_due = full = False
+    for suffix, _ in marks.rows(work, at.org_name, at.category, at.plan.follows[0]):
+        day, pos = keys.read_day_and_position(suffix)
+        if day > newest:
+            break
+        any_due = True
+        full |= day > pair.pass_day or pos.offset >= pair.pass_offset
+    if not any_due or not (full or pair.newest >= pair.pass_offset):
+        return False
+    pair.cursor, pair.full = keys.segments(at.org_name, at.category).hex(), full
+    pair.goal_day, pair.goal_offset = newest, work.offset
+    return True
+
+
+def _concerns(pair: PairRow, key: SegmentKey) -> bool:
+    return pair.full or key.pos.offset >= pair.pass_offset
+
+
+def _segment(work: Work, at: Place, key: SegmentKey, segment: Segment) -> str | None:
+    """Erase the segment's rows whose marks make them due."""
+    newest = at.plan.newest(work.today)
+    if newest is None:
+        return None
+    ordinals = segments.alive_rows(work, key, segment)
+    columns = segments.columns_of(segment).take(ordinals)
+    joined = Joined(work, at.org_name, at.category, at.pair, columns)
+    marked = joined.latest(at.plan.follows[0]) > marks.NONE
+    if not bool(marked.any()):
+        return None
+    days = decide.clock_days(at.plan, at.org, at.category, columns, joined)
+    rows = np.flatnonzero(marked & (days <= newest))
+    if not len(rows):
+        return None
+    if key.target and key.target not in at.plan.targets:
+        stranded.add(work, key, segment)
+        return None
+    columns, ordinals = columns.take(rows), ordinals[rows]
+    joined = Joined(work, at.org_name, at.category, at.pair, columns)
+    selection = select(at.plan, key.target, at.pair, columns, joined)
+    origin = Origin(at.org_name, at.category, key.pos)
+    settled, limit = cut_selection(work, at.org, at.plan, origin, columns, ordinals, selection.wanted)
+    stranded.add_rows(
+        work, key.bucket, columns.slice(0, settled), {t: m[:settled] for t, m in selection.stranded.items()}
+    )
+    if settled:
+        segments.mark_dead(work, key, segment, ordinals[:settled])
+    return limit
+
+
+def gather(work: Work, org_name: str, category: str, pair: PairRow, budget: int) -> int:
+    """Bring rows back to their created days' buckets, about `budget`; return how many were handled."""
+    prefix = keys.segments(org_name, category)
+    start = bytes.fromhex(pair.cursor) if pair.cursor is not None else prefix
+    handled = 0
+    for raw, value in _until(work, prefix, start, budget):
+        key = keys.read_segment(raw)
+        segment = Segment.unpack(value)
+        handled += segment.count if segment.spread else 1 + segment.count // 64
+        pair.cursor = (raw + b"\0").hex()
+        if segment.spread:
+            rows = segments.alive_rows(work, key, segment)
+            columns = segments.columns_of(segment).take(rows)
+            segments.remove(work, key, segment)
+            segments.store_by_day(work, org_name, category, key.target, columns)
+    if not handled:
+        pair.cursor, pair.gather, pair.spread = None, False, False
+    return handled
+
+
+def _until(work: Work, prefix: bytes, start: bytes, budget: int) -> list[tuple[bytes, bytes]]:
+    """Return segment rows from `start` on, about `budget` records of them and at least one."""
+    found: list[tuple[bytes, bytes]] = []
+    records = 0
+    for raw, value in work.store.scan(prefix, start):
+        records += Segment.unpack(value).count
+        if found and records > budget:
+            break
+        found.append((raw, value))
+    return found

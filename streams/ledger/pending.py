@@ -1,0 +1,116 @@
+"""Acks: what targets did with their batches, copied into the ledger log and only there taken into account.
+
+Called by `Ledger` for `Ack` (on the acks topic), `Acked` (in the log), and by the steps for batches that were never
+acknowledged. `tests/unit/streams/ledger/test_pending.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+
+from schemas.bodies import decode_columns
+from schemas.errors import Reject
+from streams.ledger import again, cut, keys, rows
+from streams.ledger.rows import PendingHead
+from streams.ledger.state import Work
+
+_BATCH_ID: Final = re.compile(r"[0-9a-f]{32}")
+REPORT_EVERY: Final = 16
+"""A target's progress is told every so many acks, and whenever nothing is pending or it is unblocked."""
+
+
+class BadAck(Reject):
+    """An ack names no batch of ours."""
+
+
+def copy(work: Work, ack: dict[str, Any]) -> None:
+    """Append an ack to the own ledger log. Raises BadAck: it can mean nothing there."""
+    rows_named = [outcome["row"] for outcome in (*ack["withheld"], *ack["failed"])]
+    if not _BATCH_ID.fullmatch(ack["batch_id"]) or not ack["target"] or any(row < 0 for row in rows_named):
+        raise BadAck("an ack has no batch id of 32 hex digits, no target, or a row below 0: its writer is not ours")
+    work.send_own("Acked", {"ack": ack})
+
+
+def acked(work: Work, ack: dict[str, Any]) -> None:
+    """Settle a pending batch as its target says; what the target kept comes back."""
+    name, target = ack["batch_id"], ack["target"]
+    key = keys.pending(target, name)
+    raw = work.store.get(key)
+    if raw is None:
+        work.clock.acks_unknown += 1
+        return
+    head_raw, body = rows.split(raw)
+    head = PendingHead.unpack(head_raw)
+    kept = {outcome["row"] for outcome in (*ack["withheld"], *ack["failed"])}
+    if kept and max(kept) >= head.count:
+        work.clock.acks_bad += 1  # it speaks of another batch; this one stays pending, which shows
+        return
+    row = work.target(target)
+    if ack["outcome"] == "retry":
+        row.retries += 1
+        _resend(work, target, name, head, body)
+        return
+    if ack["outcome"] == "restored":
+        row.restored += 1
+        return
+    if ack["level"] == "hidden":
+        return  # hidden is not deleted: the batch stays pending until it is
+    work.store.delete(key)
+    if kept:
+        columns = decode_columns(body).take(np.array(sorted(kept), np.intp))
+        again.queue(work, work.today + 1, head.org, head.category, target, columns, forced=head.forced)
+    row.pending -= 1
+    row.batches_acked += 1
+    row.records_acked += head.count
+    row.records_changed += ack["changed"]
+    row.records_withheld += len(ack["withheld"])
+    row.records_failed += len(ack["failed"])
+    limit = work.rules.pending_batches // 2 if work.rules is not None else 0
+    if row.blocked and row.pending <= limit:
+        row.blocked = False
+        work.reported.add(target)
+    if row.pending == 0 or row.batches_acked % REPORT_EVERY == 0:
+        work.reported.add(target)
+
+
+def _resend(work: Work, target: str, name: str, head: PendingHead, body: bytes) -> None:
+    """Send the same bytes again."""
+    cut.send(work, target, name, head, decode_columns(body).ids.texts())
+    work.store.put(keys.pending(target, name), rows.join(replace(head, sent_day=work.today), body))
+    work.clock.batches_resent += 1
+
+
+def resend(work: Work, budget: int) -> int:
+    """Go on sending again what has been pending for too long, about `budget` records; return what it cost."""
+    rules, cursor = work.rules, work.clock.resend
+    if rules is None or cursor is None:
+        return 0
+    cost = 0
+    for key, value in _batches(work, bytes.fromhex(cursor), budget):
+        head_raw, body = rows.split(value)
+        head = PendingHead.unpack(head_raw)
+        cost += 1
+        work.clock.resend = (key + b"\0").hex()
+        if work.today - head.sent_day >= rules.resend_days:
+            target, name = keys.read_pending(key)
+            _resend(work, target, name, head, body)
+            cost += head.count
+    if not cost:
+        work.clock.resend = None
+    return max(cost, 1)
+
+
+def _batches(work: Work, start: bytes, budget: int) -> list[tuple[bytes, bytes]]:
+    """Return pending rows from `start` on, about `budget` records of them and at least one."""
+    found: list[tuple[bytes, bytes]] = []
+    records = 0
+    for key, value in work.store.scan(keys.PENDING, start):
+        found.append((key, value))
+        records += PendingHead.unpack(rows.split(value)[0]).count
+        if records >= budget:
+            break
+    return found

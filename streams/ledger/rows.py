@@ -1,0 +1,221 @@
+"""The ledger's rows and their bytes.
+
+Small rows are JSON lists that start with a version (no names: an org costs tens of bytes); a segment is a fixed header
+and then its columns as `schemas.columns` writes them. A row that this code cannot read ends the process: its bytes
+were written by a later version. `tests/unit/streams/ledger/test_rows.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Self
+
+from schemas.errors import Halt
+
+VERSION: Final = 1
+_SEGMENT = struct.Struct(">BBIII")
+_MOVED_DAYS: Final = 1
+
+
+class UnreadableRow(Halt):
+    """A state row has a version or form that this code does not know: an older program meets newer state."""
+
+
+_NAMES: dict[Any, tuple[str, ...]] = {}
+
+
+def _names(cls: Any) -> tuple[str, ...]:
+    if cls not in _NAMES:
+        _NAMES[cls] = tuple(f.name for f in fields(cls))
+    return _NAMES[cls]
+
+
+class Row:
+    """A dataclass that is stored as a JSON list of its fields, in their order."""
+
+    __slots__ = ()
+
+    def pack(self) -> bytes:
+        values = [VERSION, *(getattr(self, name) for name in _names(type(self)))]
+        return json.dumps(values, separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode(
+            "utf-8", "surrogatepass"
+        )
+
+    @classmethod
+    def unpack(cls, value: bytes) -> Self:
+        version, *values = json.loads(value)
+        if version != VERSION or len(values) != len(_names(cls)):
+            raise UnreadableRow(
+                f"a row of kind {cls.__name__} has version {version}, and {len(values)} fields: this program reads "
+                f"version {VERSION} with {len(_names(cls))}; run the version that wrote it, or a later one"
+            )
+        return cls(*values)
+
+
+@dataclass(slots=True)
+class ClockRow(Row):
+    """Ledger time, the outstanding step, and counts of what was refused or put aside.
+
+    Times are ms since the epoch, -1: unknown. `recheck` and `resend` are keys (hex) where such work goes on, "" at
+    its start, None: no such work.
+    """
+
+    tick: int = -1
+    now: int = -1
+    day: int = -1
+    step: int = 0
+    stepping: bool = False
+    turn: int = 0
+    recheck: str | None = None
+    resend: str | None = None
+    closed: int = 0
+    stranded: int = 0
+    replayed: int = 0
+    strayed: int = 0
+    ticks_ignored: int = 0
+    acks_unknown: int = 0
+    acks_bad: int = 0
+    cancelled: int = 0
+    batches_resent: int = 0
+
+
+@dataclass(slots=True)
+class PacksRow(Row):
+    """The packs that wait: [offset, row, records] each, oldest first; `min_day` is their oldest created day.
+
+    `exploding` is how many of them (from the first) are being exploded, `cursor` how many of their buckets are done.
+    """
+
+    packs: list[list[int]] = field(default_factory=list)
+    records: int = 0
+    min_day: int = -1
+    wanted: bool = False
+    exploding: int = 0
+    cursor: int = 0
+
+
+@dataclass(slots=True)
+class OrgRow(Row):
+    """What is known of an org here. `clocks`: category ("": all) to event name to seconds since the epoch."""
+
+    open: bool = False
+    epoch: int = -1
+    version: int = -1
+    shards: list[int] = field(default_factory=list)
+    policy_version: int = -1
+    settings: list[dict[str, str]] = field(default_factory=list)
+    contract: int = 0
+    status: str = ""
+    clocks: dict[str, dict[str, int]] = field(default_factory=dict)
+    closed: int = 0
+    children: bool = False
+
+
+@dataclass(slots=True)
+class PairRow(Row):
+    """One (org, category).
+
+    `count` is the upper bound of its records, `oldest` its oldest bucket day (-1: no segment). `place` is the key
+    (hex) of its row in the due index or among the blocked, `due` its real due day (-1: not due by time). `clock` is
+    the clock under which the rest was computed. `marks` has each mark name that is stored here, with the number of
+    rows added since they were last merged.
+
+    `spread`: some rows lie in another bucket than their created day's. `gather`: they must go back first.
+    A pass looks marked records up: `pass_day` is the newest clock day that the last one covered, `pass_offset` the
+    log offset up to which it saw rows; `goal_*`, `full` and `cursor` belong to one that runs (`cursor` None: none).
+    """
+
+    count: int = 0
+    oldest: int = -1
+    due: int = -1
+    place: str = ""
+    clock: str = ""
+    marks: dict[str, int] = field(default_factory=dict)
+    spread: bool = False
+    gather: bool = False
+    newest: int = -1
+    pass_day: int = -1
+    pass_offset: int = 0
+    goal_day: int = -1
+    goal_offset: int = 0
+    full: bool = False
+    cursor: str | None = None
+
+
+@dataclass(slots=True)
+class TargetRow(Row):
+    """Counts of one target on this partition. `blocked`: it had all the batches it may have, and not yet half acked."""
+
+    pending: int = 0
+    blocked: bool = False
+    batches_sent: int = 0
+    batches_acked: int = 0
+    records_sent: int = 0
+    records_acked: int = 0
+    records_changed: int = 0
+    records_withheld: int = 0
+    records_failed: int = 0
+    retries: int = 0
+    restored: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class PendingHead(Row):
+    """What a pending batch was made of; its columns follow in the row. `forced`: it followed its source."""
+
+    org: str
+    category: str
+    action: str
+    reason: str
+    rules_version: int
+    policy_version: int
+    day: int
+    sent_day: int
+    count: int
+    forced: bool
+
+
+@dataclass(slots=True, frozen=True)
+class MarkHead(Row):
+    """How many ids a mark row holds, their oldest and newest second, and the log offset that wrote it."""
+
+    count: int
+    min_s: int
+    max_s: int
+    made: int
+
+
+@dataclass(slots=True, frozen=True)
+class Segment:
+    """A segment's row: header and encoded columns. `spread`: its rows' created days are not its bucket's day."""
+
+    count: int
+    min_s: int
+    max_s: int
+    spread: bool
+    body: bytes = field(repr=False)
+
+    def pack(self) -> bytes:
+        flags = _MOVED_DAYS if self.spread else 0
+        return _SEGMENT.pack(VERSION, flags, self.count, self.min_s, self.max_s) + self.body
+
+    @classmethod
+    def unpack(cls, value: bytes) -> Segment:
+        version, flags, count, min_s, max_s = _SEGMENT.unpack_from(value)
+        if version != VERSION:
+            raise UnreadableRow(f"a segment has version {version}: this program reads {VERSION}; run a later one")
+        return cls(count, min_s, max_s, bool(flags & _MOVED_DAYS), value[_SEGMENT.size :])
+
+
+def join(head: Row, body: bytes) -> bytes:
+    """Return a row of a JSON head and a binary body."""
+    raw = head.pack()
+    return len(raw).to_bytes(4, "big") + raw + body
+
+
+def split(value: bytes) -> tuple[bytes, bytes]:
+    """Return the head's and the body's bytes of a `join`ed row."""
+    end = 4 + int.from_bytes(value[:4], "big")
+    return value[4:end], value[end:]

@@ -1,0 +1,162 @@
+"""Segment rows: stored, read without their dead rows, removed; and the counters by which buckets are merged.
+
+Used by intake, packs, sweep, passes and merges. `tests/unit/streams/ledger/test_segments.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.bodies import decode_columns, encode_columns
+from schemas.columns import Columns
+from streams.ledger import due, keys
+from streams.ledger.keys import Bucket, SegmentKey
+from streams.ledger.rows import Segment
+from streams.ledger.state import DAY_S, Work
+
+MAX_SEGMENT: Final = 8192
+LEVELS: Final = (512, 4096)
+"""A segment of fewer records than these is of level 0, 1; others are of level 2 and stay as they are."""
+FAN_IN: Final = 8
+"""So many segments of one bucket and level are merged."""
+
+
+def level_of(count: int) -> int:
+    return sum(count >= bound for bound in LEVELS)
+
+
+def head_of(columns: Columns, *, spread: bool) -> Segment:
+    """Return columns as a segment's row."""
+    clocks = columns.clocks
+    return Segment(len(columns), int(clocks.min()), int(clocks.max()), spread, encode_columns(columns))
+
+
+def store(work: Work, bucket: Bucket, segment: Segment, *, fresh: bool = True) -> None:
+    """Add a segment, bring its pair up to date, and ask for a merge where enough small ones lie together.
+
+    `fresh`: its rows were not here before, so passes must see them.
+    """
+    level = level_of(segment.count)
+    key = SegmentKey(*bucket, level, work.position())
+    work.store.put(key.pack(), segment.pack())
+    _count_level(work, bucket, level, 1)
+    pair = work.ensure_pair(bucket.org, bucket.category)
+    pair.count += segment.count
+    if fresh:
+        pair.newest = work.offset
+    pair.spread |= segment.spread
+    older = pair.oldest < 0 or bucket.day < pair.oldest
+    if older:
+        pair.oldest = bucket.day
+    if older or pair.clock not in ("created", "last_activity"):
+        due.place(work, bucket.org, bucket.category, pair)
+
+
+def store_columns(work: Work, bucket: Bucket, columns: Columns, *, spread: bool = False, fresh: bool = True) -> None:
+    """Add columns as segments of at most MAX_SEGMENT records."""
+    for first in range(0, len(columns), MAX_SEGMENT):
+        part = columns.slice(first, min(first + MAX_SEGMENT, len(columns)))
+        store(work, bucket, head_of(part, spread=spread), fresh=fresh)
+
+
+def store_by_day(work: Work, org: str, category: str, target: str, columns: Columns) -> None:
+    """Add columns to the buckets of their created days."""
+    days = columns.clocks.astype(np.int64) // DAY_S
+    for day in np.unique(days).tolist():
+        store_columns(work, Bucket(org, category, day, target), columns.take(np.flatnonzero(days == day)))
+
+
+def dead_rows(work: Work, key: SegmentKey) -> NDArray[np.uint16]:
+    """Return the ordinals of a segment's rows that are gone already."""
+    return np.frombuffer(work.store.get(key.pack(keys.DEAD)) or b"", np.dtype("<u2")).astype(np.uint16)
+
+
+def alive_rows(work: Work, key: SegmentKey, segment: Segment) -> NDArray[np.intp]:
+    """Return the ordinals of a segment's rows that are still there."""
+    alive = np.ones(segment.count, np.bool_)
+    alive[dead_rows(work, key)] = False
+    return np.flatnonzero(alive)
+
+
+def resolved(columns: Columns) -> Columns:
+    """Return the columns with one row for each (id, created day): the one with the latest clock, in order of rows."""
+    rows = distinct_rows(columns)
+    return columns if rows is None else columns.take(rows)
+
+
+def distinct_rows(columns: Columns) -> NDArray[np.intp] | None:
+    """Return the ordinals of one row for each (id, created day); None: all rows are."""
+    proxy = _proxies(columns)
+    order = np.argsort(proxy, kind="stable")
+    same = np.flatnonzero(np.diff(proxy[order].view(np.int64)) == 0)
+    if len(same) == 0:
+        return None
+    keep = np.ones(len(columns), np.bool_)
+    suspects = np.unique(np.concatenate((order[same], order[same + 1])))
+    texts = columns.ids.take(suspects).texts()
+    best: dict[tuple[str, int], int] = {}
+    for row, text in zip(suspects.tolist(), texts, strict=True):
+        clock = int(columns.clocks[row])
+        other = best.setdefault((text, clock // DAY_S), row)
+        if other != row:
+            later, earlier = (row, other) if clock > int(columns.clocks[other]) else (other, row)
+            best[(text, clock // DAY_S)] = later
+            keep[earlier] = False
+    return np.flatnonzero(keep)
+
+
+def _proxies(columns: Columns) -> NDArray[np.uint64]:
+    """Return a word a row that is equal where ids are: half of a UUID, else the hash."""
+    if columns.ids.all_uuid():
+        halves = columns.ids.data.reshape(-1, 16)[:, 8:]
+        proxy: NDArray[np.uint64] = np.ascontiguousarray(halves).view(np.dtype("<u8")).reshape(-1).astype(np.uint64)
+        return proxy
+    return columns.ids.hashes()
+
+
+def columns_of(segment: Segment) -> Columns:
+    return decode_columns(segment.body)
+
+
+def mark_dead(work: Work, key: SegmentKey, segment: Segment, rows: NDArray[np.intp]) -> None:
+    """Let rows of a segment be gone; a segment with more than a fifth dead is rewritten, an empty one removed."""
+    dead = np.union1d(dead_rows(work, key), rows.astype(np.uint16))
+    if len(dead) >= segment.count:
+        remove(work, key, segment)
+    elif 5 * len(dead) > segment.count:
+        alive = np.ones(segment.count, np.bool_)
+        alive[dead] = False
+        rest = columns_of(segment).take(np.flatnonzero(alive))
+        remove(work, key, segment)
+        store_columns(work, key.bucket, rest, spread=segment.spread, fresh=False)
+    else:
+        work.store.put(key.pack(keys.DEAD), dead.astype("<u2").tobytes())
+
+
+def remove(work: Work, key: SegmentKey, segment: Segment) -> None:
+    """Take a segment out, with what belongs to it."""
+    work.store.delete(key.pack())
+    work.store.delete(key.pack(keys.DEAD))
+    _count_level(work, key.bucket, key.level, -1)
+    pair = work.ensure_pair(key.org, key.category)
+    pair.count = max(0, pair.count - segment.count)
+
+
+def _count_level(work: Work, bucket: Bucket, level: int, change: int) -> None:
+    """Count the segments of a bucket by level; a merge is wanted from FAN_IN on."""
+    if level >= len(LEVELS):
+        return
+    packed = bucket.pack()
+    key = keys.BUCKET + packed
+    counts = bytearray(work.store.get(key) or bytes(2 * len(LEVELS)))
+    now = int.from_bytes(counts[2 * level : 2 * level + 2], "big") + change
+    counts[2 * level : 2 * level + 2] = max(0, min(now, 0xFFFF)).to_bytes(2, "big")
+    if any(counts):
+        work.store.put(key, bytes(counts))
+    else:
+        work.store.delete(key)
+    if now == FAN_IN and change > 0:
+        work.store.put(keys.MERGE + packed + bytes([level]), b"")

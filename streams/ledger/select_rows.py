@@ -1,0 +1,100 @@
+"""What a selection of rows means for each target: where each row must be erased, and where a producer already has.
+
+Used by sweep and passes; `tests/unit/streams/ledger/test_sweep.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.columns import Columns
+from streams.ledger import children, cut
+from streams.ledger.cut import Chunk, Origin
+from streams.ledger.marks import Joined
+from streams.ledger.plans import DELETED, MOVED, Plan
+from streams.ledger.rows import OrgRow, PairRow
+from streams.ledger.state import Work
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class Selection:
+    """For each target the rows that it must erase; `stranded` are those of targets that the category has not."""
+
+    wanted: dict[str, Mask]
+    stranded: dict[str, Mask]
+
+
+def is_plain(pair: PairRow) -> bool:
+    """Whether no delete and no move concerns the pair: all rows go to all targets."""
+    return not any(name == MOVED or name.startswith(DELETED) for name in pair.marks)
+
+
+def select(plan: Plan, target: str, pair: PairRow, columns: Columns, marks: Joined) -> Selection:
+    """Say where each row must be erased. `target` is the segment's own, "" for each of the category's.
+
+    A moved row that lies in one target is erased from its new one; a row of every target from the new one as well.
+    """
+    n = len(columns)
+    everywhere = dict.fromkeys((target,) if target else plan.targets)
+    wanted: dict[str, Mask] = {name: np.ones(n, np.bool_) for name in everywhere}
+    if not is_plain(pair):
+        for row, new in marks.moves(MOVED).items():
+            if target:
+                wanted[target][row] = False
+            wanted.setdefault(new, np.zeros(n, np.bool_))[row] = True
+        for name, mask in wanted.items():
+            np.logical_and(mask, ~marks.cancelled(name), out=mask)
+    stranded = {name: mask for name, mask in wanted.items() if name not in plan.targets and bool(mask.any())}
+    return Selection({name: mask for name, mask in wanted.items() if name in plan.targets}, stranded)
+
+
+def any_target(selection: Selection, n: int) -> Mask:
+    """Tell which rows are to be erased anywhere."""
+    mask = np.zeros(n, np.bool_)
+    for wanted in (selection.wanted, selection.stranded):
+        for part in wanted.values():
+            mask |= part
+    return mask
+
+
+def cut_selection(
+    work: Work,
+    org: OrgRow,
+    plan: Plan,
+    origin: Origin,
+    columns: Columns,
+    ordinals: NDArray[np.intp],
+    wanted: dict[str, Mask],
+) -> tuple[int, str | None]:
+    """Cut rows from the first on into batches, as far as every target has room.
+
+    Returns how many rows are settled, and the target that has no room for the next one.
+    """
+    rules = work.rules
+    assert rules is not None
+    settled, limit = len(columns), None
+    rows = {target: np.flatnonzero(mask) for target, mask in wanted.items()}
+    for target, at in rows.items():
+        fits = cut.room(work, target) * rules.batch_records
+        if len(at) > fits and at[fits] < settled:
+            settled, limit = int(at[fits]), target
+    shared: dict[bytes, tuple[Columns, dict[tuple[int, int], Chunk]]] = {}
+    touched = np.zeros(len(columns), np.bool_)
+    for target, at in rows.items():
+        chosen = at[at < settled]
+        if not len(chosen):
+            continue
+        touched[chosen] = True
+        raw = chosen.tobytes()
+        if raw not in shared:
+            shared[raw] = (columns if len(chosen) == len(columns) else columns.take(chosen), {})
+        part, chunks = shared[raw]
+        cut.batches(work, org, plan, origin, target, part, ordinals[chosen], chunks)
+    if org.children:
+        children.follow(work, origin.org, columns.take(np.flatnonzero(touched)))
+    return settled, limit

@@ -1,0 +1,177 @@
+"""One entry's view of the state: rows read once, changed in place, written back at the end; and what is to be sent.
+
+Made by `Ledger.apply` for each entry and passed to everything below it. Rows are written in key order, so that the
+same entry always makes the same writes. What is kept between entries (`Memo`) is a pure function of rows, never state.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
+
+from ebbtide.partition import partition_of
+from ebbtide.wire import Codec
+from schemas.rules import Rules
+from schemas.topics import Topics
+from streams.ledger import keys
+from streams.ledger.plans import Plan, Plans
+from streams.ledger.rows import ClockRow, OrgRow, PacksRow, PairRow, Row, TargetRow
+from streams.reducer import Send, Store
+
+R = TypeVar("R", bound=Row)
+T = TypeVar("T")
+
+DAY_S: Final = 86_400
+
+
+class Memo:
+    """Decoded rows by their key, where a key's row never changes (packs, marks); bounded by the bytes they weigh."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._weight = 0
+        self._items: OrderedDict[bytes, tuple[int, Any]] = OrderedDict()
+
+    def get(self, key: bytes, load: Callable[[], tuple[int, T]]) -> T:
+        """Return what `load` made of the row at `key`; it returns its weight in bytes beside it."""
+        if key in self._items:
+            self._items.move_to_end(key)
+            found: T = self._items[key][1]
+            return found
+        weight, made = load()
+        self._items[key] = (weight, made)
+        self._weight += weight
+        while self._weight > self._limit and len(self._items) > 1:
+            self._weight -= self._items.popitem(last=False)[1][0]
+        return made
+
+    def drop(self, key: bytes) -> None:
+        if key in self._items:
+            self._weight -= self._items.pop(key)[0]
+
+
+class Context:
+    """What stays the same between entries: the partition's place, the codec, and memos."""
+
+    def __init__(
+        self, *, partition: int, partitions: int, answer_partitions: int, topics: Topics, codec: Codec, memo_bytes: int
+    ) -> None:
+        self.partition = partition
+        self.partitions = partitions
+        self.answer_partitions = answer_partitions
+        self.topics = topics
+        self.codec = codec
+        self.plans = Plans()
+        self.memo = Memo(memo_bytes)
+        self._rules: tuple[bytes, Rules] | None = None
+
+    def rules(self, row: bytes | None) -> Rules | None:
+        """Return the rules in a rules row."""
+        if row is None:
+            return None
+        if self._rules is None or self._rules[0] != row:
+            if self._rules is not None:
+                self.plans = Plans()
+            self._rules = (row, Rules.from_json(row.decode()))
+        return self._rules[1]
+
+
+class Work:
+    """One entry at work."""
+
+    def __init__(self, context: Context, store: Store, offset: int) -> None:
+        self.context = context
+        self.store = store
+        self.offset = offset
+        self.sends: list[Send] = []
+        self.reported: set[str] = set()
+        self._rows_made = 0
+        self._rows: dict[bytes, tuple[bytes | None, Row | None]] = {}
+        self.rules = context.rules(store.get(keys.RULES))
+        self.clock = self._load(keys.CLOCK, ClockRow) or self._new(keys.CLOCK, ClockRow())
+
+    @property
+    def today(self) -> int:
+        """The ledger's day, -1: unknown."""
+        return self.clock.day
+
+    def position(self) -> keys.Position:
+        """Return a position that no other row has."""
+        self._rows_made += 1
+        return keys.Position(self.offset, self._rows_made - 1)
+
+    def next_turn(self) -> int:
+        """Return the next place at the end of the queue."""
+        self.clock.turn += 1
+        return self.clock.turn
+
+    def _load(self, key: bytes, cls: type[R]) -> R | None:
+        if key not in self._rows:
+            raw = self.store.get(key)
+            self._rows[key] = (raw, None if raw is None else cls.unpack(raw))
+        found: Any = self._rows[key][1]
+        return found  # type: ignore[no-any-return]
+
+    def _new(self, key: bytes, row: R) -> R:
+        raw = self._rows[key][0] if key in self._rows else self.store.get(key)
+        self._rows[key] = (raw, row)
+        return row
+
+    def org(self, name: str) -> OrgRow | None:
+        return self._load(keys.org(name), OrgRow)
+
+    def ensure_org(self, name: str) -> OrgRow:
+        return self.org(name) or self._new(keys.org(name), OrgRow())
+
+    def pair(self, org: str, category: str) -> PairRow | None:
+        return self._load(keys.pair(org, category), PairRow)
+
+    def ensure_pair(self, org: str, category: str) -> PairRow:
+        return self.pair(org, category) or self._new(keys.pair(org, category), PairRow())
+
+    def drop_pair(self, org: str, category: str) -> None:
+        key = keys.pair(org, category)
+        self._load(key, PairRow)
+        self._rows[key] = (self._rows[key][0], None)
+
+    def target(self, name: str) -> TargetRow:
+        key = keys.target(name)
+        return self._load(key, TargetRow) or self._new(key, TargetRow())
+
+    def packs(self) -> PacksRow:
+        return self._load(keys.PACKS, PacksRow) or self._new(keys.PACKS, PacksRow())
+
+    def plan(self, org: OrgRow, category: str) -> Plan | None:
+        """Return what holds for a category of an org; None: no rules yet, or none for it."""
+        if self.rules is None:
+            return None
+        return self.context.plans.of(self.rules, org.settings, category)
+
+    def flush(self) -> None:
+        """Write the rows that changed."""
+        for key in sorted(self._rows):
+            before, row = self._rows[key]
+            after = None if row is None else row.pack()
+            if after is None and before is not None:
+                self.store.delete(key)
+            elif after is not None and after != before:
+                self.store.put(key, after)
+
+    def send(
+        self, topic: str, partition: int, key: bytes | None, name: str, record: Mapping[str, Any], *, sequenced: bool
+    ) -> None:
+        value = self.context.codec.encode(name, record)
+        self.sends.append(Send(topic=topic, partition=partition, key=key, value=value, sequenced=sequenced))
+
+    def send_own(self, name: str, record: Mapping[str, Any]) -> None:
+        """Append an entry to the own partition of the ledger log."""
+        self.send(self.context.topics.ledger, self.context.partition, None, name, record, sequenced=True)
+
+    def answer(self, org: str, kind: str, epoch: int, version: int, error: str = "") -> None:
+        """Tell the coordinator what became of its command."""
+        key = org.encode()
+        record = {"org": org, "kind": kind, "epoch": epoch, "version": version, "error": error}
+        partition = partition_of(key, self.context.answer_partitions)
+        record["partition"] = self.context.partition
+        self.send(self.context.topics.answers, partition, key, "Answer", record, sequenced=True)

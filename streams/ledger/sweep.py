@@ -1,0 +1,187 @@
+"""The sweep: the pair that is next in the queue, its oldest segments while they are due, as batches.
+
+A whole segment is decided on at once. Rows that survive (touched, or kept by a later event) move once to the bucket
+of the day that keeps them. Called by the steps; `tests/unit/streams/ledger/test_sweep.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.columns import Columns
+from streams.ledger import decide, due, keys, marks, passes, segments, stranded
+from streams.ledger.cut import Origin, room
+from streams.ledger.keys import Bucket, SegmentKey
+from streams.ledger.marks import Joined
+from streams.ledger.plans import CONTRACT, Plan
+from streams.ledger.rows import OrgRow, PairRow, Segment
+from streams.ledger.select_rows import cut_selection, is_plain, select
+from streams.ledger.state import Work
+
+PAIR_COST: Final = 16
+"""What a pair costs a step beside its records, in records."""
+
+
+class Place(NamedTuple):
+    """A pair at work."""
+
+    org_name: str
+    category: str
+    org: OrgRow
+    pair: PairRow
+    plan: Plan
+
+
+def waiting(work: Work) -> tuple[str, str] | None:
+    """Return the pair that is next: one whose target has room again, else the first that is due; None: nothing is."""
+    if work.today < 0 or work.rules is None:
+        return None
+    start = keys.BLOCKED
+    while True:
+        row = next(iter(work.store.scan(keys.BLOCKED, start)), None)
+        if row is None:
+            break
+        target, org, category = keys.read_blocked(row[0])
+        if not work.target(target).blocked:
+            return org, category
+        start = keys.BLOCKED + keys.text(target) + b"\xff" * 9
+    for key, _ in work.store.scan(keys.DUE):
+        day, _, org, category = keys.read_due(key)
+        return (org, category) if day <= work.today else None
+    return None
+
+
+def run(work: Work, budget: int) -> int:
+    """Give the next pair its chunk, about `budget` records; return what it cost."""
+    chosen = waiting(work)
+    if chosen is None:
+        return 0
+    org_name, category = chosen
+    org, pair = work.org(org_name), work.pair(org_name, category)
+    assert org is not None
+    assert pair is not None
+    due.place(work, org_name, category, pair)
+    plan = work.plan(org, category)
+    if plan is None or not pair.place or pair.due > work.today:
+        return PAIR_COST
+    handled, blocked = _chunk(work, Place(org_name, category, org, pair, plan), budget)
+    _refresh(work, org_name, category, pair)
+    if blocked is not None:
+        due.block(work, org_name, category, pair, plan, blocked)
+    else:
+        _tidy(work, Place(org_name, category, org, pair, plan))
+        due.place(work, org_name, category, pair, again=True)
+        if pair.oldest < 0 and not pair.marks:
+            due.remove(work, pair)
+            work.drop_pair(org_name, category)
+    return handled + PAIR_COST
+
+
+def _chunk(work: Work, at: Place, budget: int) -> tuple[int, str | None]:
+    """Return how many records were handled, and the target that the pair must wait for."""
+    if at.pair.gather:
+        return passes.gather(work, at.org_name, at.category, at.pair, budget), None
+    limit = due.org_limit(at.plan, at.org, at.category, work.today)
+    handled = 0
+    if limit is not None:
+        for raw, value in work.store.scan(keys.segments(at.org_name, at.category)):
+            key = keys.read_segment(raw)
+            if key.day > limit:
+                break
+            segment = Segment.unpack(value)
+            if handled and handled + segment.count > budget:
+                return handled, None
+            blocked = _segment(work, at, key, segment)
+            if blocked is not None:
+                return handled, blocked
+            handled += segment.count
+    if at.plan.by_event and at.plan.follows[0] in at.pair.marks and handled < budget:
+        more, blocked = passes.run(work, at, budget - handled)
+        return handled + more, blocked
+    return handled, None
+
+
+def _segment(work: Work, at: Place, key: SegmentKey, segment: Segment) -> str | None:
+    """Settle one segment; return the target that it must wait for."""
+    if key.target and key.target not in at.plan.targets:
+        stranded.add(work, key, segment)
+        return None
+    for target in (key.target,) if key.target else at.plan.targets:
+        if room(work, target) == 0:
+            return target
+    ordinals = segments.alive_rows(work, key, segment)
+    columns = segments.columns_of(segment)
+    if len(ordinals) < segment.count:
+        columns = columns.take(ordinals)
+    joined = Joined(work, at.org_name, at.category, at.pair, columns)
+    later: dict[int, Columns] = {}
+    if at.plan.by_event or any(name in at.pair.marks for name in at.plan.follows):
+        columns, ordinals, later = _split(work, at, columns, ordinals, joined)
+        joined = Joined(work, at.org_name, at.category, at.pair, columns)
+    distinct = segments.distinct_rows(columns)
+    if distinct is not None:
+        columns, ordinals = columns.take(distinct), ordinals[distinct]
+        joined = Joined(work, at.org_name, at.category, at.pair, columns)
+    selection = select(at.plan, key.target, at.pair, columns, joined)
+    origin = Origin(at.org_name, at.category, key.pos)
+    settled, limit = cut_selection(work, at.org, at.plan, origin, columns, ordinals, selection.wanted)
+    stranded.add_rows(
+        work, key.bucket, columns.slice(0, settled), {t: m[:settled] for t, m in selection.stranded.items()}
+    )
+    if limit is not None:
+        if settled:
+            segments.mark_dead(work, key, segment, ordinals[:settled])
+        return limit
+    segments.remove(work, key, segment)
+    for day, rest in later.items():
+        segments.store_columns(work, Bucket(at.org_name, at.category, day, key.target), rest, spread=True)
+    return None
+
+
+def _split(
+    work: Work, at: Place, columns: Columns, ordinals: NDArray[np.intp], joined: Joined
+) -> tuple[Columns, NDArray[np.intp], dict[int, Columns]]:
+    """Return the rows that are due, and by bucket day those that are not and no producer has deleted."""
+    newest = at.plan.newest(work.today)
+    assert newest is not None
+    days = decide.clock_days(at.plan, at.org, at.category, columns, joined)
+    is_due = days <= newest
+    if bool(is_due.all()):
+        return columns, ordinals, {}
+    kept = ~is_due
+    if not is_plain(at.pair):
+        kept &= ~joined.cancelled("")
+    later = {day: columns.take(np.flatnonzero(kept & (days == day))) for day in np.unique(days[kept]).tolist()}
+    rows = np.flatnonzero(is_due)
+    return columns.take(rows), ordinals[rows], later
+
+
+def _refresh(work: Work, org_name: str, category: str, pair: PairRow) -> None:
+    """Look up the pair's oldest bucket day."""
+    first = next(iter(work.store.scan(keys.segments(org_name, category))), None)
+    pair.oldest = -1 if first is None else keys.read_segment(first[0]).day
+    if first is None:
+        pair.count, pair.spread = 0, False
+
+
+def _tidy(work: Work, at: Place) -> None:
+    """Forget marks that are older, by the days a batch may be on its way, than every record they could concern."""
+    pair, rules = at.pair, work.rules
+    assert rules is not None
+    if at.plan.by_event and pair.spread:
+        return
+    floor = min(pair.oldest if 0 <= pair.oldest < keys.PARKED else work.today, work.today) - rules.resend_days
+    for name in list(pair.marks):
+        if name == CONTRACT and pair.oldest >= 0:
+            continue  # filed under the contract's end, which says nothing of the record's age
+        left = False
+        for suffix, _ in list(marks.rows(work, at.org_name, at.category, name)):
+            if keys.read_day_and_position(suffix)[0] >= floor:
+                left = True
+                break
+            marks.delete_row(work, at.org_name, at.category, name, suffix)
+        if not left:
+            del pair.marks[name]

@@ -1,0 +1,304 @@
+"""A ledger partition's log in a test: builders for its entries, and a driver that feeds them to a `Ledger`.
+
+`LedgerLog` keeps offsets, feeds back what the ledger sends to itself, and collects batches, answers and progress. It
+makes a fresh `Ledger` for each entry unless told otherwise, so that nothing but the store can carry state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from schemas.codec import full_codec
+from schemas.columns import Columns, Ids
+from schemas.frames import GroupHeader, encode_frame
+from schemas.policy import Setting
+from schemas.rules import CategoryRules, Rules
+from schemas.topics import Topics
+from streams.ledger.ledger import Ledger
+from streams.reducer import Entry, Send, Store
+from tests.support.memory_store import MemoryStore
+
+DAY_S = 86_400
+DAY_MS = 86_400_000
+TOPICS = Topics()
+CODEC = full_codec()
+SOURCE = TOPICS.lifecycle
+
+
+def category(
+    name: str,
+    period: str = "90 d",
+    *,
+    clock: str = "created",
+    targets: Sequence[str] = ("crm",),
+    min_retain: str = "",
+    action: str = "delete",
+) -> CategoryRules:
+    """One category's rules."""
+    default = Setting(category=name, period=period, clock=clock, min_retain=min_retain, action=action)
+    return CategoryRules(name=name, targets=tuple(targets), default=default, can_anonymise=True)
+
+
+def rules(*categories: CategoryRules, version: int = 1, **values: Any) -> Rules:
+    """Rules of a few categories, one source partition and the test clock."""
+    fields: dict[str, Any] = {"test_clock": True, "sources": {SOURCE: 1}, "resend_days": 45, **values}
+    return Rules(version=version, categories={c.name: c for c in categories}, **fields)
+
+
+def group(
+    ids: Sequence[str],
+    seconds: float | Sequence[float],
+    *,
+    kind: str = "record",
+    org: str = "acme",
+    category: str = "messages",
+    target: str = "",
+    name: str = "",
+    parents: Sequence[str] | None = None,
+    targets: Sequence[str] | None = None,
+) -> tuple[GroupHeader, Columns]:
+    """One group of a frame, all of one day. `seconds` since the epoch: one for all, or one each."""
+    clocks = [int(seconds)] * len(ids) if isinstance(seconds, (int, float)) else [int(s) for s in seconds]
+    days = {clock // DAY_S for clock in clocks}
+    assert len(days) == 1, "a group is of one day"
+    header = GroupHeader(kind=kind, org=org, category=category, target=target, day=days.pop(), name=name)
+    columns = Columns(
+        ids=Ids.of(ids),
+        clocks=np.array(clocks, np.uint32),
+        parents=Ids.of(parents) if parents is not None else None,
+        targets=tuple(targets) if targets is not None else None,
+    )
+    return header, columns
+
+
+def day(number: float) -> float:
+    """Seconds since the epoch of a day; 3.5 is noon of day 3."""
+    return number * DAY_S
+
+
+@dataclass
+class Batch:
+    """A sent erasure batch."""
+
+    id: str
+    target: str
+    org: str
+    category: str
+    action: str
+    as_of_day: int
+    ids: list[str] = field(repr=False)
+    raw: bytes = field(repr=False)
+
+
+class LedgerLog:
+    """A ledger partition under test. Own steps and copied acks are applied at once, unless `run` is False."""
+
+    def __init__(
+        self, store: Store | None = None, *, partition: int = 0, partitions: int = 1, fresh: bool = True
+    ) -> None:
+        self.store = store if store is not None else MemoryStore()
+        self.partition = partition
+        self.partitions = partitions
+        self.offset = 0
+        self.source_offset = 0
+        self.sends: list[Send] = []
+        self.own: list[Send] = []
+        self.entries: list[Entry] = []
+        self.steps = 0
+        self._fresh = fresh
+        self._ledger = self.new_ledger()
+        self.log_ms = 0
+
+    def new_ledger(self) -> Ledger:
+        return Ledger(self.partition, self.partitions, TOPICS, CODEC)
+
+    def append(self, name: str, record: Mapping[str, Any], *, run: bool = True) -> list[Send]:
+        """Apply one entry, and all that the ledger then tells itself; return every send."""
+        sends = self.apply(CODEC.encode(name, record))
+        if run:
+            sends += self.run()
+        return sends
+
+    def apply(self, value: bytes) -> list[Send]:
+        """Apply one entry's bytes."""
+        entry = Entry(
+            topic=TOPICS.ledger, partition=self.partition, offset=self.offset, log_ms=self.log_ms, value=value
+        )
+        self.offset += 1
+        self.entries.append(entry)
+        return self.feed(entry)
+
+    def feed(self, entry: Entry) -> list[Send]:
+        if self._fresh:
+            self._ledger = self.new_ledger()
+        sends = list(self._ledger.apply(self.store, entry))
+        self.sends += sends
+        self.own += [send for send in sends if send.topic == TOPICS.ledger]
+        return sends
+
+    def step(self) -> list[Send]:
+        """Apply the next entry that the ledger wrote to itself."""
+        send = self.own.pop(0)
+        assert send.value is not None
+        self.steps += 1
+        return self.apply(send.value)
+
+    def run(self, limit: int = 10_000) -> list[Send]:
+        """Apply what the ledger wrote to itself until nothing is left."""
+        sends: list[Send] = []
+        while self.own:
+            sends += self.step()
+            limit -= 1
+            assert limit, "the ledger goes on telling itself to go on"
+        return sends
+
+    def ack(
+        self, batch: Batch, outcome: str = "applied", *, level: str = "deleted", run: bool = True, **values: Any
+    ) -> list[Send]:
+        """Acknowledge a batch through the acks topic; `withheld` and `failed` are row ordinals."""
+
+        def rows(name: str, reason: str) -> list[dict[str, Any]]:
+            return [{"row": row, "reason": reason} for row in values.get(name, ())]
+
+        record = {
+            "batch_id": batch.id,
+            "target": batch.target,
+            "level": level if outcome == "applied" else "none",
+            "outcome": outcome,
+            "found": len(batch.ids),
+            "changed": len(batch.ids) - len(values.get("withheld", ())) - len(values.get("failed", ())),
+            "withheld": rows("withheld", "hold"),
+            "failed": rows("failed", "failed"),
+        }
+        value = CODEC.encode("Ack", record)
+        sends = self.feed(Entry(topic=TOPICS.acks, partition=self.partition, offset=0, log_ms=self.log_ms, value=value))
+        return sends + (self.run() if run else [])
+
+    def frame(
+        self,
+        *groups: tuple[GroupHeader, Columns],
+        min_segment: int = 64,
+        run: bool = True,
+        replay: tuple[int, int] | None = None,
+    ) -> list[Send]:
+        """Apply a frame. `replay` gives it other source offsets than the next ones."""
+        count = sum(len(columns) for _, columns in groups)
+        first, following = replay or (self.source_offset, self.source_offset + count)
+        self.source_offset = max(self.source_offset, following)
+        placed = [(_placed(header, first, following), columns) for header, columns in groups]
+        source = {"topic": SOURCE, "partition": 0, "first": first, "next": following}
+        body = encode_frame(placed, min_segment=min_segment)
+        return self.append("Frame", {"sources": [source], "records": count, "body": body}, run=run)
+
+    def rules(self, value: Rules, *, run: bool = True) -> list[Send]:
+        record = {
+            "version": value.version,
+            "hash": value.hash,
+            "code_version": value.code_version,
+            "body": value.to_json(),
+        }
+        return self.append("Rules", record, run=run)
+
+    def open(
+        self,
+        org: str = "acme",
+        *,
+        epoch: int = 1,
+        version: int = 1,
+        policy: int = 0,
+        settings: Sequence[Setting] = (),
+        shards: Sequence[int] = (1,),
+        contract_end: int = 0,
+        run: bool = True,
+    ) -> list[Send]:
+        record = {
+            "org": org,
+            "epoch": epoch,
+            "version": version,
+            "shards": list(shards),
+            "policy_version": policy,
+            "settings": [s.record() for s in settings],
+            "contract_end": contract_end,
+            "status": "active",
+        }
+        return self.append("OrgOpen", record, run=run)
+
+    def policy(
+        self, *settings: Setting, org: str = "acme", epoch: int = 1, version: int, run: bool = True
+    ) -> list[Send]:
+        record = {
+            "org": org,
+            "epoch": epoch,
+            "version": version,
+            "settings": [s.record() for s in settings],
+            "set_at": 0,
+        }
+        return self.append("PolicySet", record, run=run)
+
+    def tick(self, number: float, *, approved: bool = False, run: bool = True) -> list[Send]:
+        return self.append("Tick", {"now": int(number * DAY_MS), "approved": approved}, run=run)
+
+    def watermark(self, number: float, *, partition: int = 0, topic: str = SOURCE, run: bool = True) -> list[Send]:
+        marks = [{"topic": topic, "partition": partition, "through": int(number * DAY_MS)}]
+        return self.append("Watermark", {"marks": marks}, run=run)
+
+    def to_day(self, number: float, *, run: bool = True) -> list[Send]:
+        """Let ledger time reach a day (noon): watermark, then tick."""
+        first = self.watermark(number + 0.5, run=run)
+        return first + self.tick(number + 0.5, run=run)
+
+    def batches(self, sends: Sequence[Send] | None = None) -> list[Batch]:
+        """Return the erasure batches among `sends`, or among all so far."""
+        found = []
+        for send in self.sends if sends is None else sends:
+            if send.topic.startswith(TOPICS.erasures("")):
+                assert send.value is not None
+                _, r = CODEC.decode(send.value)
+                found.append(
+                    Batch(
+                        r["batch_id"],
+                        r["target"],
+                        r["org"],
+                        r["category"],
+                        r["action"],
+                        r["as_of_day"],
+                        r["record_ids"],
+                        send.value,
+                    )
+                )
+        return found
+
+    def erased(self, sends: Sequence[Send] | None = None, target: str = "crm") -> list[str]:
+        """Return the ids sent to a target, sorted."""
+        return sorted(i for batch in self.batches(sends) if batch.target == target for i in batch.ids)
+
+    def answers(self, sends: Sequence[Send]) -> list[dict[str, Any]]:
+        return [
+            CODEC.decode(send.value)[1] for send in sends if send.topic == TOPICS.answers and send.value is not None
+        ]
+
+    def progress(self, sends: Sequence[Send], target: str = "crm") -> list[dict[str, Any]]:
+        found = [
+            CODEC.decode(send.value)[1] for send in sends if send.topic == TOPICS.progress and send.value is not None
+        ]
+        return [record for record in found if record["target"] == target]
+
+
+def _placed(header: GroupHeader, first: int, following: int) -> GroupHeader:
+    if header.next:
+        return header
+    values = {name: getattr(header, name) for name in ("kind", "org", "category", "target", "day", "name", "source")}
+    return GroupHeader(**values, first=first, next=following)
+
+
+def ready(*categories: CategoryRules, fresh: bool = True, **values: Any) -> LedgerLog:
+    """Return a partition with rules and the org `acme` open, on ledger day 0."""
+    log = LedgerLog(fresh=fresh)
+    log.rules(rules(*(categories or (category("messages"),)), **values))
+    log.to_day(0)
+    log.open()
+    return log
