@@ -102,6 +102,7 @@ class Write:
     partition: int
     key: bytes | None = field(repr=False)
     value: bytes | None = field(repr=False)
+    headers: tuple[tuple[str, bytes | None], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +201,7 @@ class Sink(Protocol):
         """Return in one line what would be done to records of `category`. Raises NoPlan."""
         ...
 
-    def apply(self, source: Source, jobs: Sequence[Job], spans: Mapping[int, Span]) -> list[Outcome]:
+    def apply(self, source: Source, jobs: Sequence[Job], spans: Mapping[int, Span], /) -> list[Outcome]:
         """Carry out the batches, all or nothing, in order; one outcome per job.
 
         `spans` are the offsets that the jobs were read from (with those of messages that were dropped): a store that
@@ -212,7 +213,7 @@ class Sink(Protocol):
         """
         ...
 
-    def verify(self, batch: Batch) -> int | Unknown:
+    def verify(self, batch: Batch, /) -> int | Unknown:
         """Ask the store anew how many rows of `batch` still hold what should be gone."""
         ...
 

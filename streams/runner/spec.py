@@ -33,7 +33,6 @@ class RunnerSpec:
     slot: one process at a time has it; a second one with the same slot fences the first.
     client_config: librdkafka options for security (`security.protocol`, `sasl.*`, `ssl.*`), used for every client.
     seal: encrypts a dead letter's payload.
-    reply_key: at least 16 secret bytes, for `consumer` targets: what the service's answers are checked with.
     """
 
     bootstrap: str
@@ -41,7 +40,6 @@ class RunnerSpec:
     seal: Callable[[bytes], bytes] = field(repr=False)
     slot: str = "0"
     client_config: Mapping[str, str] = field(default_factory=dict, repr=False)
-    reply_key: bytes = field(default=b"", repr=False)
     limits: RunnerLimits = RunnerLimits()
     codec: Codec = field(default_factory=full_codec, repr=False)
 

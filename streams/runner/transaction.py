@@ -93,7 +93,9 @@ class Transactions:
     def _produce(self, write: Write) -> None:
         while True:
             try:
-                self._producer.produce(write.topic, write.value, write.key, write.partition)
+                self._producer.produce(
+                    write.topic, write.value, write.key, write.partition, headers=list(write.headers)
+                )
                 return
             except BufferError:
                 self._producer.poll(0.1)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from schemas.codec import full_codec
 from schemas.topics import Topics, all_topics
@@ -121,7 +121,6 @@ class Cluster:
             "bootstrap": self.bootstrap,
             "topics": self.topics,
             "seal": lambda payload: b"sealed" + payload[::-1],
-            "reply_key": b"a reply key for tests only",
             "limits": RunnerLimits(linger_s=0.05, backoff_first_s=0.1, backoff_most_s=0.5),
         }
         return RunnerSpec(**{**values, **changes})

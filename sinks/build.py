@@ -1,0 +1,66 @@
+"""Makes the sink of one target from the data map. Used by the role `target` and by whatever asks a store."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from schemas.datamap import DataMap
+from schemas.errors import Refused
+from schemas.plans import ConsumerPlan, KafkaPlan, PostgresPlan
+from schemas.topics import Topics
+from sinks.anonymise import Anonymiser
+from sinks.base import Sink
+from sinks.consumer import ConsumerSink
+from sinks.kafka import KafkaSink
+from sinks.postgres import PostgresSink
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkSettings:
+    """What a sink needs beside the data map.
+
+    master: at least 16 secret bytes; the keys of hashes and of replies are derived from it.
+    directory: for files that are made anew at each start, such as the index of a Kafka target.
+    """
+
+    bootstrap: str
+    topics: Topics
+    directory: Path
+    master: bytes = field(repr=False)
+    client_config: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def key(self, purpose: str) -> bytes:
+        """Return 32 bytes for one purpose."""
+        return hmac.digest(self.master, b"ebbtide targets v1\0" + purpose.encode(), hashlib.sha256)
+
+
+def build_sink(data_map: DataMap, name: str, settings: SinkSettings) -> Sink:
+    """Return the sink of target `name`, not yet connected. Raises Refused for an unknown target."""
+    target = data_map.targets.get(name)
+    if target is None:
+        raise Refused(f"there is no target {name!r} in {data_map.file}; it has {', '.join(sorted(data_map.targets))}")
+    plans = data_map.plans_of(name)
+    anonymiser = Anonymiser(settings.key("anonymise"))
+    if target.kind == "postgres":
+        rows = {category: plan for category, plan in plans.items() if isinstance(plan, PostgresPlan)}
+        return PostgresSink(name, target.options["dsn"], rows, anonymiser=anonymiser)
+    if target.kind == "kafka":
+        records = {category: plan for category, plan in plans.items() if isinstance(plan, KafkaPlan)}
+        return KafkaSink(
+            name,
+            settings.bootstrap,
+            records,
+            anonymiser=anonymiser,
+            directory=settings.directory / f"target-{name}",
+            client_config=settings.client_config,
+            target_bootstrap=target.options.get("bootstrap"),
+        )
+    if target.kind == "consumer":
+        services = {category: plan for category, plan in plans.items() if isinstance(plan, ConsumerPlan)}
+        outbox = settings.topics.outbox(name)
+        return ConsumerSink(name, outbox, services, reply_key=settings.key(f"reply {name}"))
+    raise Refused(f"target {name!r} has kind {target.kind!r}, which this version does not know")

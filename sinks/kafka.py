@@ -1,0 +1,256 @@
+"""Compacted Kafka topics: tombstones and anonymised values.
+
+The sink writes nothing itself: it returns records, and the runner's one transaction carries them with the acks and
+the offsets of the batches, so all of it happens once or not at all. A record is looked up first (`sinks.kafka_index`),
+so that what is found is known and the tombstone goes to the partition where the key lives; a key that is nowhere gets
+none, as that would only write the key anew. Run by `streams.runner`; `tests/contract/test_sinks.py` and
+`tests/integration/targets/test_kafka.py` say what it promises.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
+
+from schemas.errors import Refused
+from schemas.plans import KafkaPlan, KeyTemplate
+from sinks.anonymise import Anonymiser
+from sinks.base import Bound, Job, NoPlan, Outcome, Page, Positions, SinkUnavailable, Source, Span, Unknown, Write
+from sinks.batch import ANONYMISE, DELETE, Batch, Receipt, RowOutcome
+from sinks.json_fields import anonymised
+from sinks.kafka_index import IndexBehind, KeyIndex, Place, json_object
+
+_PART: Final = re.compile(r"\{(org|id)\}")
+_WAIT_S: Final = 30.0
+
+
+class TopicRefused(Refused):
+    """A topic of the data map that cannot be erased from as planned."""
+
+
+def key_of(template: KeyTemplate, org: str, record_id: str) -> bytes | None:
+    """Return the key of a record, None where the key could be read as another org's record."""
+    parts = {"org": org, "id": record_id}
+    key = _PART.sub(lambda part: parts[part[1]], template.text).encode()
+    return key if template.parse(key) == (org, record_id) else None
+
+
+class KafkaSink:
+    """A target of kind `kafka`. Its topics lie on the engine's own cluster: a transaction spans one cluster."""
+
+    def __init__(
+        self,
+        name: str,
+        bootstrap: str,
+        plans: Mapping[str, KafkaPlan],
+        *,
+        anonymiser: Anonymiser,
+        directory: Path,
+        client_config: Mapping[str, str] | None = None,
+        target_bootstrap: str | None = None,
+        inventory: Callable[[Mapping[str, Any] | None], Page] | None = None,
+    ) -> None:
+        self._name = name
+        self._bootstrap = bootstrap
+        self._plans = dict(plans)
+        self._anonymiser = anonymiser
+        self._directory = directory
+        self._client_config = dict(client_config or {})
+        self._target_bootstrap = target_bootstrap or bootstrap
+        self._inventory = inventory
+        self._index: KeyIndex | None = None
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def positions(self) -> Positions | None:
+        return None
+
+    def check(self) -> None:
+        with self._unavailable():
+            admin = AdminClient({**self._client_config, "bootstrap.servers": self._bootstrap})
+            metadata = admin.list_topics(timeout=_WAIT_S)
+            if self._target_bootstrap != self._bootstrap:
+                other = AdminClient({**self._client_config, "bootstrap.servers": self._target_bootstrap})
+                if other.list_topics(timeout=_WAIT_S).cluster_id != metadata.cluster_id:
+                    raise TopicRefused(
+                        f"target {self._name!r} is on another cluster than the engine, and no transaction spans two: "
+                        "run an engine there, or make it a `consumer` target"
+                    )
+            for topic in {plan.topic for plan in self._plans.values()}:
+                if topic not in metadata.topics:
+                    raise TopicRefused(
+                        f"target {self._name!r}: topic {topic!r} is not there: create it, or mend the map"
+                    )
+                policy = self._configs(admin, topic)["cleanup.policy"]
+                if "compact" not in policy:
+                    raise TopicRefused(
+                        f"target {self._name!r}: topic {topic!r} has cleanup.policy {policy!r}: a tombstone erases "
+                        "nothing there; set it to compact, or leave the topic to its retention.ms"
+                    )
+
+    def plan(self, category: str, action: str) -> str:
+        plan = self._plans.get(category)
+        if plan is None or (action == ANONYMISE and not plan.anonymise):
+            raise NoPlan(self._name, category, action)
+        if action == DELETE:
+            return f"write tombstones for keys {plan.key.text} into {plan.topic}"
+        fields = ", ".join(f"{name}: {rule.kind}" for name, rule in plan.anonymise.items())
+        return f"rewrite values of keys {plan.key.text} in {plan.topic} ({fields})"
+
+    def apply(self, _source: Source, jobs: Sequence[Job], _spans: Mapping[int, Span]) -> list[Outcome]:
+        for job in jobs:
+            self.plan(job.batch.category, job.batch.action)
+        if not jobs:
+            return []
+        with self._unavailable():
+            index = self._caught_up()
+            done: dict[tuple[str, bytes], str] = {}
+            return [self._apply(index, job.batch, done) for job in jobs]
+
+    def verify(self, batch: Batch) -> int | Unknown:
+        try:
+            self.plan(batch.category, batch.action)
+            plan = self._plans[batch.category]
+            with self._unavailable():
+                index = self._caught_up()
+                keys = [key for i in batch.record_ids if (key := key_of(plan.key, batch.org, i)) is not None]
+                places = index.places(plan.topic, keys)
+                if batch.action == DELETE:
+                    return len(places)
+                stored = index.read(plan.topic, [place for found in places.values() for place in found])
+                return sum(any(self._holds(plan, batch.org, stored, p) for p in found) for found in places.values())
+        except (SinkUnavailable, NoPlan) as error:
+            return Unknown(str(error))
+
+    def bound(self) -> Bound:
+        lags: dict[str, str] = {}
+        try:
+            with self._unavailable():
+                admin = AdminClient({**self._client_config, "bootstrap.servers": self._bootstrap})
+                for topic in sorted({plan.topic for plan in self._plans.values()}):
+                    lags[topic] = self._configs(admin, topic)["max.compaction.lag.ms"]
+        except SinkUnavailable:
+            lags = {}
+        said = ", ".join(f"{topic}: {lag}" for topic, lag in lags.items()) or "unknown"
+        return Bound(
+            level="deleted",
+            gone_within_s=Unknown("a partition is compacted only after something fresh was appended to it"),
+            depends_on=f"max.compaction.lag.ms (now {said}), the next append to each partition, a healthy log cleaner "
+            "and file.delete.delay.ms; consumers that keep copies, and replicas that are offline, are not covered",
+        )
+
+    def inventory(self, cursor: Mapping[str, Any] | None) -> Page:
+        if self._inventory is None:
+            return Page(records=(), cursor=None)
+        return self._inventory(cursor)
+
+    def close(self) -> None:
+        if self._index is not None:
+            self._index.close()
+            self._index = None
+
+    def _apply(self, index: KeyIndex, batch: Batch, done: dict[tuple[str, bytes], str]) -> Outcome:
+        """Return what is to be written for one batch; `done` are the keys of earlier batches of the transaction."""
+        plan = self._plans[batch.category]
+        rows: dict[bytes, int] = {}
+        withheld = []
+        for row, record_id in enumerate(batch.record_ids):
+            key = key_of(plan.key, batch.org, record_id)
+            if key is None:
+                withheld.append(RowOutcome(row, "cannot"))
+            else:
+                rows.setdefault(key, row)
+        places = {k: p for k, p in index.places(plan.topic, list(rows)).items() if done.get((plan.topic, k)) != DELETE}
+        if batch.action == DELETE:
+            writes = [
+                Write(topic=plan.topic, partition=place.partition, key=key, value=None)
+                for key, found in places.items()
+                for place in found
+            ]
+            failed: list[RowOutcome] = []
+            changed = len(places)
+        else:
+            todo = {k: p for k, p in places.items() if (plan.topic, k) not in done}
+            writes, broken = self._anonymise(index, plan, batch.org, todo)
+            failed = [RowOutcome(rows[key], "failed") for key in broken]
+            changed = len({write.key for write in writes})
+        done.update({(plan.topic, key): batch.action for key in places})
+        receipt = Receipt(
+            batch_id=batch.id,
+            rows=batch.rows,
+            found=len(places),
+            changed=changed,
+            withheld=tuple(withheld),
+            failed=tuple(failed),
+        )
+        return Outcome(receipt=receipt, writes=tuple(writes))
+
+    def _anonymise(
+        self, index: KeyIndex, plan: KafkaPlan, org: str, places: Mapping[bytes, Sequence[Place]]
+    ) -> tuple[list[Write], set[bytes]]:
+        """Return the new values, and the keys whose value is no JSON object."""
+        stored = index.read(plan.topic, [place for found in places.values() for place in found])
+        writes, broken = [], set()
+        for key, found in places.items():
+            mine = []
+            for place in found:
+                if place not in stored:
+                    raise SinkUnavailable(self._name, "a record was overwritten while it was being anonymised")
+                value = json_object(stored[place].value)
+                if value is None:
+                    broken.add(key)
+                    continue
+                new = anonymised(value, plan.anonymise, org, self._anonymiser)
+                if new != value:
+                    text = json.dumps(new, ensure_ascii=False, separators=(",", ":")).encode()
+                    headers = stored[place].headers
+                    mine.append(
+                        Write(topic=plan.topic, partition=place.partition, key=key, value=text, headers=headers)
+                    )
+            if key not in broken:
+                writes += mine
+        return writes, broken
+
+    def _holds(self, plan: KafkaPlan, org: str, stored: Mapping[Place, Any], place: Place) -> bool:
+        value = json_object(stored[place].value) if place in stored else None
+        return value is None or anonymised(value, plan.anonymise, org, self._anonymiser) != value
+
+    def _caught_up(self) -> KeyIndex:
+        if self._index is None:
+            self._index = KeyIndex(
+                self._bootstrap,
+                {plan.topic for plan in self._plans.values()},
+                directory=self._directory,
+                client_config=self._client_config,
+            )
+        try:
+            self._index.catch_up()
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError._AUTO_OFFSET_RESET:
+                self.close()  # the topic was made anew: so is the index
+            raise
+        return self._index
+
+    def _configs(self, admin: AdminClient, topic: str) -> dict[str, str]:
+        resource = ConfigResource(ResourceType.TOPIC, topic)
+        found = admin.describe_configs([resource], request_timeout=_WAIT_S)[resource].result(_WAIT_S)
+        return {name: str(entry.value) for name, entry in found.items()}
+
+    @contextmanager
+    def _unavailable(self) -> Iterator[None]:
+        try:
+            yield
+        except KafkaException as error:
+            raise SinkUnavailable(self._name, str(error.args[0].name())) from None
+        except IndexBehind as error:
+            raise SinkUnavailable(self._name, str(error)) from None

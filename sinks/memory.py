@@ -1,0 +1,165 @@
+"""The fake target that ships in the package: a dictionary that keeps every promise of the protocol, and can be told
+to break down.
+
+For tests of whatever uses a sink, and for a first look without a store. `tests/contract/test_sinks.py` holds it to
+the same promises as the real ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.plans import FieldAction
+from sinks.anonymise import Anonymiser
+from sinks.base import (
+    Bound,
+    Job,
+    NoPlan,
+    Outcome,
+    Page,
+    Positions,
+    SinkUnavailable,
+    Source,
+    Span,
+    StoreWentBack,
+    Unknown,
+)
+from sinks.batch import ANONYMISE, DELETE, Batch, Receipt, RowOutcome
+from sinks.json_fields import anonymised
+
+
+@dataclass(slots=True)
+class Faults:
+    """What goes wrong, and how often: counted down with each call of `apply`.
+
+    `away`: it does not answer. `lost_after`: the transaction commits, and the answer is lost. `refusing` are
+    (org, record id) that cannot be erased.
+    """
+
+    away: int = 0
+    lost_after: int = 0
+    refusing: set[tuple[str, str]] = field(default_factory=set, repr=False)
+
+
+@dataclass(slots=True)
+class Contents:
+    """All that the store holds: what a restart finds."""
+
+    rows: dict[tuple[str, str, str], dict[str, object]] = field(default_factory=dict, repr=False)
+    positions: dict[tuple[str, int], int] = field(default_factory=dict)
+    receipts: dict[tuple[str, str], tuple[bytes, Receipt]] = field(default_factory=dict)
+
+
+class MemorySink:
+    """A target of JSON-like rows by (category, org, record id). `plans` maps a category to its fields to anonymise."""
+
+    def __init__(
+        self,
+        name: str,
+        plans: Mapping[str, Mapping[str, FieldAction]],
+        *,
+        anonymiser: Anonymiser,
+        contents: Contents | None = None,
+        faults: Faults | None = None,
+        inventory: Callable[[Mapping[str, Any] | None], Page] | None = None,
+    ) -> None:
+        self._name = name
+        self._plans = dict(plans)
+        self._anonymiser = anonymiser
+        self._inventory = inventory
+        self.contents = contents or Contents()
+        self.faults = faults or Faults()
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def positions(self) -> Positions:
+        return self
+
+    def check(self) -> None:
+        """A dictionary fits every plan."""
+
+    def plan(self, category: str, action: str) -> str:
+        fields = self._plans.get(category)
+        if fields is None or (action == ANONYMISE and not fields):
+            raise NoPlan(self._name, category, action)
+        return f"{action} rows of {category} in memory"
+
+    def read(self, source: Source, partitions: Sequence[int]) -> dict[int, int | None]:
+        return {partition: self.contents.positions.get((source.id, partition)) for partition in partitions}
+
+    def adopt(self, source: Source, starts: Mapping[int, int]) -> None:
+        for partition, offset in starts.items():
+            self.contents.positions.setdefault((source.id, partition), offset)
+
+    def apply(self, source: Source, jobs: Sequence[Job], spans: Mapping[int, Span]) -> list[Outcome]:
+        for job in jobs:
+            self.plan(job.batch.category, job.batch.action)
+        if self.faults.away:
+            self.faults.away -= 1
+            raise SinkUnavailable(self._name, "a planted fault")
+        after = deepcopy(self.contents)
+        for partition, span in spans.items():
+            stored = after.positions.get((source.id, partition))
+            if stored is None or stored < span.first:
+                raise StoreWentBack(self._name, partition, stored, span.first)
+            after.positions[source.id, partition] = max(stored, span.next)
+        outcomes = [Outcome(receipt=self._once(after, source, job.batch)) for job in jobs]
+        self.contents.rows, self.contents.positions = after.rows, after.positions
+        self.contents.receipts = after.receipts
+        if self.faults.lost_after:
+            self.faults.lost_after -= 1
+            raise SinkUnavailable(self._name, "a planted fault, after the commit")
+        return outcomes
+
+    def verify(self, batch: Batch) -> int | Unknown:
+        fields = self._plans.get(batch.category)
+        if fields is None:
+            return Unknown(str(NoPlan(self._name, batch.category, batch.action)))
+        held = [row for i in set(batch.record_ids) if (row := self.contents.rows.get((batch.category, batch.org, i)))]
+        if batch.action == DELETE:
+            return len(held)
+        return sum(anonymised(row, fields, batch.org, self._anonymiser) != row for row in held)
+
+    def bound(self) -> Bound:
+        return Bound(level="deleted", gone_within_s=0.0, depends_on="the interpreter's memory")
+
+    def inventory(self, cursor: Mapping[str, Any] | None) -> Page:
+        if self._inventory is None:
+            return Page(records=(), cursor=None)
+        return self._inventory(cursor)
+
+    def close(self) -> None: ...
+
+    def _once(self, contents: Contents, source: Source, batch: Batch) -> Receipt:
+        known = contents.receipts.get((source.id, batch.id))
+        if known is not None and known[0] == batch.digest:
+            return known[1]
+        receipt = self._effect(contents, batch)
+        contents.receipts[source.id, batch.id] = (batch.digest, receipt)
+        return receipt
+
+    def _effect(self, contents: Contents, batch: Batch) -> Receipt:
+        found = changed = 0
+        failed = []
+        for record_id, ordinal in {i: n for n, i in reversed(list(enumerate(batch.record_ids)))}.items():
+            place = (batch.category, batch.org, record_id)
+            row = contents.rows.get(place)
+            if row is None:
+                continue
+            found += 1
+            if (batch.org, record_id) in self.faults.refusing:
+                failed.append(RowOutcome(ordinal, "failed"))
+            elif batch.action == DELETE:
+                del contents.rows[place]
+                changed += 1
+            else:
+                new = anonymised(row, self._plans[batch.category], batch.org, self._anonymiser)
+                changed += new != row
+                contents.rows[place] = new
+        return Receipt(batch_id=batch.id, rows=batch.rows, found=found, changed=changed, failed=tuple(failed))

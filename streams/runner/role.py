@@ -1,0 +1,56 @@
+"""The role `target`: one process that runs everything of one target. Started by `ops.roles`."""
+
+from __future__ import annotations
+
+import threading
+
+from schemas.datamap import DataMap
+from sinks.base import Sink
+from sinks.build import SinkSettings, build_sink
+from sinks.consumer import ConsumerSink
+from streams.runner.answers import run_answers
+from streams.runner.hooks import RunnerHooks
+from streams.runner.runner import run_sink
+from streams.runner.spec import RunnerSpec
+
+
+def run_target(
+    spec: RunnerSpec,
+    data_map: DataMap,
+    target: str,
+    settings: SinkSettings,
+    *,
+    stop: threading.Event,
+    hooks: RunnerHooks | None = None,
+) -> None:
+    """Run target `target` of the data map until `stop` is set.
+
+    Raises Halt: going on would break a promise; Refused: the data map and the store do not fit.
+    """
+    run_any(spec, build_sink(data_map, target, settings), stop=stop, hooks=hooks)
+
+
+def run_any(spec: RunnerSpec, sink: Sink, *, stop: threading.Event, hooks: RunnerHooks | None = None) -> None:
+    """Run `sink`, and the reader of its answers where it is an outside service. If one of the two ends, both do."""
+    if not isinstance(sink, ConsumerSink):
+        run_sink(spec, sink, stop=stop, hooks=hooks)
+        return
+    ended: list[BaseException] = []
+
+    def answers() -> None:
+        try:
+            run_answers(spec, sink, stop=stop, hooks=hooks)
+        except BaseException as error:  # noqa: BLE001 - raised again below, in the main thread
+            ended.append(error)
+        finally:
+            stop.set()
+
+    reader = threading.Thread(target=answers, name=f"answers-{sink.name}")
+    reader.start()
+    try:
+        run_sink(spec, sink, stop=stop, hooks=hooks)
+    finally:
+        stop.set()
+        reader.join()
+    if ended:
+        raise ended[0]
