@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ops.datamaps import data_map_path, variables
 from ops.installation import open_installation
 from ops.local.config import StackConfig
 from ops.local.stack import Stack
@@ -26,8 +27,6 @@ from ops.topics import create_topics, declared
 from schemas.codec import registered_codec
 from schemas.datamap import DataMap, load_data_map
 from schemas.topics import Topics
-
-DEMO_MAP = Path(__file__).parent / "demo" / "datamap.yaml"
 
 LITE_PARTITIONS = 2
 
@@ -63,7 +62,7 @@ class Engine:
             day_seconds=settings.day_seconds,
         )
         settings = dataclasses.replace(settings, **dataclasses.asdict(fixed))
-        path = Path(settings.data_map) if settings.data_map else DEMO_MAP
+        path = data_map_path(settings)
         settings = dataclasses.replace(settings, data_map=str(path.resolve()))
         report("starting Kafka, PostgreSQL and S3")
         stack = Stack.start(_stack_config(settings, lite=lite), settings.data_dir / "stack")
@@ -109,12 +108,6 @@ class Engine:
             "partitions": self.settings.partitions,
             "notes": list(self.stack.notes),
         }
-
-
-def variables(settings: Settings) -> dict[str, str]:
-    """Return what `${NAME}` in a data map may stand for: EBBTIDE_ variables, and this engine's own addresses."""
-    mine = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
-    return mine | {name: value for name, value in to_environ(settings).items() if value}
 
 
 def prepare(settings: Settings, data_map: DataMap, *, report: Callable[[str], None]) -> None:

@@ -10,6 +10,7 @@ from ebbtide.wire import Codec
 from ops.metrics import Metrics
 from ops.progress import Progress
 from schemas.topics import Topics
+from sinks.batch import Receipt
 from streams.lane.exits import ExitCode
 from streams.lane.hooks import CheckpointStats, Step
 from streams.reducer import Entry, Reducer, Send, Store
@@ -79,3 +80,54 @@ class Watched:
         self.metrics.put("ebbtide_sweep_oldest_due_days", overdue, *place)
         self.metrics.put("ebbtide_sweep_day", p.as_of_day, *place)
         self.metrics.put("ebbtide_closed_records", p.closed_records, str(p.partition))
+
+
+TARGET_REASONS = ("undecodable", "no_plan", "other_target", "malformed_answer")
+"""Why a runner writes a dead letter."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetMetrics:
+    """`streams.runner.hooks.RunnerHooks` into metrics."""
+
+    metrics: Metrics
+    target: str
+
+    def on_applied(self, receipts: int, records: int, seconds: float) -> None:
+        """Batches went through the store."""
+        log.info("batches applied", extra={"target": self.target, "batches": receipts, "records": records})
+        self.metrics.observe("ebbtide_target_apply_seconds", seconds, self.target)
+
+    def on_receipt(self, receipt: Receipt) -> None:
+        """A batch is acknowledged."""
+        self.metrics.add("ebbtide_target_batches_total", 1, self.target, "applied")
+        effects = {
+            "found": receipt.found,
+            "changed": receipt.changed,
+            "withheld": len(receipt.withheld),
+            "failed": len(receipt.failed),
+        }
+        for effect, count in effects.items():
+            self.metrics.add("ebbtide_target_records_total", count, self.target, effect)
+
+    def on_retry_asked(self) -> None:
+        """An outside service asked again."""
+        self.metrics.add("ebbtide_target_batches_total", 1, self.target, "retry")
+
+    def on_unavailable(self, why: str, retry_in_s: float) -> None:
+        """The store did not answer."""
+        log.warning("target is away", extra={"target": self.target, "why": why, "retry_in_s": retry_in_s})
+        self.metrics.add("ebbtide_target_unavailable_total", 1, self.target)
+        self.metrics.put("ebbtide_target_up", 0, self.target)
+
+    def on_up(self) -> None:
+        """The store answered."""
+        self.metrics.put("ebbtide_target_up", 1, self.target)
+
+    def on_dead_letter(self, reason: str) -> None:
+        """A message went to the dead letters."""
+        self.metrics.add("ebbtide_target_dead_letters_total", 1, self.target, reason)
+
+    def on_answer_dropped(self, reason: str) -> None:
+        """An answer was not used."""
+        self.metrics.add("ebbtide_target_answers_dropped_total", 1, self.target, reason)

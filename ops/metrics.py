@@ -115,6 +115,20 @@ DEFINITIONS: tuple[MetricDef, ...] = (
         "ebbtide_target_unavailable_total", "counter", "Times the target did not answer.", ("target",), ("target",)
     ),
     MetricDef("ebbtide_target_up", "gauge", "1 while the target answers.", ("target",), ("target",)),
+    MetricDef(
+        "ebbtide_target_dead_letters_total",
+        "counter",
+        "Batches and answers that can never be used.",
+        ("target", "reason"),
+        ("target",),
+    ),
+    MetricDef(
+        "ebbtide_target_answers_dropped_total",
+        "counter",
+        "An outside service's answers that were not used.",
+        ("target", "cause"),
+        ("target",),
+    ),
     MetricDef("ebbtide_ticks_total", "counter", "Ticks written.", (), ("clock",)),
     MetricDef(
         "ebbtide_tick_timestamp_seconds", "gauge", "Engine time of the newest tick; since the epoch.", (), ("clock",)
@@ -123,6 +137,7 @@ DEFINITIONS: tuple[MetricDef, ...] = (
 
 FIXED: Mapping[str, tuple[str, ...]] = {
     "outcome": ("applied", "retry", "restored"),
+    "cause": ("unknown", "duplicate"),
     "effect": ("found", "changed", "withheld", "failed"),
 }
 """Label values that are the same everywhere."""

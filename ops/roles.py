@@ -11,21 +11,29 @@ import sys
 import threading
 from collections.abc import Callable
 
-from ops.hooks import LaneMetrics, Watched
+from ops.datamaps import data_map_path, variables
+from ops.hooks import TARGET_REASONS, LaneMetrics, TargetMetrics, Watched
 from ops.metrics import Domains, Metrics
 from ops.rules_topic import rules_in_force
 from ops.settings import Settings
 from ops.timesource import TimeSource
 from schemas.codec import registered_codec
+from schemas.datamap import load_data_map
 from schemas.errors import Refused
+from schemas.seal import Seal
 from schemas.topics import MAX_MESSAGE_BYTES, Topics
+from sinks.build import SinkSettings
 from streams.clock import ClockSpec, run_clock
 from streams.coordinator import Coordinator
 from streams.lane.app import run_worker
 from streams.lane.spec import LaneSpec, Source
 from streams.ledger.ledger import Ledger
+from streams.runner.role import run_target
+from streams.runner.spec import RunnerSpec
 
 log = logging.getLogger(__name__)
+
+MISFIT_PAUSE_S = 3.0
 
 ROLES = ("coordinator", "ledger", "gateway", "clock", "target:NAME")
 
@@ -47,8 +55,10 @@ def run_role(
     if not settings.kafka_bootstrap:
         raise Refused("EBBTIDE_KAFKA_BOOTSTRAP is not set: give it the brokers' addresses")
     kind, _, target = name.partition(":")
-    runner = {"coordinator": _coordinator, "ledger": _ledger, "clock": _clock}.get(kind)
-    if runner is None or (kind == "target") != bool(target):
+    if kind == "target" and target:
+        return _target(settings, target, stop, ready)
+    runner = {"coordinator": _coordinator, "ledger": _ledger, "clock": _clock}.get(name)
+    if runner is None:
         raise UnknownRole(f"there is no role {name!r}: write one of {', '.join(ROLES)}")
     return runner(settings, stop, ready)
 
@@ -138,4 +148,34 @@ def _clock(settings: Settings, stop: threading.Event, ready: Callable[[int], Non
         on_tick=ticked,
         on_ready=metrics.ready,
     )
+    return 0
+
+
+def _target(settings: Settings, name: str, stop: threading.Event, ready: Callable[[int], None]) -> int:
+    topics = Topics(settings.prefix)
+    metrics = Metrics("target", Domains(targets=(name,), reasons=TARGET_REASONS))
+    _serve(metrics, settings, ready)
+    metrics.ready()
+    spec = RunnerSpec(
+        bootstrap=settings.kafka_bootstrap,
+        topics=topics,
+        seal=Seal(settings.key("dead_letter_key")).seal,
+        slot=settings.slot,
+        codec=registered_codec(settings.registry_url),
+    )
+    sink_settings = SinkSettings(
+        bootstrap=settings.kafka_bootstrap,
+        topics=topics,
+        directory=settings.data_dir,
+        master=settings.key("master_key"),
+    )
+    while not stop.is_set():
+        data_map = load_data_map(data_map_path(settings), variables(settings))
+        try:
+            run_target(spec, data_map, name, sink_settings, stop=stop, hooks=TargetMetrics(metrics, name))
+        except Refused as e:
+            # The store does not fit the data map yet: a table is not made, a right not given. Batches wait meanwhile.
+            log.error("target waits until its store fits the data map: %s", e)
+            metrics.put("ebbtide_target_up", 0, name)
+            stop.wait(MISFIT_PAUSE_S)
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +12,7 @@ from ops.backfill.run import run_backfill
 from ops.backfill.spec import BackfillSpec
 from ops.cli.output import Exit, emit, error_console, guarded, say
 from ops.cli.up import AsJson, DataMapFile
-from ops.engine import DEMO_MAP, variables
+from ops.datamaps import data_map_path, variables
 from ops.settings import read_settings
 from schemas.datamap import load_data_map
 
@@ -29,7 +28,7 @@ def backfill(
     Exit code 1: some rows could not be told (no id, no date), counted by reason.
     """
     settings = read_settings(os.environ)
-    path = data_map or (Path(settings.data_map) if settings.data_map else DEMO_MAP)
+    path = data_map or data_map_path(settings)
     spec = BackfillSpec.of(settings, load_data_map(path, variables(settings)))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=error_console) as bar:

@@ -14,9 +14,10 @@ from rich.table import Table
 
 from ops.cli.output import Exit, console, emit, error_console, guarded, say
 from ops.cli.up import AsJson, settings_for
+from ops.datamaps import DEMO_MAP
 from ops.demo.expected import Cell
 from ops.demo.run import Demo, Result, Show, make_demo_stores, report
-from ops.engine import DEMO_MAP, Engine
+from ops.engine import Engine
 
 
 @guarded

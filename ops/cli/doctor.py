@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
-from pathlib import Path
 
 import typer
 
 from ops.cli.output import Exit, console, emit, guarded
 from ops.cli.up import AsJson, DataMapFile
+from ops.datamaps import data_map_path, variables
 from ops.doctor import examine
-from ops.engine import DEMO_MAP, variables
 from ops.settings import read_settings
 from schemas.codec import registered_codec
 from schemas.datamap import load_data_map
@@ -26,7 +25,7 @@ def doctor(data_map: DataMapFile = None, as_json: AsJson = False) -> None:
     settings = read_settings(os.environ)
     if not settings.kafka_bootstrap:
         raise Refused("EBBTIDE_KAFKA_BOOTSTRAP is not set: give it the address that `ebbtide up` prints")
-    path = data_map or (Path(settings.data_map) if settings.data_map else DEMO_MAP)
+    path = data_map or data_map_path(settings)
     worst = False
     for finding in examine(settings, load_data_map(path, variables(settings)), registered_codec(settings.registry_url)):
         worst |= finding.level == "mend"

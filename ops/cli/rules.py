@@ -11,7 +11,8 @@ import typer
 
 from ops.cli.output import console, emit, guarded, say
 from ops.cli.up import AsJson
-from ops.engine import prepare, variables
+from ops.datamaps import variables
+from ops.engine import prepare
 from ops.rules_topic import rules_in_force
 from ops.settings import read_settings
 from schemas.codec import registered_codec
