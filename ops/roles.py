@@ -7,12 +7,12 @@ ends within seconds of SIGTERM. What a role may end with otherwise is in docs/la
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 from collections.abc import Callable
 
 from ops.datamaps import data_map_path, variables
 from ops.hooks import TARGET_REASONS, LaneMetrics, TargetMetrics, Watched
+from ops.logs import set_up_logs
 from ops.metrics import Domains, Metrics
 from ops.rules_topic import rules_in_force
 from ops.settings import Settings
@@ -49,9 +49,7 @@ def run_role(
 
     `ready` gets the port of the metrics. Raises UnknownRole, BadSetting, NoRules.
     """
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
-    )
+    set_up_logs()
     if not settings.kafka_bootstrap:
         raise Refused("EBBTIDE_KAFKA_BOOTSTRAP is not set: give it the brokers' addresses")
     kind, _, target = name.partition(":")
