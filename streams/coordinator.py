@@ -25,6 +25,7 @@ from schemas.errors import Refused
 from schemas.policy import Setting
 from schemas.rules import Rules
 from schemas.topics import Topics
+from streams.deadletter import dead_letter
 from streams.ledger.retention import check_settings
 from streams.reducer import Entry, Send, Store
 
@@ -181,23 +182,7 @@ class Coordinator:
         )
 
     def _dead_letter(self, entry: Entry, reason: str) -> Send:
-        # The payload stays out: a pure core has no nonce to encrypt it with. Topic and offset say where it lies.
-        record = {
-            "topic": entry.topic,
-            "partition": entry.partition,
-            "offset": entry.offset,
-            "reason": reason,
-            "detail": "kept in its own topic",
-            "producer": "",
-            "seen_at": entry.log_ms,
-            "payload": b"",
-        }
-        return Send(
-            topic=self._topics.dead_letters,
-            partition=self._partition,
-            key=entry.topic.encode(),
-            value=self._codec.encode("DeadLetter", record),
-        )
+        return dead_letter(entry, reason, topics=self._topics, codec=self._codec, partition=self._partition)
 
 
 def _read(store: Store, org: str) -> OrgRow:

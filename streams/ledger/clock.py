@@ -77,4 +77,3 @@ def advance(work: Work) -> None:
         clock.day = now // DAY_MS
         clock.resend = ""
         packs.all_wanted(work)
-        work.reported.update(t for category in rules.categories.values() for t in category.targets)

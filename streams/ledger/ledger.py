@@ -12,11 +12,13 @@ from typing import Final
 from ebbtide.wire import Codec, WireError
 from schemas.errors import Halt
 from schemas.topics import Topics
+from streams.deadletter import dead_letter
 from streams.ledger import again, clock, merge, orgs, packs, pending, progress, sweep
 from streams.ledger.intake import Intake
 from streams.ledger.state import Context, Work
 from streams.reducer import Entry, Send, Store
 
+MALFORMED_ACK: Final = "malformed_ack"
 MEMO_BYTES: Final = 16 << 20
 """Weight of decoded rows that a partition keeps between entries."""
 
@@ -53,8 +55,8 @@ class Ledger:
     def apply(self, store: Store, entry: Entry) -> Sequence[Send]:
         """Fold one entry of the ledger log, or of the acks topic, into `store`; return what follows, in order.
 
-        Raises `schemas.errors.Halt` for an entry that cannot be read or needs a later program, and
-        `schemas.errors.Reject` for an ack that is none.
+        Raises `schemas.errors.Halt` for an entry that cannot be read or needs a later program. An ack that is none
+        becomes a dead letter: it comes from outside the log, and must not stop what is in it.
         """
         topics = self._context.topics
         if entry.topic == topics.acks:
@@ -95,13 +97,19 @@ class Ledger:
     def _ack(self, store: Store, entry: Entry) -> Sequence[Send]:
         try:
             name, record = self._context.codec.decode(entry.value)
-        except WireError as e:
-            raise pending.BadAck(f"acks partition {entry.partition}, offset {entry.offset}: {e}") from e
-        if name != "Ack":
-            raise pending.BadAck(f"acks partition {entry.partition}, offset {entry.offset}: {name} is no Ack")
+        except WireError:
+            return [self._dead_letter(entry)]
+        if name != "Ack" or not pending.is_sound(record):
+            return [self._dead_letter(entry)]
         work = Work(self._context, store, entry.offset)
-        pending.copy(work, record)
+        work.send_own("Acked", {"ack": record})
         return work.sends
+
+    def _dead_letter(self, entry: Entry) -> Send:
+        context = self._context
+        return dead_letter(
+            entry, MALFORMED_ACK, topics=context.topics, codec=context.codec, partition=context.partition
+        )
 
 
 _Job = tuple[Callable[[Work], bool], Callable[[Work, int], int]]

@@ -13,7 +13,6 @@ from typing import Any, Final
 import numpy as np
 
 from schemas.bodies import decode_columns
-from schemas.errors import Reject
 from streams.ledger import again, cut, keys, rows
 from streams.ledger.rows import PendingHead
 from streams.ledger.state import Work
@@ -23,16 +22,10 @@ REPORT_EVERY: Final = 16
 """A target's progress is told every so many acks, and whenever nothing is pending or it is unblocked."""
 
 
-class BadAck(Reject):
-    """An ack names no batch of ours."""
-
-
-def copy(work: Work, ack: dict[str, Any]) -> None:
-    """Append an ack to the own ledger log. Raises BadAck: it can mean nothing there."""
-    rows_named = [outcome["row"] for outcome in (*ack["withheld"], *ack["failed"])]
-    if not _BATCH_ID.fullmatch(ack["batch_id"]) or not ack["target"] or any(row < 0 for row in rows_named):
-        raise BadAck("an ack has no batch id of 32 hex digits, no target, or a row below 0: its writer is not ours")
-    work.send_own("Acked", {"ack": ack})
+def is_sound(ack: dict[str, Any]) -> bool:
+    """Whether an ack can mean anything in the log: a batch id of 32 hex digits, a target, no row below 0."""
+    named = [outcome["row"] for outcome in (*ack["withheld"], *ack["failed"])]
+    return bool(_BATCH_ID.fullmatch(ack["batch_id"])) and bool(ack["target"]) and all(row >= 0 for row in named)
 
 
 def acked(work: Work, ack: dict[str, Any]) -> None:

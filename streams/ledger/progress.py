@@ -1,6 +1,8 @@
 """How far the sweep is, for each target: told on the compacted progress topic, from the partition's own counts.
 
-Called at the end of an entry that changed them; `tests/unit/streams/ledger/test_progress.py` says what it promises.
+Every target is told of once a ledger day, and whenever the last of what was due is decided; a single one when its
+counts say something new. Called at the end of each entry; `tests/unit/streams/ledger/test_progress.py` says what it
+promises.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from ebbtide.partition import partition_of
-from streams.ledger import keys
+from streams.ledger import again, keys, packs
 from streams.ledger.state import Work
 
 _LOOK: Final = 32
@@ -16,10 +18,14 @@ _LOOK: Final = 32
 
 
 def report(work: Work) -> None:
-    """Tell of each target that this entry concerned."""
-    if not work.reported or work.today < 0:
+    """Tell of each target that this entry concerned, or of all."""
+    if work.today < 0 or work.rules is None:
         return
-    oldest = oldest_due(work)
+    oldest, clock = oldest_due(work), work.clock
+    if clock.told_day != work.today or (clock.told_due < 0) != (oldest < 0):
+        work.reported.update(t for category in work.rules.categories.values() for t in category.targets)
+        clock.told_day = work.today
+    clock.told_due = oldest
     for name in sorted(work.reported):
         row = work.target(name)
         prefix = keys.BLOCKED + keys.text(name)
@@ -44,11 +50,17 @@ def report(work: Work) -> None:
 
 
 def oldest_due(work: Work) -> int:
-    """Return the oldest day since when something is due and waits, -1: nothing does."""
+    """Return the oldest day since when something is due and waits, -1: nothing does.
+
+    What has not been looked at yet (packs that must be exploded, pairs after a change of rules, rows that came back)
+    is taken as due today: unknown is not zero.
+    """
     days: list[int] = []
     for prefix in (keys.DUE, keys.BLOCKED):
         for looked, (key, value) in enumerate(work.store.scan(prefix)):
             if looked == _LOOK or (prefix == keys.DUE and keys.read_due(key)[0] > work.today):
                 break
             days.append(int.from_bytes(value, "big"))
+    if packs.waiting(work.packs()) or work.clock.recheck is not None or again.waiting(work):
+        days.append(work.today)
     return min(days, default=-1)

@@ -59,7 +59,8 @@ class ClockRow(Row):
     """Ledger time, the outstanding step, and counts of what was refused or put aside.
 
     Times are ms since the epoch, -1: unknown. `recheck` and `resend` are keys (hex) where such work goes on, "" at
-    its start, None: no such work.
+    its start, None: no such work. `told_*`: as of which day progress was last told of all targets, and what
+    was due then.
     """
 
     tick: int = -1
@@ -70,6 +71,8 @@ class ClockRow(Row):
     turn: int = 0
     recheck: str | None = None
     resend: str | None = None
+    told_day: int = -1
+    told_due: int = -1
     closed: int = 0
     stranded: int = 0
     replayed: int = 0

@@ -173,7 +173,8 @@ def _tidy(work: Work, at: Place) -> None:
     assert rules is not None
     if at.plan.by_event and pair.spread:
         return
-    floor = min(pair.oldest if 0 <= pair.oldest < keys.PARKED else work.today, work.today) - rules.resend_days
+    oldest = [day for day in (pair.oldest, work.packs().min_day) if 0 <= day < keys.PARKED]
+    floor = min([*oldest, work.today]) - rules.resend_days
     for name in list(pair.marks):
         if name == CONTRACT and pair.oldest >= 0:
             continue  # filed under the contract's end, which says nothing of the record's age
