@@ -19,7 +19,7 @@ import faust
 from mode.supervisors import CrashingSupervisor
 
 from streams.lane.clients import faust_broker, faust_credentials
-from streams.lane.exits import ExitCode, code_of, fail_stop
+from streams.lane.exits import ExitCode, fail_stop
 from streams.lane.faust_fixes import LaneApp
 from streams.lane.hooks import LaneHooks, NoHooks
 from streams.lane.inbox import Record
@@ -56,33 +56,33 @@ async def _serve(spec: LaneSpec, reducer_factory: Callable[[int], Reducer], hook
         asyncio.get_running_loop().add_signal_handler(name, asked.set)
     lanes = Lanes(spec, reducer_factory, hooks, time.time)
     app = make_app(spec, lanes)
-    tasks = [asyncio.ensure_future(app.start()), asyncio.ensure_future(Watchdog(spec, lanes.owned).run())]
+    starting = asyncio.ensure_future(app.start())
+    watchdog = Watchdog(spec, lanes.owned, lanes.fail)
+    watchdog.start()
     try:
         while not asked.is_set():
             if app.crashed:
                 raise app.crash_reason or RuntimeError("Faust crashed without a reason")
-            for task in tasks:
-                if task.done():
-                    task.result()
+            if starting.done():
+                starting.result()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asked.wait(), _LOOK_S)
     except Exception as error:  # noqa: BLE001 — any error ends the process
-        hooks.on_halt(code_of(error), str(error))
-        fail_stop(code_of(error), str(error), error)
-    await _stop(spec, lanes, app, tasks, hooks)
+        lanes.fail(error)
+    watchdog.stop()
+    await _stop(spec, lanes, app, starting, hooks)
     return ExitCode.CLEAN
 
 
-async def _stop(spec: LaneSpec, lanes: Lanes, app: LaneApp, tasks: list[asyncio.Future[Any]], hooks: LaneHooks) -> None:
+async def _stop(spec: LaneSpec, lanes: Lanes, app: LaneApp, starting: asyncio.Future[Any], hooks: LaneHooks) -> None:
     """End within `spec.stop_within_s`, or end the process: whatever is cut off was not committed."""
     log.info("stopping")
 
     async def in_order() -> None:
         await lanes.stop()
         await app.stop()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
 
     try:
         await asyncio.wait_for(in_order(), spec.stop_within_s)

@@ -45,7 +45,7 @@ class Lanes:
 
     def owned(self) -> dict[int, Lane]:
         """The lanes that are ready to work."""
-        return {partition: lane for partition, lane in self._lanes.items() if lane.ready}
+        return {lane.partition: lane for lane in list(self._lanes.values()) if lane.ready}
 
     async def start(self, partitions: Iterable[int], open_local: Callable[[int], Partition]) -> bool:
         """Fence and restore these partitions, all at once; False when they were taken away meanwhile."""
@@ -84,7 +84,7 @@ class Lanes:
                 await asyncio.gather(*starts.values(), *runs.values())
                 await asyncio.gather(*(lane.close() for lane in lanes.values()))
             except Exception as error:  # noqa: BLE001 — any error ends the process
-                self._fail(error)
+                self.fail(error)
             if lanes:
                 gc.collect()  # a RocksDB handle in a cycle would keep the directory locked
 
@@ -92,15 +92,16 @@ class Lanes:
         try:
             return await lane.start(open_local(lane.partition))
         except Exception as error:  # noqa: BLE001 — any error ends the process
-            self._fail(error)
+            self.fail(error)
 
     async def _run(self, lane: Lane) -> None:
         try:
             await lane.run()
         except Exception as error:  # noqa: BLE001 — any error ends the process
-            self._fail(error)
+            self.fail(error)
 
-    def _fail(self, error: Exception) -> NoReturn:
+    def fail(self, error: Exception) -> NoReturn:
+        """Tell why, and end the process."""
         code = code_of(error)
         self._hooks.on_halt(code, str(error))
         fail_stop(code, str(error), error)

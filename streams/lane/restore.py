@@ -86,7 +86,7 @@ def _resume_at(spec: LaneSpec, partition: int, have: int | None, start: int, end
     return at
 
 
-def _replay(  # noqa: PLR0917
+def _replay(
     client: Consumer, at: TopicPartition, end: int, local: Partition, halted: Callable[[], bool], began_s: float
 ) -> int | None:
     """Write all rows from `at` to `end` into `local`; how many there were, None when halted."""

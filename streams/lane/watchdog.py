@@ -4,17 +4,20 @@ Faust has several known ways to stop fetching without an error, and its own chec
 the watchdog compares each lane's position with its sources' last stable offset. Offsets beyond the position need not
 be records (transaction markers, aborted ones), so before it ends the process it reads: only a record that can be read
 from the position on, and has not been passed for `stuck_after_s`, counts. It also halts when a log's start has passed
-the position: retention has taken what was not yet read.
+the position: retention has taken what was not yet read. It runs in a thread, so that a reducer which never returns,
+and with it the event loop, is noticed too.
 
 Started by `streams.lane.app`; proven by `tests/integration/lane/test_watchdog.py`.
 """
 
 from __future__ import annotations
 
-import asyncio
+import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
+from typing import NoReturn
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
 
@@ -22,6 +25,8 @@ from streams.lane.clients import librdkafka
 from streams.lane.exits import ExitCode, LaneHalt
 from streams.lane.lane import Lane
 from streams.lane.spec import LaneSpec
+
+log = logging.getLogger(__name__)
 
 _CALL_S = 10.0
 
@@ -33,16 +38,31 @@ class _Seen:
     empty_up_to: int = OFFSET_INVALID
 
 
-class Watchdog:
-    """Looks at the lanes that `owned` gives."""
+class Watchdog(threading.Thread):
+    """Looks at the lanes that `owned` gives, and calls `fail` with what it finds: LaneHalt with STUCK or TRIMMED."""
 
-    def __init__(self, spec: LaneSpec, owned: Callable[[], dict[int, Lane]]) -> None:
+    def __init__(
+        self, spec: LaneSpec, owned: Callable[[], dict[int, Lane]], fail: Callable[[Exception], NoReturn]
+    ) -> None:
+        super().__init__(name="watchdog", daemon=True)
         self._spec = spec
         self._owned = owned
+        self._fail = fail
+        self._stopping = threading.Event()
         self._seen: dict[tuple[str, int], _Seen] = {}
 
-    async def run(self) -> None:
-        """Look again and again. Raises LaneHalt with STUCK or TRIMMED."""
+    def stop(self) -> None:
+        """Look no more."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Look again and again, until stopped."""
+        try:
+            self._watch()
+        except Exception as error:  # noqa: BLE001 — any error ends the process
+            self._fail(error)
+
+    def _watch(self) -> None:
         client = Consumer(
             {
                 **librdkafka(self._spec.bootstrap, self._spec.client_config),
@@ -55,14 +75,13 @@ class Watchdog:
             }
         )
         try:
-            while True:
-                await asyncio.sleep(max(self._spec.stuck_after_s / 10, 0.5))
+            while not self._stopping.wait(max(self._spec.stuck_after_s / 10, 0.5)):
                 positions = {
                     (source.topic, partition): lane.position.next.get(source.topic, 0)
                     for partition, lane in self._owned().items()
                     for source in self._spec.sources
                 }
-                await asyncio.to_thread(self._look, client, positions)
+                self._look(client, positions)
         finally:
             client.close()
 
@@ -90,6 +109,7 @@ class Watchdog:
                     ExitCode.STUCK,
                     f"{at[0]}/{at[1]}: stands at {position} since {now - seen.since:.0f} s, the log ends at {end}",
                 )
+            log.info("only markers wait", extra={"topic": at[0], "partition": at[1], "next": position, "end": end})
             seen.empty_up_to = end
 
     def _readable(self, client: Consumer, at: TopicPartition, end: int) -> bool:

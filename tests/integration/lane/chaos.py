@@ -205,6 +205,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--scenario", choices=["three", "two"], default="three")
     parser.add_argument("--bootstrap", required=True)
     options = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no worker is left behind
     failed = 0
     for number in range(options.rounds):
         with tempfile.TemporaryDirectory() as scratch:

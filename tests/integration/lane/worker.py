@@ -11,6 +11,8 @@ import logging
 import os
 import signal
 import sys
+import threading
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from streams.lane.app import run_worker
 from streams.lane.exits import ExitCode
 from streams.lane.hooks import CheckpointStats, Step
 from streams.lane.spec import CheckpointLimits, LaneSpec, Source
-from streams.reducer import Reducer
+from streams.reducer import Entry, Reducer, Send, Store
 from tests.integration.lane.toy import Toy, source_names
 
 
@@ -90,6 +92,14 @@ class TellingHooks:
         sys.stdout.flush()
 
 
+class Stuck:
+    """A reducer that never returns."""
+
+    def apply(self, store: Store, entry: Entry) -> Sequence[Send]:
+        threading.Event().wait()
+        return ()
+
+
 def main(argument: str) -> int:
     raw = json.loads(argument)
     settings = Settings(**{**raw, "die_at": raw["die_at"] and (raw["die_at"][0], raw["die_at"][1])})
@@ -97,7 +107,7 @@ def main(argument: str) -> int:
     sources, out = source_names(settings.prefix), f"{settings.prefix}-out"
 
     def make(partition: int) -> Reducer:
-        return Toy(sources, out)
+        return Stuck() if settings.reducer == "stuck" else Toy(sources, out)
 
     return int(run_worker(settings.spec(), make, hooks=TellingHooks(settings.die_at, settings.quiet)))
 
