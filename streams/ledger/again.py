@@ -13,7 +13,7 @@ import numpy as np
 
 from schemas.bodies import decode_columns, encode_columns
 from schemas.columns import Columns
-from streams.ledger import cut, keys, rows, segments
+from streams.ledger import children, cut, keys, rows, segments
 from streams.ledger.rows import Row
 from streams.ledger.state import Work
 
@@ -72,5 +72,6 @@ def _force(work: Work, org_name: str, category: str, target: str, columns: Colum
     first = columns.slice(0, taken)
     made = cut.Origin(org_name, category, keys.read_position(key[-12:]), forced=True)
     cut.batches(work, org, plan, made, target, first, np.arange(taken, dtype=np.intp))
+    children.follow(work, org_name, first)
     if taken < len(columns):
         queue(work, work.today + 1, org_name, category, target, columns.slice(taken, len(columns)), forced=True)

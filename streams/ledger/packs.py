@@ -12,7 +12,7 @@ from typing import Final
 
 from schemas.columns import Columns
 from schemas.frames import Group, Pack
-from streams.ledger import children, keys, segments
+from streams.ledger import keys, segments
 from streams.ledger.due import org_limit
 from streams.ledger.keys import Bucket, Position
 from streams.ledger.rows import OrgRow, PacksRow
@@ -26,11 +26,11 @@ _GROUP_BYTES: Final = 600
 _RECORD_BYTES: Final = 40
 
 
-def add(work: Work, pack: Pack, records: Sequence[Group]) -> None:
-    """Keep a frame's pack. `records` are its record groups."""
+def add(work: Work, raw: bytes, records: Sequence[Group]) -> None:
+    """Keep a frame's pack as its bytes. `records` are its record groups."""
     pos = work.position()
     count = sum(group.count for group in records)
-    work.store.put(keys.PACK + pos.pack(), pack.encode())
+    work.store.put(keys.PACK + pos.pack(), raw)
     row = work.packs()
     row.packs.append([pos.offset, pos.row, count])
     row.records += count
@@ -108,8 +108,6 @@ def store_bucket(work: Work, bucket: Bucket, groups: Sequence[Group]) -> None:
     """Store what packs hold of one bucket."""
     columns = segments.resolved(Columns.concat([group.columns() for group in groups]))
     segments.store_columns(work, bucket, columns)
-    if columns.parents is not None:
-        children.store(work, bucket, columns)
 
 
 def _finish(work: Work, row: PacksRow, done: Sequence[Position]) -> None:

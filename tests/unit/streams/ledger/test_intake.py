@@ -1,0 +1,168 @@
+"""What is promised of frames: nothing twice, nothing lost, small groups for the price of large ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from schemas.errors import Halt
+from tests.support.ledger_log import SOURCE, LedgerLog, category, day, group, ready, rules
+
+IDS = [f"r{n:04}" for n in range(1000)]
+
+
+def kinds(log: LedgerLog) -> Counter[bytes]:
+    """Count the state's rows by kind."""
+    return Counter(key[:1] for key in log.store.rows())
+
+
+def test_a_replayed_frame_is_dropped() -> None:
+    log = ready()
+    log.frame(group(["a"], day(0)), replay=(0, 5))
+    sends = log.to_day(91)
+    log.ack(log.batches(sends)[0])
+
+    again = log.frame(group(["a"], day(0)), replay=(0, 5))
+
+    assert log.batches(again + log.to_day(92)) == []
+
+
+def test_a_frame_that_goes_on_where_the_last_ended_is_kept_though_its_range_overlaps() -> None:
+    log = ready()
+    log.frame(group(["a"], day(0)), replay=(0, 5))
+    log.frame(group(["b"], day(0)), replay=(3, 8))
+
+    sends = log.to_day(91)
+
+    assert log.erased(sends) == ["a", "b"]
+
+
+def test_all_groups_of_a_frame_are_judged_by_what_was_known_before_it() -> None:
+    log = ready()
+    log.frame(group(["a"], day(0)), group(["b"], day(1)), group(["c"], day(2)), min_segment=1)
+
+    sends = log.to_day(100)
+
+    assert log.erased(sends) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("min_segment", [1, 64], ids=["large groups", "packs"])
+def test_a_record_that_is_due_when_it_arrives_is_erased_at_once(min_segment: int) -> None:
+    log = ready()
+    log.to_day(200)
+
+    sends = log.frame(group(["a"], day(0)), group(["fresh"], day(200)), min_segment=min_segment)
+
+    assert log.erased(sends) == ["a"]
+
+
+def test_the_same_record_in_one_segment_is_erased_once() -> None:
+    log = ready()
+    log.frame(group(["a", "b", "a"], [day(1), day(1), day(1) + 50]), min_segment=1)
+
+    sends = log.to_day(92)
+
+    assert log.erased(sends) == ["a", "b"]
+
+
+def test_the_same_record_created_on_two_days_is_due_by_the_earlier() -> None:
+    log = ready()
+    log.frame(group(["a"], day(5)))
+    log.frame(group(["a"], day(0)))
+
+    early = log.to_day(91)
+    late = log.to_day(96)
+
+    assert log.erased(early) == ["a"]
+    assert log.erased(late) == ["a"]
+
+
+def test_small_groups_of_many_frames_become_one_segment_a_bucket() -> None:
+    log = ready()
+    for number in range(20):
+        log.open(f"org{number}")
+    for frame in range(10):
+        log.frame(*[group([f"r{frame}-{number}"], day(0), org=f"org{number}") for number in range(20)])
+    packed = kinds(log)
+
+    log.to_day(1)
+    exploded = kinds(log)
+
+    assert (packed[b"f"], packed[b"s"]) == (10, 0)
+    assert (exploded[b"f"], exploded[b"s"]) == (0, 20)
+
+
+def test_small_segments_of_one_bucket_are_merged() -> None:
+    log = ready()
+    for number in range(64):
+        log.frame(group(IDS[number : number + 2], day(0)), min_segment=1)
+    rows = kinds(log)[b"s"]
+
+    sends = log.to_day(91)
+
+    assert rows < 16
+    assert sorted(set(log.erased(sends))) == IDS[:65]
+
+
+def test_merging_leaves_out_what_a_producer_deleted() -> None:
+    log = ready()
+    log.frame(group(IDS[:4], day(3), kind="deleted"))
+    for number in range(8):
+        log.frame(group([IDS[number]], day(0)), min_segment=1)
+
+    sends = log.to_day(91)
+
+    assert log.erased(sends) == IDS[4:8]
+
+
+def test_no_step_handles_more_records_than_the_rules_say() -> None:
+    log = ready(step_records=50, batch_records=10, pending_batches=1000)
+    log.frame(group(IDS[:40], day(0)), group(IDS[40:80], day(1)), group(IDS[80:120], day(2)), min_segment=1)
+    log.to_day(100, run=False)
+
+    sizes = []
+    while log.own:
+        sizes.append(sum(len(batch.ids) for batch in log.batches(log.step())))
+
+    assert max(sizes) == 40
+    assert sum(sizes) == 120
+
+
+def test_there_is_never_more_than_one_step_on_its_way() -> None:
+    log = ready(step_records=10)
+    for number in range(30):
+        log.frame(group(IDS[number * 10 : number * 10 + 10], day(0)), min_segment=1, run=False)
+        log.to_day(100 + number, run=False)
+
+        assert len(log.own) <= 1
+
+
+def test_no_org_waits_for_anothers_million() -> None:
+    log = LedgerLog()
+    log.rules(rules(category("messages"), step_records=20, batch_records=20, pending_batches=1000))
+    for org in ("huge", "small"):
+        log.open(org)
+    for number in range(10):
+        log.frame(group(IDS[number * 100 : number * 100 + 20], day(number), org="huge"), min_segment=1)
+    log.frame(group(["s"], day(60), org="small"), min_segment=1)
+    log.to_day(200, run=False)
+
+    order: list[str] = []
+    while log.own:
+        order += [batch.org for batch in log.batches(log.step())]
+
+    assert order.index("small") <= 2
+    assert order.count("huge") == 10
+
+
+def test_a_frame_that_cannot_be_read_stops_the_ledger() -> None:
+    log = ready()
+    record = {
+        "sources": [{"topic": SOURCE, "partition": 0, "first": 0, "next": 1}],
+        "records": 1,
+        "body": b"\7nonsense",
+    }
+
+    with pytest.raises(Halt, match="cannot be read"):
+        log.append("Frame", record)
