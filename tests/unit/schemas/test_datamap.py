@@ -1,0 +1,252 @@
+"""A data map is taken whole or refused with file, line and fix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from schemas.datamap import DataMap, load_data_map
+from schemas.plans import BadPlan, FieldAction, KafkaPlan, KeyTemplate, PostgresPlan
+from schemas.policy import Setting
+from schemas.yamlmap import MAX_BYTES, BadFile
+
+DEMO_MAP = Path(__file__).parents[3] / "ops" / "demo" / "datamap.yaml"
+
+GOOD = """\
+version: 1
+template: vantage
+producers: [crm, chat]
+targets:
+  crm: {kind: postgres, dsn: "${DSN}", schema: app}
+  profiles: {kind: kafka}
+  billing: {kind: consumer}
+categories:
+  messages:
+    retention: {period: "60 d"}
+    targets:
+      crm:
+        table: messages
+        key: id
+        org: org_id
+        subject: user_id
+        created: created_at
+        where: {kind: text}
+        anonymise: {body: {replace: "[erased]"}, email: {hash: true}, phone: {mask: true}, note: {null: true}}
+      billing: {anonymise: {name: mask}}
+  logs.audit:
+    targets:
+      profiles: {topic: app.profiles, key: "{org}/{id}", subject: user.id}
+  invoices:
+    parent: contract
+    targets:
+      billing: {}
+"""
+VARIABLES = {"DSN": "postgresql://u:secret@db/x"}
+
+
+def load(tmp_path: Path, text: str) -> DataMap:
+    path = tmp_path / "map.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_data_map(path, VARIABLES)
+
+
+def test_a_good_map_says_where_everything_lies(tmp_path: Path) -> None:
+    m = load(tmp_path, GOOD)
+
+    assert m.producers == ("crm", "chat")
+    assert {name: t.kind for name, t in m.targets.items()} == {
+        "crm": "postgres",
+        "profiles": "kafka",
+        "billing": "consumer",
+    }
+    assert m.plans["messages", "crm"] == PostgresPlan(
+        category="messages",
+        target="crm",
+        schema="app",
+        table="messages",
+        key="id",
+        org="org_id",
+        subject="user_id",
+        created="created_at",
+        where={"kind": "text"},
+        anonymise={
+            "body": FieldAction("replace", "[erased]"),
+            "email": FieldAction("hash"),
+            "phone": FieldAction("mask"),
+            "note": FieldAction("null"),
+        },
+    )
+    assert m.plans["logs.audit", "profiles"] == KafkaPlan(
+        category="logs.audit",
+        target="profiles",
+        topic="app.profiles",
+        key=KeyTemplate("{org}/{id}"),
+        subject="user.id",
+    )
+    assert set(m.plans_of("billing")) == {"messages", "invoices"}
+
+
+def test_its_rules_hold_defaults_parents_and_targets(tmp_path: Path) -> None:
+    rules = load(tmp_path, GOOD).rules(version=2, sources={"ebbtide.lifecycle": 4})
+
+    assert rules.categories["messages"].default == Setting(category="messages", period="60 d")
+    assert rules.categories["messages"].targets == ("billing", "crm")
+    assert rules.categories["messages"].can_anonymise
+    assert [c.name for c in rules.lineage("logs.audit")] == ["logs.audit", "logs"]
+    assert [c.name for c in rules.lineage("invoices")] == ["invoices", "contract"]
+    assert rules.accepts("conversations")
+    assert not rules.accepts("logs")
+
+
+def test_the_demos_map_is_good() -> None:
+    m = load_data_map(DEMO_MAP, {"EBBTIDE_POSTGRES_DSN": "postgresql://x"})
+
+    assert {t.kind for t in m.targets.values()} == {"postgres", "kafka", "consumer"}
+
+
+def test_a_password_in_a_targets_address_does_not_show(tmp_path: Path) -> None:
+    m = load(tmp_path, GOOD)
+
+    assert m.targets["crm"].options["dsn"] == VARIABLES["DSN"]
+    assert "secret" not in repr(m)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        ("table:", "tabel:", 13, "unknown key 'tabel' in CRM; did you mean 'table'?"),
+        ("version: 1", "version: 2", 1, "version 2 is not known here; write version: 1"),
+        ("version: 1", "vresion: 1", 1, "unknown key 'vresion' in the file; did you mean 'version'?"),
+        ("version: 1\n", "", 1, "the file has no 'version'; add `version: 1`"),
+        ("template: vantage", "template: vantag", 2, "template 'vantag' is unknown; did you mean 'vantage'?"),
+        ("[crm, chat]", "crm", 3, "producers must be a list, such as [one, two]"),
+        ("[crm, chat]", "[crm, 'a b']", 3, "producer 'a b': a producer's name is lower-case letters"),
+        ("kind: kafka", "kind: kafak", 6, "kind 'kafak' of target 'profiles' is unknown; did you mean 'kafka'?"),
+        ("${DSN}", "${DNS}", 5, "${DNS} in targets.crm.dsn is not set; set DNS in the environment"),
+        ("${DSN}", "${dsn}", 5, "'${dsn}' in targets.crm.dsn is no name; write capitals"),
+        (', dsn: "${DSN}"', "", 5, "targets.crm has no 'dsn'; add `dsn:"),
+        ("schema: app", "schema: 'a b'", 5, "'a b' is not a schema's name"),
+        ("  billing: {kind", "  Billing: {kind", 7, "'Billing' is not a target's name"),
+        (
+            "billing: {anonymise",
+            "biling: {anonymise",
+            20,
+            "target 'biling' of category 'messages' is not declared; did",
+        ),
+        ('{topic: app.profiles, key: "{org}/{id}", subject: user.id}', "{}", 23, "category 'logs.audit' has no plan"),
+        ("    targets:\n      billing: {}\n", "", 24, "category 'invoices' has no plan for any target"),
+        ("parent: contract", "parent: contrat", 24, "parent 'contrat' of category 'invoices' is unknown; did you mean"),
+        ("parent: contract", "parent: invoices", 24, "category 'invoices' is below itself; mend `parent`"),
+        ("    parent: contract\n", "", 24, "category 'invoices' has no retention"),
+        ("  invoices:", "  in voices:", 24, "'in voices' is not a category's name"),
+        ("  invoices:", "  conversations:", 24, "'conversations' is another name of 'messages'; write messages"),
+        ("  invoices:", "  messages:", 24, "key 'messages' is there twice in categories; remove one"),
+        ('"60 d"', "soon", 10, "category 'messages': period: 'soon' is not a period; write '90 d'"),
+        ('"60 d"', "none_kept", 10, "category 'messages': period 'none_kept' is for templates only"),
+        ('"60 d"', '"60 d", action: archive', 10, "category 'messages': action: 'archive' is not supported yet"),
+        (
+            '"60 d"',
+            '"60 d", perid: 1',
+            10,
+            "unknown key 'perid' in categories.messages.retention; did you mean 'period'?",
+        ),
+        ('{period: "60 d"}', "60 d", 10, "categories.messages.retention must be a mapping"),
+        ("table: messages", 'table: "messages; drop table x"', 13, "CRM.table: 'messages; drop"),
+        ("table: messages", "table: pg_authid", 13, "CRM.table: 'pg_authid' belongs to PostgreSQL"),
+        ("table: messages", "table: information_schema.x", 13, "CRM.table: 'information_schema.x'"),
+        ("key: id\n", "key: id--\n", 14, "CRM.key: 'id--' is not a column's name"),
+        ("org: org_id", "org: 'a\"b'", 15, "CRM.org: 'a\"b' is not a column's name"),
+        ("org: org_id\n", "org:\n", 12, "CRM has no 'org'; add `org: org_id`"),
+        ("where: {kind: text}", "where: {'1=1 or x': y}", 18, "CRM.where: '1=1 or x' is not"),
+        ("where: {kind: text}", "where: kind = 1", 18, "CRM.where must be a mapping"),
+        ("{body:", "{id:", 19, "column 'id' is how a row is found again (key or org) and cannot be anonymised"),
+        ("phone: {mask", "phone: {maks", 19, "unknown key 'maks' in CRM.anonymise.phone"),
+        ("phone: {mask: true}", "phone: {mask: no}", 19, "CRM.anonymise.phone.mask is 'no'"),
+        ("phone: {mask: true}", "phone: replace", 19, "CRM.anonymise.phone is 'replace'"),
+        ("{org}/{id}", "{org}{id}", 23, "PROFILES.key: key template '{org}{id}' must"),
+        ("{org}/{id}", "{id}", 23, "PROFILES.key: key template '{id}' must hold"),
+        ("app.profiles", "__consumer_offsets", 23, "PROFILES.topic: '__consumer_offsets'"),
+        ("app.profiles", "'a/b'", 23, "PROFILES.topic: 'a/b' is not a topic's name"),
+        ("subject: user.id", "subject: user..id", 23, "PROFILES.subject: 'user..id' is"),
+        ("template: vantage", "template: &x vantage", 2, "anchors and aliases (& and *) are not read"),
+        ("template: vantage", "template: !!python/name:os.system vantage", 2, "tag 'tag:yaml.org,2002:python/name"),
+        ("producers: [crm, chat]", "producers: [crm, chat", 4, "is not YAML: "),
+    ],
+)
+def test_a_wrong_map_is_refused_with_file_line_and_fix(
+    tmp_path: Path, old: str, new: str, line: int, message: str
+) -> None:
+    assert old in GOOD
+    places = {"CRM": "categories.messages.targets.crm", "PROFILES": "categories.logs.audit.targets.profiles"}
+    for short, place in places.items():
+        message = message.replace(short, place)
+
+    with pytest.raises(BadFile) as refused:
+        load(tmp_path, GOOD.replace(old, new, 1))
+
+    assert str(refused.value).startswith(f"map.yaml:{line}: {message}")
+
+
+def test_a_category_to_be_anonymised_needs_fields_in_each_of_its_targets(tmp_path: Path) -> None:
+    text = GOOD.replace('"60 d"', '"60 d", action: anonymise').replace("{anonymise: {name: mask}}", "{}")
+
+    with pytest.raises(BadFile, match=r"map\.yaml:9: category 'messages' is to be anonymised, but not each of its"):
+        load(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"", "map.yaml:1: must be a mapping"),
+        (b"- a\n", "map.yaml:1: must be a mapping"),
+        (b"a: 1\nb: \xff\n", "map.yaml:2: is not UTF-8"),
+        (b"a: [" * 5000, "map.yaml:1: is not YAML"),
+        (b"a: 1\n---\nb: 1\n", "map.yaml:2: is not YAML"),
+        (b"a: \x00\n", "map.yaml:1: is not YAML"),
+        (b"#" * (MAX_BYTES + 1), f"map.yaml: has {MAX_BYTES + 1} bytes"),
+        (b"version: 1\n", "map.yaml:1: the file has no 'targets'"),
+        (b"version: 1\ntargets: {a: {kind: kafka}}\n", "map.yaml:1: the file has no 'categories'"),
+    ],
+    ids=["empty", "list", "not utf-8", "deep", "two documents", "control", "huge", "no targets", "no categories"],
+)
+def test_what_is_no_map_at_all_is_refused(tmp_path: Path, raw: bytes, message: str) -> None:
+    path = tmp_path / "map.yaml"
+    path.write_bytes(raw)
+
+    with pytest.raises(BadFile) as refused:
+        load_data_map(path)
+
+    assert str(refused.value).startswith(message)
+
+
+def test_a_file_that_is_not_there_is_refused_by_its_path(tmp_path: Path) -> None:
+    with pytest.raises(BadFile, match=r"nowhere\.yaml: cannot be read \(No such file"):
+        load_data_map(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    ("template", "key", "found"),
+    [
+        ("{org}/{id}", b"acme/17", ("acme", "17")),
+        ("{org}/{id}", b"acme/17/18", ("acme", "17/18")),
+        ("{id}@{org}", b"17@acme", ("acme", "17")),
+        ("u:{org}:{id}.json", b"u:acme:17.json", ("acme", "17")),
+        ("{org}/{id}", b"acme", None),
+        ("{org}/{id}", b"/17", None),
+        ("{org}/{id}", b"acme/", None),
+        ("u:{org}:{id}", b"v:acme:17", None),
+        ("ab{org}/{id}ba", b"aba", None),
+        ("{org}/{id}", b"\xff/1", None),
+    ],
+)
+def test_a_key_is_read_back_only_if_its_template_can_have_made_it(
+    template: str, key: bytes, found: tuple[str, str] | None
+) -> None:
+    assert KeyTemplate(template).parse(key) == found
+
+
+@pytest.mark.parametrize("text", ["", "{org}", "{org}{id}", "{org}/{id}/{id}", "{org}/{id}/{x}", "{}/{org}/{id}"])
+def test_a_template_by_which_two_orgs_could_share_a_key_cannot_be_made(text: str) -> None:
+    with pytest.raises(BadPlan, match="once each, with text between them"):
+        KeyTemplate(text)
