@@ -16,10 +16,14 @@ from schemas.ragged import Bytes, Rows, Words, gather, gather_fixed, padded, sip
 
 MAX_ID_BYTES = 1024
 
-_DASHES = np.array([8, 13, 18, 23])
+_DASHES = (8, 13, 18, 23)
 _DIGITS = np.array([i for i in range(36) if i not in (8, 13, 18, 23)])
-_NIBBLE = np.full(256, 255, np.uint8)
-_NIBBLE[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
+_BLOCKS = ((0, 0, 8), (8, 9, 13), (12, 14, 18), (16, 19, 23), (20, 24, 36))  # where the digits stand without dashes
+_BAD_PAIR = 1 << 8
+_PAIRS = np.full(1 << 16, _BAD_PAIR, np.uint16)
+"""Two hex digits, as a little-endian number of their ASCII codes, to the byte they write."""
+for _byte in range(256):
+    _PAIRS[int.from_bytes(b"%02x" % _byte, "little")] = _byte
 _HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
 _HASH_KEY = (0x6562627469646520, 0x7265636F72642069)  # fixed: the hash is part of stored filters
 
@@ -61,10 +65,15 @@ class Ids:
         if len(rows) == 0:
             return Ids(is_uuid, lengths.astype(np.int64), gather(buffer, starts, lengths))
         text = gather_fixed(buffer, starts[rows], 36)
-        nibbles = _NIBBLE[text[:, _DIGITS]]
-        good = (text[:, _DASHES] == ord("-")).all(axis=1) & (nibbles < 16).all(axis=1)
+        digits = np.empty((len(rows), 32), np.uint8)
+        for to, begin, end in _BLOCKS:
+            digits[:, to : to + end - begin] = text[:, begin:end]
+        pairs = _PAIRS[digits.view("<u2")]
+        good = (np.bitwise_or.reduce(pairs, axis=1) & _BAD_PAIR) == 0
+        for dash in _DASHES:
+            good &= text[:, dash] == ord("-")
         is_uuid[rows[good]] = True
-        binary: Bytes = (nibbles[good, 0::2] << np.uint8(4)) | nibbles[good, 1::2]
+        binary: Bytes = pairs[good].astype(np.uint8)
         if len(binary) == len(lengths):
             return Ids(is_uuid, np.full(len(lengths), 16, np.int64), binary.reshape(-1))
         kept = np.where(is_uuid, 16, lengths).astype(np.int64)

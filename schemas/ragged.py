@@ -15,8 +15,9 @@ Bytes = NDArray[np.uint8]
 Rows = NDArray[np.int64]
 Words = NDArray[np.uint64]
 
-_MASKS: Words = np.array([(1 << (8 * i)) - 1 for i in range(9)], np.uint64)
-_CHUNK = 16_384  # rows whose working arrays stay in the processor's cache
+WORD_MASKS: Words = np.array([(1 << (8 * i)) - 1 for i in range(9)], np.uint64)
+"""Of a word's first 0 to 8 bytes."""
+_CHUNK = 8_192
 
 
 def padded(data: bytes | bytearray | memoryview | Bytes) -> Bytes:
@@ -73,7 +74,7 @@ def equal_to(buffer: Bytes, starts: Rows, lengths: Rows, others: Bytes, there: t
     left, right = words_view(buffer), words_view(others)
     for at in range(0, longest, 8):
         rows = np.flatnonzero(same & (lengths > at))
-        mask = _MASKS[np.minimum(lengths[rows] - at, 8)]
+        mask = WORD_MASKS[np.minimum(lengths[rows] - at, 8)]
         differ = (left[starts[rows] + at] ^ right[other_starts[rows] + at]) & mask
         same[rows[differ != 0]] = False
     return same
@@ -119,7 +120,7 @@ def _siphash_sorted(view: Words, starts: Rows, lengths: Rows, k0: Words, k1: Wor
         _round(tail, spare[first:])
         tail[0] ^= word
     left = lengths - 8 * whole
-    word = (view[starts + 8 * whole] & _MASKS[left]) | ((lengths & 255).astype(np.uint64) << np.uint64(56))
+    word = (view[starts + 8 * whole] & WORD_MASKS[left]) | ((lengths & 255).astype(np.uint64) << np.uint64(56))
     v[3] ^= word
     _round(v, spare)
     _round(v, spare)
@@ -168,7 +169,7 @@ def murmur2_rows(buffer: Bytes, starts: Rows, lengths: Rows) -> NDArray[np.uint3
         h[rows] = (h[rows] * m) ^ (k * m)
     left = lengths - 4 * whole
     rows = np.flatnonzero(left)
-    tail = view[starts[rows] + 4 * whole[rows]] & _MASKS[left[rows]].astype(np.uint32)
+    tail = view[starts[rows] + 4 * whole[rows]] & WORD_MASKS[left[rows]].astype(np.uint32)
     h[rows] = (h[rows] ^ tail) * m
     h ^= h >> np.uint32(13)
     h *= m

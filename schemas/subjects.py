@@ -1,0 +1,51 @@
+"""Subject references: what is stored in the place of a person's id.
+
+SipHash-2-4 of the id's UTF-8 under a key of its own for each org, derived from a master key by BLAKE2b (RFC 7693,
+keyed, with a person string). So equal people of two orgs cannot be matched, and without the master nothing can be
+tried. `version` is the master key's: requests are hashed under every live version.
+`tests/unit/schemas/test_subjects.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from schemas.errors import Refused
+from schemas.ragged import padded, siphash24
+
+MAX_SUBJECT_BYTES = 1024
+_PERSON = b"ebbtide subject"
+
+
+@dataclass(frozen=True)
+class SubjectKeys:
+    """The keys of all orgs under one master key of 16 to 64 bytes."""
+
+    master: bytes = field(repr=False)
+    version: int = 1
+    _known: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not 16 <= len(self.master) <= 64:
+            raise Refused(f"subject master key: it has {len(self.master)} bytes; give 16 to 64 random ones")
+
+    def of(self, org: str) -> tuple[int, int]:
+        """Return the org's 128-bit key as two 64-bit numbers."""
+        key = self._known.get(org)
+        if key is None:
+            text = self.version.to_bytes(4, "big") + org.encode()
+            digest = hashlib.blake2b(text, digest_size=16, key=self.master, person=_PERSON).digest()
+            key = int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
+            if len(self._known) >= 1 << 18:
+                self._known.clear()
+            self._known[org] = key
+        return key
+
+    def ref(self, org: str, subject: str) -> int:
+        """Return the reference of one subject, 64 bits."""
+        k0, k1 = (np.array([k], np.uint64) for k in self.of(org))
+        raw = subject.encode()
+        return int(siphash24(padded(raw), np.zeros(1, np.int64), np.array([len(raw)]), k0, k1)[0])

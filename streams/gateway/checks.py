@@ -1,0 +1,104 @@
+"""Which events are refused, and why: pure functions over columns, `now` being a value.
+
+A label's texts are judged once for all its rows, what differs by row in numpy. The first reason in the order of
+`schemas.reasons` wins. `tests/unit/streams/gateway/test_checks.py` says what they promise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.columns import MAX_ID_BYTES
+from schemas.ragged import Bytes, Rows, equal_to, gather
+from schemas.reasons import CODES
+from schemas.rules import Rules
+from schemas.subjects import MAX_SUBJECT_BYTES
+from streams.gateway.events import CONTRACT, DEACTIVATED, DERIVED, MOVED, NAMED, Events, Messages, Slices
+from streams.gateway.labels import Label
+
+MAX_ORG_BYTES = 256
+MAX_NAME_BYTES = 256
+MAX_CLOCK_MS = (2**32 - 1) * 1000
+"""Clocks are kept as 32-bit seconds: until 2106."""
+
+Flags = NDArray[np.bool_]
+
+
+def check_rows(
+    messages: Messages, events: Events, labels: Sequence[Label], codes: Rows, *, rules: Rules, now_ms: int, skew_ms: int
+) -> NDArray[np.uint8]:
+    """Return each row's reason code, 0 for none."""
+    by_label = np.array([_judge(label, rules) for label in labels], np.uint8)
+    reasons = by_label[codes] if len(labels) else np.zeros(len(events), np.uint8)
+    kind, record = events.kind, events.record.lengths
+    contract, org_level = kind == CONTRACT, kind >= DEACTIVATED
+    key = messages.key.take(events.message)
+    key_differs = ~equal_to(
+        messages.buffer, events.org.starts, events.org.lengths, messages.keys, (key.starts, key.lengths)
+    )
+    texts = [t for t in (events.record, events.parent, events.root) if int(t.lengths.max(initial=0))]
+    found: dict[str, Flags] = {
+        "org_mismatch": key_differs,
+        "missing_record_id": (record == 0) & ~org_level,
+        "unexpected_record_id": (record > 0) & contract,
+        "record_id_too_long": np.maximum.reduce([record, events.parent.lengths, events.root.lengths]) > MAX_ID_BYTES,
+        "missing_parent": (kind == DERIVED) & (events.parent.lengths == 0),
+        "time_before_1970": events.occurred < 0,
+        "time_in_future": events.occurred > np.where(contract, MAX_CLOCK_MS, min(now_ms + skew_ms, MAX_CLOCK_MS)),
+    }
+    for text in texts:
+        found["bad_text"] = found.get("bad_text", np.zeros(len(events), np.bool_)) | control(messages.buffer, text)
+    if int(events.subjects.lengths.max(initial=0)) > MAX_SUBJECT_BYTES:
+        rows = np.repeat(np.arange(len(events)), events.subject_counts)
+        too_long = np.zeros(len(events), np.bool_)
+        too_long[rows[events.subjects.lengths > MAX_SUBJECT_BYTES]] = True
+        found["subject_too_long"] = too_long
+    for reason, flags in found.items():
+        if flags.any():
+            code = CODES[reason]
+            reasons[flags & ((reasons == 0) | (reasons > code))] = code
+    return reasons
+
+
+def control(buffer: Bytes, text: Slices) -> Flags:
+    """Tell which rows hold a control character (C0 or DEL)."""
+    joined = gather(buffer, text.starts, text.lengths)
+    bad = (joined < 32) | (joined == 127)
+    flags = np.zeros(len(text.lengths), np.bool_)
+    if bad.any():
+        ends = np.cumsum(text.lengths)
+        flags[np.searchsorted(ends, np.flatnonzero(bad), side="right")] = True
+    return flags
+
+
+def _judge(label: Label, rules: Rules) -> int:
+    return CODES.get(_reason(label, rules), 0)
+
+
+def _reason(label: Label, rules: Rules) -> str:
+    if not label.org:
+        return "missing_org"
+    if len(label.org.encode()) > MAX_ORG_BYTES:
+        return "bad_org"
+    if any(ord(c) < 32 or ord(c) == 127 for c in label.org + label.category + label.target + label.name):
+        return "bad_text"
+    unbound = _unbound(label, rules)
+    if not unbound and label.kind == NAMED and not 0 < len(label.name.encode()) <= MAX_NAME_BYTES:
+        return "missing_name"
+    return unbound
+
+
+def _unbound(label: Label, rules: Rules) -> str:
+    """Return what the data map says against the label's category and target, "" for nothing."""
+    if label.category or label.kind < DEACTIVATED:
+        if not rules.accepts(label.category):
+            return "unknown_category"
+        targets = rules.categories[rules.canonical(label.category)].targets
+        if (label.target or label.kind == MOVED) and label.target not in targets:
+            return "unknown_target"
+    elif label.target:
+        return "unknown_target"
+    return ""

@@ -1,0 +1,146 @@
+"""The gateway's Kafka clients and their settings. The numbers' reasons are in `docs/gateway.md`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+
+from ebbtide.wire import Codec
+from schemas.errors import Halt
+from schemas.topics import MAX_MESSAGE_BYTES
+from streams.gateway.routing import Routes
+from streams.gateway.spec import GatewaySpec
+
+TRANSACTION_MS = 10_000
+ANSWER_S = 30.0
+
+
+class GatewayFailed(Halt):
+    """A Kafka client of the gateway cannot go on; nothing of its open transaction counts, a restart resumes."""
+
+
+def halt(doing: str, error: KafkaError | KafkaException | BufferError) -> GatewayFailed:
+    """Return the error that ends the process."""
+    return GatewayFailed(f"gateway: {doing} failed: {error}; nothing of it counts, the next start does it again")
+
+
+def _base(spec: GatewaySpec) -> dict[str, Any]:
+    return {**spec.client, "bootstrap.servers": spec.bootstrap}
+
+
+def group_of(spec: GatewaySpec) -> str:
+    """Return the consumer group that all gateways of one prefix share."""
+    return f"{spec.topics.prefix}.gateway"
+
+
+def source_consumer(spec: GatewaySpec) -> Consumer:
+    """Return the bulk consumer of the sources."""
+    return Consumer(
+        {
+            **_base(spec),
+            "group.id": group_of(spec),
+            "client.id": spec.writer,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "partition.assignment.strategy": "range",
+            "session.timeout.ms": 10_000,
+            "heartbeat.interval.ms": 1_000,
+            "max.poll.interval.ms": 60_000,
+            "queued.min.messages": 1_000_000,
+            "queued.max.messages.kbytes": 64 << 10,
+            "fetch.queue.backoff.ms": 5,
+            "max.partition.fetch.bytes": 8 << 20,
+            "topic.metadata.refresh.interval.ms": 30_000,
+        }
+    )
+
+
+def ledger_producer(spec: GatewaySpec) -> Producer:
+    """Return the transactional producer, its predecessor under the same slot fenced off."""
+    producer = Producer(
+        {
+            **_base(spec),
+            "transactional.id": f"{group_of(spec)}.{spec.slot}",
+            "client.id": spec.writer,
+            "transaction.timeout.ms": TRANSACTION_MS,
+            "delivery.timeout.ms": TRANSACTION_MS - 1_000,
+            "message.max.bytes": MAX_MESSAGE_BYTES,
+            "linger.ms": 2,
+            "compression.type": "none",
+        }
+    )
+    try:
+        producer.init_transactions(ANSWER_S)
+    except KafkaException as e:
+        raise halt("fencing its predecessor", e) from None
+    return producer
+
+
+class RouteReader:
+    """Follows the compacted `routes` topic; each gateway reads all of it."""
+
+    def __init__(self, spec: GatewaySpec, codec: Codec, routes: Routes) -> None:
+        self._codec, self._routes = codec, routes
+        self._consumer = Consumer(
+            {
+                **_base(spec),
+                "group.id": f"{group_of(spec)}.routes.{spec.slot}",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+            }
+        )
+        topic = spec.topics.routes
+        try:
+            found = self._consumer.list_topics(topic, timeout=ANSWER_S).topics[topic]
+        except KafkaException as e:
+            raise halt("reading the routes", e) from None
+        if found.error is not None:
+            raise halt("reading the routes", found.error)
+        self._behind = set(found.partitions)
+        self._consumer.assign([TopicPartition(topic, p, 0) for p in found.partitions])
+
+    def poll(self) -> bool:
+        """Take in what has come; return whether all that was there at the start is known."""
+        for message in self._consumer.consume(1000, 0.2 if self._behind else 0.0):
+            error = message.error()
+            if error is None:
+                value = message.value()
+                if value is not None and self._codec.name_of(value) == "Route":
+                    self._routes.learn(self._codec.decode(value)[1])
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self._behind.discard(message.partition())
+            elif error.fatal() or not error.retriable():
+                raise halt("reading the routes", error)
+        return not self._behind
+
+    def close(self) -> None:
+        """Leave."""
+        self._consumer.close()
+
+
+def log_ends(admin: AdminClient, partitions: list[TopicPartition]) -> dict[tuple[str, int], int]:
+    """Return the partitions' ends, open transactions included: what lies before them was there when asked."""
+    newest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    wanted = {TopicPartition(p.topic, p.partition): newest for p in partitions}
+    try:
+        answers = admin.list_offsets(wanted, request_timeout=ANSWER_S)
+        return {(p.topic, p.partition): answer.result(ANSWER_S).offset for p, answer in answers.items()}
+    except KafkaException as e:
+        raise halt("asking for the ends of its sources", e) from None
+
+
+def check(message: Message) -> bool:
+    """Tell whether `message` is one, and not an event of the client. Raises GatewayFailed."""
+    error = message.error()
+    if error is None:
+        return True
+    if error.fatal() or error.code() in (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET):
+        raise halt("reading its sources", error)
+    return False

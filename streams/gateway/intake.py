@@ -1,0 +1,136 @@
+"""Reads sources in bulk and knows what has been read: positions, ends, and what a rebalance makes void."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import numpy as np
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from schemas.ragged import padded, starts_of
+from streams.gateway.clients import ANSWER_S, check, halt
+from streams.gateway.events import Messages, Slices
+from streams.gateway.spec import GatewaySpec
+
+Place = tuple[str, int]
+_CHUNK = 5_000
+
+
+class Intake:
+    """The source consumer. `reached` maps each partition of ours to the offset below which all was handed out."""
+
+    def __init__(self, consumer: Consumer, spec: GatewaySpec) -> None:
+        self._consumer, self._limits = consumer, spec.limits
+        self.reached: dict[Place, int] = {}
+        self._moved = False
+        consumer.subscribe(
+            list(spec.read_topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+        )
+
+    @property
+    def consumer(self) -> Consumer:
+        return self._consumer
+
+    def partitions(self) -> list[TopicPartition]:
+        """Return what is assigned."""
+        return [TopicPartition(topic, partition) for topic, partition in self.reached]
+
+    def read(self) -> list[Message]:
+        """Return what comes within the linger time or fills a pack. `reached` moves with it.
+
+        If partitions came or went meanwhile, nothing that was read counts: some of it may be another's by now. What
+        is ours is read again from what is committed.
+        """
+        limits = self._limits
+        until = time.monotonic() + limits.linger_ms / 1000
+        found: list[Message] = []
+        size = 0
+        while len(found) < limits.pack_messages and size < limits.pack_input_bytes:
+            wait = until - time.monotonic()
+            if wait <= 0:
+                break
+            got = self._consumer.consume(min(_CHUNK, limits.pack_messages - len(found)), wait)
+            if self._moved:
+                self._moved = False
+                self._start_over()
+                return []
+            for message in got:
+                error = message.error()
+                if error is None:
+                    found.append(message)
+                    size += len(message)
+                elif not check(message) and error.code() == KafkaError._PARTITION_EOF:
+                    self._reach(place_of(message), offset_of(message))
+        return found
+
+    def note(self, spans: Mapping[Place, tuple[int, int]]) -> None:
+        """Take note of what was handed out: each partition's offsets [first, next)."""
+        for place, (_, following) in spans.items():
+            self._reach(place, following)
+
+    def _reach(self, place: Place, offset: int) -> None:
+        if offset > self.reached.get(place, offset):
+            self.reached[place] = offset
+
+    def _assigned(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        self._moved = True
+        self.reached = {(p.topic, p.partition): -1 for p in partitions}
+
+    def _revoked(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        self._moved = True
+        for p in partitions:
+            self.reached.pop((p.topic, p.partition), None)
+
+    def _start_over(self) -> None:
+        if not self.reached:
+            return
+        try:
+            for p in self._consumer.committed(self.partitions(), ANSWER_S):
+                self.reached[p.topic, p.partition] = max(p.offset, 0) if p.offset >= 0 else -1
+                self._consumer.seek(
+                    TopicPartition(p.topic, p.partition, p.offset if p.offset >= 0 else OFFSET_BEGINNING)
+                )
+        except KafkaException as e:
+            raise halt("taking up its partitions", e) from None
+
+
+def place_of(message: Message) -> Place:
+    """Return the topic and partition of a message that was read."""
+    return cast(str, message.topic()), cast(int, message.partition())
+
+
+def offset_of(message: Message) -> int:
+    """Return the offset of a message that was read."""
+    return cast(int, message.offset())
+
+
+def as_messages(found: Sequence[Message]) -> tuple[Messages, list[Place]]:
+    """Return `found` as columns, and the source partitions in the order in which they appear."""
+    values = [m.value() or b"" for m in found]
+    keys = [m.key() or b"" for m in found]
+    places: dict[Place, int] = {}
+    sources = [places.setdefault(place_of(m), len(places)) for m in found]
+    value_lengths = np.fromiter(map(len, values), np.int64, len(values))
+    key_lengths = np.fromiter(map(len, keys), np.int64, len(keys))
+    messages = Messages(
+        buffer=padded(b"".join(values)),
+        value=Slices(starts_of(value_lengths), value_lengths),
+        keys=padded(b"".join(keys)),
+        key=Slices(starts_of(key_lengths), key_lengths),
+        source=np.array(sources, np.int64),
+        offset=np.array([m.offset() for m in found], np.int64),
+    )
+    return messages, list(places)
+
+
+def spans_of(messages: Messages, places: Sequence[Place], used: int) -> dict[Place, tuple[int, int]]:
+    """Return the offsets [first, next) that the first `used` messages have in each of their source partitions."""
+    source, offset = messages.source[:used], messages.offset[:used]
+    spans = {}
+    for i, place in enumerate(places):
+        own = offset[source == i]
+        if len(own):
+            spans[place] = int(own.min()), int(own.max()) + 1
+    return spans

@@ -1,0 +1,105 @@
+"""What few values rows have in common: kind, org, category, target, name and producer, found without a loop over rows.
+
+Rows are brought together by a keyed hash of their bytes and then compared with the first of their kind, so a
+collision costs time and never mixes two orgs. Pure, save that the hash's key is drawn once a process: no output
+depends on it. `tests/unit/streams/gateway/test_pack.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.ragged import WORD_MASKS, Bytes, Rows, Words, equal_to, words_view
+from streams.gateway.events import Events, Slices
+
+_SEED, _FACTOR = (np.uint64(secrets.randbits(64) | 1) for _ in range(2))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """One combination that occurs. `kind` is the event's number."""
+
+    kind: int
+    org: str
+    category: str
+    target: str
+    name: str
+    producer: str
+
+
+def label_rows(buffer: Bytes, events: Events) -> tuple[list[Label], Rows]:
+    """Return the combinations and each row's index among them."""
+    firsts, codes = _alike(buffer, events)
+    org, category = events.org.take(firsts), events.category.take(firsts)
+    target, name, producer = events.target.take(firsts), events.name.take(firsts), events.producer.take(firsts)
+    kinds = events.kind[firsts].tolist()
+    texts = [_texts(buffer, s) for s in (org, category, target, name, producer)]
+    labels = [
+        Label(kind=k, org=o, category=c, target=t, name=n, producer=p)
+        for k, o, c, t, n, p in zip(kinds, *texts, strict=True)
+    ]
+    return labels, codes
+
+
+def _texts(buffer: Bytes, slices: Slices) -> list[str]:
+    return [
+        buffer[a : a + n].tobytes().decode()
+        for a, n in zip(slices.starts.tolist(), slices.lengths.tolist(), strict=True)
+    ]
+
+
+def _alike(buffer: Bytes, events: Events) -> tuple[NDArray[np.intp], Rows]:
+    """Return the first row of each combination, and each row's combination."""
+    fields = (events.head, events.target, events.name, events.producer)
+    hashes = np.full(len(events), _SEED)
+    for slices in fields:
+        hashes = _mix(buffer, slices, hashes)
+    order = np.argsort(hashes, kind="stable")
+    ranked = hashes[order]
+    fresh = np.ones(len(ranked), np.bool_)
+    fresh[1:] = ranked[1:] != ranked[:-1]
+    firsts = order[fresh]
+    codes = np.empty(len(ranked), np.int64)
+    codes[order] = np.cumsum(fresh) - 1
+    same = np.ones(len(events), np.bool_)
+    for slices in fields:
+        model = slices.take(firsts)
+        same &= equal_to(buffer, slices.starts, slices.lengths, buffer, (model.starts[codes], model.lengths[codes]))
+    if bool(same.all()):
+        return firsts, codes
+    return _alike_by_bytes(buffer, fields, len(events))
+
+
+def _mix(buffer: Bytes, slices: Slices, hashes: Words) -> Words:
+    view = words_view(buffer)
+    hashes = (hashes ^ slices.lengths.astype(np.uint64)) * _FACTOR
+    longest, shortest = int(slices.lengths.max(initial=0)), int(slices.lengths.min(initial=1 << 40))
+    for at in range(0, longest, 8):
+        if at + 8 <= shortest:
+            word = view[slices.starts + at]
+            hashes = (hashes ^ word) * _FACTOR
+            hashes ^= hashes >> np.uint64(29)
+        else:
+            rows = np.flatnonzero(slices.lengths > at)
+            word = view[slices.starts[rows] + at] & WORD_MASKS[np.minimum(slices.lengths[rows] - at, 8)]
+            mixed = (hashes[rows] ^ word) * _FACTOR
+            hashes[rows] = mixed ^ (mixed >> np.uint64(29))
+    return hashes
+
+
+def _alike_by_bytes(buffer: Bytes, fields: tuple[Slices, ...], n: int) -> tuple[NDArray[np.intp], Rows]:
+    """Do the same by comparing bytes: the way out when two combinations share a hash."""
+    seen: dict[tuple[bytes, ...], int] = {}
+    firsts: list[int] = []
+    codes = np.empty(n, np.int64)
+    for row in range(n):
+        key = tuple(buffer[f.starts[row] : f.starts[row] + f.lengths[row]].tobytes() for f in fields)
+        if key not in seen:
+            seen[key] = len(firsts)
+            firsts.append(row)
+        codes[row] = seen[key]
+    return np.array(firsts, np.intp), codes

@@ -1,0 +1,290 @@
+"""One pack: raw messages in, frames per ledger partition and refused messages out.
+
+Pure: `now`, routes and rules are values. `streams.gateway.run` writes what comes out in one transaction;
+`tests/unit/streams/gateway/test_pack.py` says what it promises, first of all that single and batched events make the
+same groups.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.columns import Columns, Ids, Subjects
+from schemas.frames import GroupHeader, encode_rows
+from schemas.ragged import Rows, siphash24
+from schemas.reasons import CODES, NAMES
+from schemas.rules import Rules
+from schemas.subjects import SubjectKeys
+from streams.gateway.batches import BadBatch, decode_batch
+from streams.gateway.checks import check_rows
+from streams.gateway.events import CREATED, DERIVED, KINDS, MOVED, NAMED, Events, Messages, Slices
+from streams.gateway.labels import Label, label_rows
+from streams.gateway.routing import Routes
+from streams.gateway.singles import HEADER_BYTES, decode_singles
+from streams.gateway.spec import Limits
+
+DAY_MS = 86_400_000
+_GROUP_KIND = ("record", "touched", "deleted", "moved", "record", "deactivated", "reactivated", "contract", "named")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A message that becomes a dead letter: its number in the pack, why, and its known producer or "other"."""
+
+    message: int
+    reason: str
+    producer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """What a pack makes. `frames`: partition to (records, body). `used`: how many messages it takes in; the rest is
+    left for the next pack. `counts`: (producer, kind) to events accepted."""
+
+    frames: Mapping[int, tuple[int, bytes]] = field(repr=False)
+    refusals: Sequence[Refusal]
+    counts: Mapping[tuple[str, str], int]
+    used: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packer:
+    """Turns messages to frames under given rules, routes and keys."""
+
+    rules: Rules
+    routes: Routes
+    keys: SubjectKeys
+    single_id: int
+    batch_id: int
+    producers: frozenset[str] = frozenset()
+    limits: Limits = field(default_factory=Limits)
+
+    def pack(self, messages: Messages, *, now_ms: int) -> Packed:
+        """Decode, check, group and encode. Never raises for what a message holds."""
+        events, reasons = self._decode(messages)
+        used = _fitting(events, len(messages), self.limits.pack_output_bytes)
+        if used < len(messages):
+            events = events.take(np.flatnonzero(events.message < used))
+        labels, codes = label_rows(messages.buffer, events)
+        row_reasons = check_rows(
+            messages, events, labels, codes, rules=self.rules, now_ms=now_ms, skew_ms=self.limits.skew_ms
+        )
+        bad = np.flatnonzero(row_reasons)
+        for row in bad[::-1].tolist():  # the first bad row of a batch gives its reason
+            reasons[events.message[row]] = row_reasons[row]
+        good = np.flatnonzero(reasons[events.message] == 0)
+        refusals = self._refusals(reasons[:used], events, labels, codes)
+        if len(good) < len(events):
+            events, codes = events.take(good), codes[good]
+        return Packed(
+            frames=self._frames(messages, events, labels, codes),
+            refusals=refusals,
+            counts=self._counts(labels, codes),
+            used=used,
+        )
+
+    def _decode(self, messages: Messages) -> tuple[Events, NDArray[np.uint8]]:
+        """Return the events of every message that decodes, in message order, and each message's reason code."""
+        buffer, value = messages.buffer, messages.value
+        reasons = np.zeros(len(messages), np.uint8)
+        schema = np.full(len(messages), -1, np.int64)
+        headed = np.flatnonzero(value.lengths >= HEADER_BYTES)
+        at = value.starts[headed]
+        numbers = np.zeros(len(headed), np.int64)
+        for i in range(1, HEADER_BYTES):
+            numbers = numbers << 8 | buffer[at + i]
+        schema[headed] = np.where(buffer[at] == 0, numbers, -1)
+        single, batch = schema == self.single_id, schema == self.batch_id
+        reasons[~single & ~batch] = CODES["unknown_schema"]
+        largest = np.where(batch, self.limits.batch_bytes, self.limits.single_bytes)
+        reasons[value.lengths > largest] = CODES["oversized"]
+        alone = np.flatnonzero(single & (reasons == 0))
+        events, found = decode_singles(buffer, value.take(alone), alone)
+        reasons[alone] = found
+        parts = [events if not found.any() else events.take(np.flatnonzero(found == 0))]
+        for message in np.flatnonzero(batch & (reasons == 0)).tolist():
+            try:
+                start, length = int(value.starts[message]), int(value.lengths[message])
+                parts.append(decode_batch(buffer, start, length, message))
+            except BadBatch as e:
+                reasons[message] = CODES[e.reason]
+        joined = Events.concat(parts)
+        if len(parts) > 1:
+            joined = joined.take(np.argsort(joined.message, kind="stable"))
+        return joined, reasons
+
+    def _producer(self, label: Label) -> str:
+        return label.producer if label.producer in self.producers else "other"
+
+    def _refusals(
+        self, reasons: NDArray[np.uint8], events: Events, labels: Sequence[Label], codes: Rows
+    ) -> list[Refusal]:
+        bad = np.flatnonzero(reasons)
+        first = np.searchsorted(events.message, bad)
+        refusals = []
+        for message, row in zip(bad.tolist(), first.tolist(), strict=True):
+            known = row < len(events) and int(events.message[row]) == message
+            producer = self._producer(labels[codes[row]]) if known else "other"
+            refusals.append(Refusal(message=message, reason=NAMES[reasons[message]], producer=producer))
+        return refusals
+
+    def _counts(self, labels: Sequence[Label], codes: Rows) -> dict[tuple[str, str], int]:
+        counts: Counter[tuple[str, str]] = Counter()
+        for label, n in zip(labels, np.bincount(codes, minlength=len(labels)).tolist(), strict=True):
+            if n:
+                counts[self._producer(label), KINDS[label.kind]] += n
+        return dict(counts)
+
+    def _frames(
+        self, messages: Messages, events: Events, labels: Sequence[Label], codes: Rows
+    ) -> dict[int, tuple[int, bytes]]:
+        if len(events) == 0:
+            return {}
+        headers, group_of = self._group_labels(labels)
+        group = group_of[codes]
+        day = events.occurred // DAY_MS
+        source = messages.source[events.message]
+        rows, partition = self._route(messages, events, labels, codes)
+        columns, offsets = None, messages.offset[events.message]
+        base_day = int(day.min())
+        key = (partition * len(headers) + group[rows]) * (int(day.max()) - base_day + 1) + day[rows] - base_day
+        key = key * (int(source.max()) + 1) + source[rows]
+        order = np.argsort(key, kind="stable")
+        rows, key, partition = rows[order], key[order], partition[order]
+        columns = self._columns(messages, events, labels, codes, rows)
+        begins = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
+        lows = np.minimum.reduceat(offsets[rows], begins).tolist()
+        highs = np.maximum.reduceat(offsets[rows], begins).tolist()
+        sizes = np.diff(np.concatenate((begins, [len(rows)]))).tolist()
+        heads = rows[begins]
+        made: dict[int, list[tuple[GroupHeader, int, int]]] = {}
+        for i, (g, d, s, p) in enumerate(
+            zip(
+                group[heads].tolist(),
+                day[heads].tolist(),
+                source[heads].tolist(),
+                partition[begins].tolist(),
+                strict=True,
+            )
+        ):
+            kind, org, category, target, name = headers[g]
+            header = GroupHeader(
+                kind=kind,
+                org=org,
+                category=category,
+                target=target,
+                day=d,
+                name=name,
+                source=s,
+                first=lows[i],
+                next=highs[i] + 1,
+            )
+            made.setdefault(p, []).append((header, int(begins[i]), sizes[i]))
+        return {p: self._frame(groups, columns) for p, groups in made.items()}
+
+    def _frame(self, groups: list[tuple[GroupHeader, int, int]], columns: Columns) -> tuple[int, bytes]:
+        first, total = groups[0][1], sum(g[2] for g in groups)
+        ordered = sorted(groups, key=lambda g: (g[0].key, g[0].source))
+        own = columns.slice(first, first + total)
+        if ordered != groups:
+            own = own.take(np.concatenate([np.arange(at - first, at - first + n) for _, at, n in ordered]))
+        body = encode_rows([g[0] for g in ordered], [g[2] for g in ordered], own, min_segment=self.limits.min_segment)
+        return total, body
+
+    def _group_labels(self, labels: Sequence[Label]) -> tuple[list[tuple[str, str, str, str, str]], Rows]:
+        """Return what groups are called, sorted, and which of them each label belongs to."""
+        named = [
+            (
+                _GROUP_KIND[x.kind],
+                x.org,
+                self.rules.canonical(x.category),
+                "" if x.kind == MOVED else x.target,
+                x.name if x.kind == NAMED else "",
+            )
+            for x in labels
+        ]
+        headers = sorted(set(named))
+        places = {header: i for i, header in enumerate(headers)}
+        return headers, np.array([places[n] for n in named], np.int64)
+
+    def _route(
+        self, messages: Messages, events: Events, labels: Sequence[Label], codes: Rows
+    ) -> tuple[NDArray[np.intp], Rows]:
+        """Return (row, ledger partition) pairs, rows in order within each."""
+        plain = np.array([-1 if (p := self.routes.plain(x.org)) is None else p for x in labels], np.int64)
+        partition = plain[codes]
+        alone = np.flatnonzero(partition >= 0)
+        if len(alone) == len(events):
+            return alone, partition
+        rows, found = [alone], [partition[alone]]
+        for code in np.flatnonzero(plain < 0).tolist():
+            own = np.flatnonzero(codes == code)
+            if len(own) == 0:
+                continue
+            label = labels[code]
+            picked, places = self.routes.spread(label.org, label.kind, messages.buffer, roots(events.take(own)))
+            rows.append(own[picked])
+            found.append(places)
+        joined = np.concatenate(rows)
+        order = np.argsort(joined, kind="stable")
+        return joined[order], np.concatenate(found)[order]
+
+    def _columns(
+        self, messages: Messages, events: Events, labels: Sequence[Label], codes: Rows, rows: NDArray[np.intp]
+    ) -> Columns:
+        """Return the rows' columns, in the order of `rows`."""
+        buffer = messages.buffer
+        record = events.record.take(rows)
+        derived = (events.kind == DERIVED)[rows]
+        parents = None
+        if derived.any():
+            parent = events.parent.take(rows)
+            parents = Ids.of_slices(buffer, parent.starts, np.where(derived, parent.lengths, 0))
+        targets = None
+        if any(x.kind == MOVED for x in labels):
+            new = [x.target if x.kind == MOVED else "" for x in labels]
+            targets = tuple(new[c] for c in codes[rows].tolist())
+        return Columns(
+            ids=Ids.of_slices(buffer, record.starts, record.lengths),
+            clocks=(events.occurred[rows] // 1000).astype(np.uint32),
+            subjects=self._subjects(messages, events, labels, codes, rows),
+            parents=parents,
+            targets=targets,
+        )
+
+    def _subjects(
+        self, messages: Messages, events: Events, labels: Sequence[Label], codes: Rows, rows: NDArray[np.intp]
+    ) -> Subjects | None:
+        """Return references for records; other kinds carry none."""
+        is_record = (events.kind == CREATED) | (events.kind == DERIVED)
+        if len(events.subjects.starts) == 0:
+            return None
+        keys = np.array([self.keys.of(x.org) for x in labels], np.uint64).reshape(-1, 2)
+        each = np.repeat(codes, events.subject_counts)
+        subjects = events.subjects
+        refs = siphash24(messages.buffer, subjects.starts, subjects.lengths, keys[each, 0], keys[each, 1])
+        if not is_record.all():
+            refs = refs[np.repeat(is_record, events.subject_counts)]
+        counts = np.where(is_record, events.subject_counts, 0)
+        return Subjects.of(counts, refs).take(rows)
+
+
+def roots(events: Events) -> Slices:
+    """Return each event's root record: the named root, else the parent, else its own id; none for the org's own."""
+    starts, lengths = events.record.starts, events.record.lengths
+    for better in (events.parent, events.root):
+        given = better.lengths > 0
+        starts, lengths = np.where(given, better.starts, starts), np.where(given, better.lengths, lengths)
+    return Slices(starts, np.where(events.record.lengths > 0, lengths, 0))
+
+
+def _fitting(events: Events, messages: int, most: int) -> int:
+    """Return how many messages make frames of at most `most` bytes in total; at least one."""
+    cost = 24 + events.record.lengths + events.parent.lengths + 12 * events.subject_counts
+    totals = np.cumsum(np.bincount(events.message, weights=cost, minlength=messages))
+    return max(1, int(np.searchsorted(totals, most, side="right")))

@@ -1,0 +1,204 @@
+"""The gateway's loop: read in bulk, pack, and write frames, dead letters, watermarks and source offsets as one.
+
+`run_gateway` is its way in, called by `ops`. Whatever goes wrong ends the process before an offset can pass; the next
+start reads from the committed offsets. `tests/integration/gateway/` says what it promises, kills included.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from schemas.codec import full_codec
+from schemas.sequence import HEADER
+from schemas.sequence import Sequence as Numbered
+from schemas.subjects import SubjectKeys
+from streams.gateway.clients import ANSWER_S, RouteReader, halt, ledger_producer, log_ends, source_consumer
+from streams.gateway.dead_letters import Seal, dead_letter
+from streams.gateway.intake import Intake, Place, as_messages, offset_of, place_of, spans_of
+from streams.gateway.pack import Packed, Packer
+from streams.gateway.routing import Routes
+from streams.gateway.spec import GatewayHooks, GatewaySpec, NoHooks
+
+log = logging.getLogger(__name__)
+
+Clock = Callable[[], int]
+_Spans = Mapping[Place, tuple[int, int]]
+
+
+@dataclass(slots=True)
+class _Mark:
+    """A watermark that waits until all that was there at `now` has been read."""
+
+    now: int
+    ends: dict[Place, int]
+
+
+def run_gateway(spec: GatewaySpec, *, hooks: GatewayHooks | None = None, clock: Clock, stop: threading.Event) -> None:
+    """Run one gateway until `stop` is set. `clock` returns ms since the epoch, UTC.
+
+    Raises GatewayFailed, or another Halt: the caller ends the process with an error, and starts it again.
+    """
+    routes = Routes(spec.partitions)
+    reader = RouteReader(spec, full_codec(spec.ids), routes)
+    consumer = source_consumer(spec)
+    try:
+        while not reader.poll():
+            if stop.is_set():
+                return
+        gateway = _Gateway(spec, hooks or NoHooks(), clock, routes, consumer, ledger_producer(spec))
+        log.info("gateway runs", extra={"slot": spec.slot, "sources": list(spec.read_topics)})
+        while not stop.is_set():
+            reader.poll()
+            gateway.turn()
+    finally:
+        consumer.close()
+        reader.close()
+
+
+class _Gateway:
+    def __init__(
+        self,
+        spec: GatewaySpec,
+        hooks: GatewayHooks,
+        clock: Clock,
+        routes: Routes,
+        consumer: Consumer,
+        producer: Producer,
+    ) -> None:
+        self._spec, self._hooks, self._clock = spec, hooks, clock
+        self._codec = full_codec(spec.ids)
+        self._seal = Seal(spec.dead_letter_key)
+        self._packer = Packer(
+            rules=spec.rules,
+            routes=routes,
+            keys=SubjectKeys(spec.subject_key, spec.subject_key_version),
+            single_id=self._codec.ids["LifecycleEvent"],
+            batch_id=self._codec.ids["LifecycleBatch"],
+            producers=spec.producers,
+            limits=spec.limits,
+        )
+        self._producer = producer
+        self._admin = AdminClient({**spec.client, "bootstrap.servers": spec.bootstrap})
+        self._incarnation = clock()
+        self._sequences: Counter[int] = Counter()
+        self._intake = Intake(consumer, spec)
+        self._mark: _Mark | None = None
+        self._asked = 0.0
+
+    def turn(self) -> None:
+        """Read once and write what follows from it."""
+        self._ask()
+        began = time.monotonic()
+        found = self._intake.read()
+        noted = False
+        while found:
+            messages, places = as_messages(found)
+            if not noted:
+                self._intake.note(spans_of(messages, places, len(found)))
+                noted = True
+            packed = self._packer.pack(messages, now_ms=self._clock())
+            mark = self._passed() if packed.used == len(found) else None
+            self._write(found, spans_of(messages, places, packed.used), packed, mark)
+            found = found[packed.used :]
+            self._hooks.pack_seconds(time.monotonic() - began)
+        self._write([], {}, None, self._passed())
+
+    def _ask(self) -> None:
+        """Every now and then, note the time and how far the sources reach at this time."""
+        due = self._asked + self._spec.limits.watermark_ms / 1000
+        if self._mark is None and self._intake.reached and time.monotonic() >= due:
+            self._asked = time.monotonic()
+            now = self._clock()
+            self._mark = _Mark(now, log_ends(self._admin, self._intake.partitions()))
+
+    def _passed(self) -> _Mark | None:
+        """Return the waiting mark once everything it waits for has been read; a lost partition voids it."""
+        mark, reached = self._mark, self._intake.reached
+        if mark is None:
+            return None
+        if mark.ends.keys() != reached.keys():
+            self._mark = None
+            return None
+        if any(reached[place] < end for place, end in mark.ends.items()):
+            return None
+        self._mark = None
+        return mark
+
+    def _write(self, found: Sequence[Message], spans: _Spans, packed: Packed | None, mark: _Mark | None) -> None:
+        """Write one transaction, or nothing if there is nothing to say."""
+        if packed is None and mark is None:
+            return
+        try:
+            self._producer.begin_transaction()
+            if packed is not None:
+                self._write_pack(found, spans, packed)
+            if mark is not None:
+                self._write_mark(mark)
+            if spans:
+                self._producer.send_offsets_to_transaction(
+                    [TopicPartition(topic, p, following) for (topic, p), (_, following) in spans.items()],
+                    self._intake.consumer.consumer_group_metadata(),
+                    ANSWER_S,
+                )
+            self._producer.commit_transaction(ANSWER_S)
+        except (KafkaException, BufferError) as e:
+            raise halt("its transaction", e) from None
+        self._tell(packed, mark)
+
+    def _write_pack(self, found: Sequence[Message], spans: _Spans, packed: Packed) -> None:
+        sources = [
+            {"topic": topic, "partition": partition, "first": first, "next": following}
+            for (topic, partition), (first, following) in spans.items()
+        ]
+        for partition, (records, body) in sorted(packed.frames.items()):
+            frame = self._codec.encode("Frame", {"sources": sources, "records": records, "body": body})
+            self._to_ledger(partition, frame)
+        now = self._clock()
+        for refusal in packed.refusals:
+            message = found[refusal.message]
+            topic, partition = place_of(message)
+            letter = dead_letter(
+                self._seal,
+                message.value() or b"",
+                topic=topic,
+                partition=partition,
+                offset=offset_of(message),
+                reason=refusal.reason,
+                producer=refusal.producer,
+                now_ms=now,
+            )
+            self._producer.produce(
+                self._spec.topics.dead_letters,
+                key=topic.encode(),
+                value=self._codec.encode("DeadLetter", letter),
+                partition=partition % self._spec.partitions,
+            )
+
+    def _write_mark(self, mark: _Mark) -> None:
+        marks = [{"topic": t, "partition": p, "through": mark.now} for t, p in sorted(mark.ends)]
+        value = self._codec.encode("Watermark", {"marks": marks})
+        for partition in range(self._spec.partitions):
+            self._to_ledger(partition, value)
+
+    def _to_ledger(self, partition: int, value: bytes) -> None:
+        self._sequences[partition] += 1
+        header = Numbered(self._spec.writer, self._incarnation, self._sequences[partition]).encode()
+        self._producer.produce(self._spec.topics.ledger, value=value, partition=partition, headers=[(HEADER, header)])
+
+    def _tell(self, packed: Packed | None, mark: _Mark | None) -> None:
+        if packed is not None:
+            for (producer, kind), count in packed.counts.items():
+                self._hooks.events(producer, kind, count)
+            for (reason, producer), count in Counter((r.reason, r.producer) for r in packed.refusals).items():
+                self._hooks.dead_letters(reason, producer, count)
+            self._hooks.frames(len(packed.frames), sum(len(body) for _, body in packed.frames.values()))
+        if mark is not None:
+            self._hooks.watermark(mark.now)
