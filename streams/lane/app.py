@@ -31,7 +31,6 @@ from streams.reducer import Reducer
 
 log = logging.getLogger(__name__)
 
-_BUFFERED_RECORDS = 256  # between Faust's fetcher and the agent
 _LOOK_S = 0.2
 
 
@@ -115,8 +114,8 @@ def make_app(spec: LaneSpec, lanes: Lanes) -> LaneApp:
         broker_heartbeat_interval=spec.heartbeat_s,
         broker_request_timeout=max(40.0, spec.session_timeout_s + 1),
         broker_rebalance_timeout=30.0,
-        broker_max_poll_records=_BUFFERED_RECORDS,
-        stream_buffer_maxsize=_BUFFERED_RECORDS,
+        broker_max_poll_records=spec.buffer_records,
+        stream_buffer_maxsize=spec.buffer_records,
         stream_wait_empty=False,
         table_standby_replicas=0,
         topic_allow_declare=False,

@@ -90,6 +90,8 @@ class Lane:
 
     async def start(self, local: Partition) -> bool:
         """Fence, restore, prove; False when the lane was stopped meanwhile. Raises LaneHalt."""
+        if self._halting:
+            return False
         self._local = local
         self.ready = await self._in_thread(self._settle)
         return self.ready

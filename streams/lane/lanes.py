@@ -23,6 +23,8 @@ from streams.reducer import Reducer
 
 log = logging.getLogger(__name__)
 
+_RESTORES_AT_ONCE = 4  # each may hold some 10 MiB of changelog in memory
+
 
 class Lanes:
     """The lanes of the partitions that this worker owns now. `now` gives seconds since the epoch."""
@@ -42,6 +44,7 @@ class Lanes:
         self._starts: dict[int, asyncio.Task[bool]] = {}
         self._runs: dict[int, asyncio.Task[None]] = {}
         self._ending = asyncio.Lock()
+        self._restoring = asyncio.Semaphore(_RESTORES_AT_ONCE)
 
     def owned(self) -> dict[int, Lane]:
         """The lanes that are ready to work."""
@@ -90,7 +93,8 @@ class Lanes:
 
     async def _start(self, lane: Lane, open_local: Callable[[int], Partition]) -> bool:
         try:
-            return await lane.start(open_local(lane.partition))
+            async with self._restoring:
+                return await lane.start(open_local(lane.partition))
         except Exception as error:  # noqa: BLE001 — any error ends the process
             self.fail(error)
 

@@ -25,7 +25,7 @@ from streams.lane.spec import LaneSpec
 from streams.lane.transactions import TRANSACTION_TIMEOUT_MS
 
 _CALL_S = 30.0
-_BATCH = 5_000
+_BATCH = 2_000  # records written at once; also how soon a halt is seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def _replay(
             return None
         batch: dict[bytes, bytes | None] = {}
         last = None
-        for message in client.consume(_BATCH, 0.2):
+        for message in client.consume(_BATCH, 0.1):
             error = message.error()
             if error is not None:
                 if error.code() != KafkaError._PARTITION_EOF:
@@ -152,7 +152,7 @@ def _client(spec: LaneSpec, isolation: str) -> Consumer:
             "enable.partition.eof": True,
             "auto.offset.reset": "error",
             "fetch.queue.backoff.ms": 5,
-            "queued.max.messages.kbytes": 32 << 10,
+            "queued.max.messages.kbytes": 8 << 10,
             "enable.metrics.push": False,
         }
     )

@@ -49,6 +49,7 @@ class LaneSpec:
     client_config: librdkafka options for security (`security.protocol`, `sasl.*`, `ssl.*`), used for every client.
     rocksdb_bytes: block cache and memtables of all partitions together.
     queue_bytes: entries read and not yet applied, of all partitions together.
+    buffer_records: records between Faust's fetcher and the lanes, of all partitions together.
     max_record_bytes: the largest record that may be read or written.
     changelog_delete_retention_s: the changelog's `delete.retention.ms`; older local state is wiped.
     """
@@ -64,6 +65,7 @@ class LaneSpec:
     limits: CheckpointLimits = CheckpointLimits()
     rocksdb_bytes: int = 128 * MIB
     queue_bytes: int = 32 * MIB
+    buffer_records: int = 128
     max_record_bytes: int = 4 * MIB
     session_timeout_s: float = 12.0
     heartbeat_s: float = 3.0
