@@ -87,8 +87,10 @@ class Round:
             self._revive()
             drained = self._drain()
             for worker in self.workers:
-                if worker.alive():
-                    assert worker.stop() == 0, worker.log_tail()
+                code = worker.stop()
+                assert code == 0, (
+                    f"seed {self.seed}: worker {worker.settings.slot} ended with {code}\n{worker.log_tail()}"
+                )
             wrong, checked = problems(
                 self.bootstrap, self.prefix, PARTITIONS, [Path(w.settings.data_dir) for w in self.workers]
             )
@@ -181,7 +183,10 @@ class Round:
         self.done["start again"] += 1
 
     def _drain(self) -> float:
-        """Wait for the end; a fenced zombie that ended is started again, as a supervisor would."""
+        """Wait for the end; a fenced zombie that ended is started again, as a supervisor would.
+
+        There are more partitions than workers, so each one must also have come to a lane of its own.
+        """
         began = time.monotonic()
         while True:
             for worker in self.workers:
@@ -189,6 +194,7 @@ class Round:
                     self._start_again(worker)
             try:
                 drain(self.bootstrap, self.prefix, PARTITIONS, 5)
+                until(lambda: all(w.seen("restored") for w in self.workers), 5, "every worker has a lane")
                 return time.monotonic() - began
             except AssertionError as error:
                 if time.monotonic() - began > 90:
