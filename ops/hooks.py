@@ -131,3 +131,32 @@ class TargetMetrics:
     def on_answer_dropped(self, reason: str) -> None:
         """An answer was not used."""
         self.metrics.add("ebbtide_target_answers_dropped_total", 1, self.target, reason)
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayMetrics:
+    """`streams.gateway.spec.GatewayHooks` into metrics."""
+
+    metrics: Metrics
+
+    def events(self, producer: str, kind: str, count: int) -> None:
+        """Events are in frames."""
+        self.metrics.add("ebbtide_events_total", count, producer, kind)
+
+    def dead_letters(self, reason: str, producer: str, count: int) -> None:
+        """Messages went to the dead letters."""
+        self.metrics.add("ebbtide_dead_letters_total", count, reason, producer)
+
+    def frames(self, count: int, size: int) -> None:
+        """Frames are written."""
+        self.metrics.add("ebbtide_frames_total", count)
+        self.metrics.add("ebbtide_frame_bytes_total", size)
+
+    def pack_seconds(self, seconds: float) -> None:
+        """A pack is committed."""
+        self.metrics.observe("ebbtide_pack_seconds", seconds)
+
+    def watermark(self, through_ms: int) -> None:
+        """Everything up to then is in frames; the first of these says that the gateway works."""
+        self.metrics.put("ebbtide_watermark_timestamp_seconds", through_ms / 1000)
+        self.metrics.ready()

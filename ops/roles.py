@@ -8,23 +8,32 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from time import monotonic
 
+from confluent_kafka import KafkaException
+
+from ebbtide.events import KINDS as EVENT_KINDS
 from ops.datamaps import data_map_path, variables
-from ops.hooks import TARGET_REASONS, LaneMetrics, TargetMetrics, Watched
+from ops.hooks import TARGET_REASONS, GatewayMetrics, LaneMetrics, TargetMetrics, Watched
 from ops.logs import set_up_logs
 from ops.metrics import Domains, Metrics
-from ops.rules_topic import rules_in_force
+from ops.rules_topic import current_rules, rules_in_force
 from ops.settings import Settings
 from ops.timesource import TimeSource
 from schemas.codec import registered_codec
 from schemas.datamap import load_data_map
-from schemas.errors import Refused
+from schemas.errors import Refused, Retry
+from schemas.reasons import REASONS
+from schemas.rules import Rules
 from schemas.seal import Seal
 from schemas.topics import MAX_MESSAGE_BYTES, Topics
 from sinks.build import SinkSettings
 from streams.clock import ClockSpec, run_clock
 from streams.coordinator import Coordinator
+from streams.gateway.run import run_gateway
+from streams.gateway.spec import GatewaySpec
 from streams.lane.app import run_worker
 from streams.lane.spec import LaneSpec, Source
 from streams.ledger.ledger import Ledger
@@ -34,6 +43,7 @@ from streams.runner.spec import RunnerSpec
 log = logging.getLogger(__name__)
 
 MISFIT_PAUSE_S = 3.0
+RULES_LOOK_S = 10.0
 
 ROLES = ("coordinator", "ledger", "gateway", "clock", "target:NAME")
 
@@ -55,7 +65,7 @@ def run_role(
     kind, _, target = name.partition(":")
     if kind == "target" and target:
         return _target(settings, target, stop, ready)
-    runner = {"coordinator": _coordinator, "ledger": _ledger, "clock": _clock}.get(name)
+    runner = {"coordinator": _coordinator, "ledger": _ledger, "gateway": _gateway, "clock": _clock}.get(name)
     if runner is None:
         raise UnknownRole(f"there is no role {name!r}: write one of {', '.join(ROLES)}")
     return runner(settings, stop, ready)
@@ -119,6 +129,60 @@ def _lane(settings: Settings, role: str, *, sources: tuple[Source, ...], changel
         session_timeout_s=settings.session_timeout_s,
         heartbeat_s=settings.session_timeout_s / 4,
     )
+
+
+def _gateway(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:
+    topics, codec = Topics(settings.prefix), registered_codec(settings.registry_url)
+    producers = load_data_map(data_map_path(settings), variables(settings)).producers
+    domains = Domains(producers=producers, kinds=EVENT_KINDS, reasons=tuple(REASONS))
+    metrics = Metrics("gateway", domains)
+    _serve(metrics, settings, ready)
+    time = TimeSource(settings.day_seconds, settings.clock_anchor_ms)
+    while not stop.is_set():
+        rules = rules_in_force(settings.kafka_bootstrap, topics, codec)
+        spec = GatewaySpec(
+            bootstrap=settings.kafka_bootstrap,
+            topics=topics,
+            partitions=settings.partitions,
+            rules=rules,
+            subject_key=settings.key("master_key"),
+            dead_letter_key=settings.key("dead_letter_key"),
+            slot=settings.slot,
+            producers=frozenset(producers),
+            ids=codec.ids,
+        )
+        with _until_other_rules(rules, stop, lambda: current_rules(settings.kafka_bootstrap, topics, codec)) as ended:
+            run_gateway(spec, hooks=GatewayMetrics(metrics), clock=time.now_ms, stop=ended)
+    return 0
+
+
+@contextmanager
+def _until_other_rules(
+    rules: Rules, stop: threading.Event, look: Callable[[], Rules | None]
+) -> Iterator[threading.Event]:
+    """Give an event that is set when `stop` is, or when rules of another version are in force."""
+    ended, left = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        next_look = monotonic() + RULES_LOOK_S
+        while not left.is_set() and not stop.wait(0.2):
+            if monotonic() < next_look:
+                continue
+            next_look = monotonic() + RULES_LOOK_S
+            with suppress(KafkaException, Retry):
+                now = look()
+                if now is not None and now.version != rules.version:
+                    log.info("other rules are in force", extra={"version": now.version})
+                    break
+        ended.set()
+
+    watcher = threading.Thread(target=watch, name="rules", daemon=True)
+    watcher.start()
+    try:
+        yield ended
+    finally:
+        left.set()
+        watcher.join()
 
 
 def _clock(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +36,7 @@ def demo(
         try:
             for note in engine.stack.notes:
                 say(f"note: {note}")
-            with _bars() as show:
+            with _watched(engine), _bars() as show:
                 result = Demo(engine, show, records).run(directory, limit_s=limit_s)
         finally:
             engine.stop()
@@ -55,6 +56,19 @@ def _directory(chosen: Path | None) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="ebbtide-demo-", ignore_cleanup_errors=True) as made:
         yield Path(made)
+
+
+@contextmanager
+def _watched(engine: Engine) -> Iterator[None]:
+    """Start again what dies meanwhile, as `ebbtide up` does."""
+    stop = threading.Event()
+    watcher = threading.Thread(target=engine.roles.watch, args=(stop,), name="supervisor")
+    watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watcher.join()
 
 
 @contextmanager
