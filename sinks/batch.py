@@ -74,8 +74,8 @@ class Batch:
 
     @property
     def digest(self) -> bytes:
-        """16 bytes over all that the batch says, so that an id that was used for other work is noticed."""
-        parts = [self.target, self.org, self.category, self.action, *self.record_ids]
+        """16 bytes over all that the batch says: an id that was used for other work does not stand for this one."""
+        parts = [self.id, self.target, self.org, self.category, self.action, *self.record_ids]
         return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).digest()
 
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
 
 from schemas.errors import Refused
@@ -25,7 +25,7 @@ from sinks.anonymise import Anonymiser
 from sinks.base import Bound, Job, NoPlan, Outcome, Page, Positions, SinkUnavailable, Source, Span, Unknown, Write
 from sinks.batch import ANONYMISE, DELETE, Batch, Receipt, RowOutcome
 from sinks.json_fields import anonymised
-from sinks.kafka_index import IndexBehind, KeyIndex, Place, json_object
+from sinks.kafka_index import IndexBehind, KeyIndex, Place, Stored, TopicsChanged, json_object
 
 _PART: Final = re.compile(r"\{(org|id)\}")
 _WAIT_S: Final = 30.0
@@ -181,7 +181,9 @@ class KafkaSink:
             changed = len(places)
         else:
             todo = {k: p for k, p in places.items() if (plan.topic, k) not in done}
-            writes, broken = self._anonymise(index, plan, batch.org, todo)
+            living, stored = self._living(index, plan, todo)
+            places = {k: p for k, p in places.items() if k not in todo or k in living}
+            writes, broken = self._anonymise(plan, batch.org, living, stored)
             failed = [RowOutcome(rows[key], "failed") for key in broken]
             changed = len({write.key for write in writes})
         done.update({(plan.topic, key): batch.action for key in places})
@@ -195,17 +197,32 @@ class KafkaSink:
         )
         return Outcome(receipt=receipt, writes=tuple(writes))
 
+    def _living(
+        self, index: KeyIndex, plan: KafkaPlan, places: Mapping[bytes, Sequence[Place]]
+    ) -> tuple[dict[bytes, Sequence[Place]], dict[Place, Stored]]:
+        """Read the records at `places`; leave out the keys that compaction has taken away since the index was made."""
+        stored = index.read(plan.topic, [place for found in places.values() for place in found])
+        gone = {key: found for key, found in places.items() if any(place not in stored for place in found)}
+        if not gone:
+            return dict(places), stored
+        index.catch_up()
+        for key, found in gone.items():
+            if index.places(plan.topic, [key]).get(key) != found:
+                raise SinkUnavailable(self._name, "a record was overwritten while it was being anonymised")
+            for place in found:
+                if place not in stored:
+                    index.forget(plan.topic, key, place)
+        living = {key: [place for place in found if place in stored] for key, found in places.items()}
+        return {key: found for key, found in living.items() if found}, stored
+
     def _anonymise(
-        self, index: KeyIndex, plan: KafkaPlan, org: str, places: Mapping[bytes, Sequence[Place]]
+        self, plan: KafkaPlan, org: str, places: Mapping[bytes, Sequence[Place]], stored: Mapping[Place, Stored]
     ) -> tuple[list[Write], set[bytes]]:
         """Return the new values, and the keys whose value is no JSON object."""
-        stored = index.read(plan.topic, [place for found in places.values() for place in found])
         writes, broken = [], set()
         for key, found in places.items():
             mine = []
             for place in found:
-                if place not in stored:
-                    raise SinkUnavailable(self._name, "a record was overwritten while it was being anonymised")
                 value = json_object(stored[place].value)
                 if value is None:
                     broken.add(key)
@@ -235,10 +252,9 @@ class KafkaSink:
             )
         try:
             self._index.catch_up()
-        except KafkaException as error:
-            if error.args[0].code() == KafkaError._AUTO_OFFSET_RESET:
-                self.close()  # the topic was made anew: so is the index
-            raise
+        except TopicsChanged:
+            self.close()  # a topic was made anew: so is the index
+            return self._caught_up()
         return self._index
 
     def _configs(self, admin: AdminClient, topic: str) -> dict[str, str]:

@@ -18,7 +18,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 from rocksdict import Options, Rdict, WriteBatch
 
@@ -30,6 +38,10 @@ _READ_ON = 5_000
 
 class IndexBehind(Exception):
     """The topics could not be read to their ends in time. Never leaves `sinks`."""
+
+
+class TopicsChanged(Exception):
+    """A topic was deleted and made anew: open a new index. Never leaves `sinks`."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -56,7 +68,7 @@ class KeyIndex:
         *,
         directory: Path,
         client_config: Mapping[str, str],
-        patience_s: float = 60.0,
+        patience_s: float = 20.0,
     ) -> None:
         self._topics = sorted(set(topics))
         self._directory = directory
@@ -76,6 +88,7 @@ class KeyIndex:
         self._consumer = Consumer({**reading, "queued.min.messages": 1_000_000, "queued.max.messages.kbytes": 65_536})
         self._values = Consumer({**reading, "queued.min.messages": 1, "queued.max.messages.kbytes": 4_096})
         self._reached: dict[tuple[str, int], int] = {}
+        self._ids: dict[str, str] = {}
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         options = Options(raw_mode=True)
@@ -91,9 +104,16 @@ class KeyIndex:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def catch_up(self) -> None:
-        """Read on to where every topic ends now (committed records only). Raises IndexBehind, KafkaException."""
+        """Read on to where every topic ends now, open transactions included. Raises IndexBehind, KafkaException.
+
+        Only committed records count, but their end does not do: a commit returns before its markers are written, so
+        for a moment our own tombstones of just now would not be seen, and what they erased would be written anew.
+        So the end is the one of all records, and what is still open is waited for.
+        """
         if not self._reached:
             self._start()
+        if self._topic_ids() != self._ids:
+            raise TopicsChanged("a topic was made anew")
         ends = self._ends()
         patience = time.monotonic() + self._patience_s
         while any(self._reached[place] < end for place, end in ends.items()):
@@ -102,7 +122,9 @@ class KeyIndex:
             if self._reached != before:
                 patience = time.monotonic() + self._patience_s
             elif time.monotonic() > patience:
-                raise IndexBehind(f"a topic was not read to its end for {self._patience_s:g} s")
+                raise IndexBehind(
+                    f"a topic was not read to its end for {self._patience_s:g} s: a transaction in it may be open"
+                )
 
     def places(self, topic: str, keys: Sequence[bytes]) -> dict[bytes, list[Place]]:
         """Return where each key lives, only for keys that live somewhere."""
@@ -112,6 +134,12 @@ class KeyIndex:
             if row:
                 found[key] = [Place(*place) for place in _PLACE.iter_unpack(row)]
         return found
+
+    def forget(self, topic: str, key: bytes, place: Place) -> None:
+        """Take out a place that compaction has emptied: its tombstone was gone before it was read."""
+        row = self._hash(topic, key)
+        left = [p for p in _PLACE.iter_unpack(self._db.get(row) or b"") if p != (place.partition, place.offset)]
+        self._db[row] = b"".join(_PLACE.pack(*p) for p in left)
 
     def read(self, topic: str, places: Iterable[Place]) -> dict[Place, Stored]:
         """Return the records at `places`; one that was overwritten meanwhile is left out. Raises IndexBehind."""
@@ -153,13 +181,18 @@ class KeyIndex:
             if metadata.error is not None:
                 raise KafkaException(metadata.error)
             self._reached |= {(topic, partition): 0 for partition in metadata.partitions}
+        self._ids = self._topic_ids()
         self._consumer.assign([TopicPartition(topic, partition, 0) for topic, partition in self._reached])
+
+    def _topic_ids(self) -> dict[str, str]:
+        asked = self._admin.describe_topics(TopicCollection(self._topics), request_timeout=_WAIT_S)
+        return {topic: str(answer.result(_WAIT_S).topic_id) for topic, answer in asked.items()}
 
     def _ends(self) -> dict[tuple[str, int], int]:
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         asked = {TopicPartition(topic, partition): latest for topic, partition in self._reached}
         answers = self._admin.list_offsets(
-            asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_WAIT_S
+            asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_WAIT_S
         )
         return {(tp.topic, tp.partition): answer.result(_WAIT_S).offset for tp, answer in answers.items()}
 

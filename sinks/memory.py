@@ -50,7 +50,7 @@ class Contents:
 
     rows: dict[tuple[str, str, str], dict[str, object]] = field(default_factory=dict, repr=False)
     positions: dict[tuple[str, int], int] = field(default_factory=dict)
-    receipts: dict[tuple[str, str], tuple[bytes, Receipt]] = field(default_factory=dict)
+    receipts: dict[tuple[str, bytes], Receipt] = field(default_factory=dict)
 
 
 class MemorySink:
@@ -137,12 +137,10 @@ class MemorySink:
     def close(self) -> None: ...
 
     def _once(self, contents: Contents, source: Source, batch: Batch) -> Receipt:
-        known = contents.receipts.get((source.id, batch.id))
-        if known is not None and known[0] == batch.digest:
-            return known[1]
-        receipt = self._effect(contents, batch)
-        contents.receipts[source.id, batch.id] = (batch.digest, receipt)
-        return receipt
+        place = (source.id, batch.digest)
+        if place not in contents.receipts:
+            contents.receipts[place] = self._effect(contents, batch)
+        return contents.receipts[place]
 
     def _effect(self, contents: Contents, batch: Batch) -> Receipt:
         found = changed = 0

@@ -177,27 +177,32 @@ class PostgresSink:
             own.lock(connection, self._name, source, spans)
             receipts = own.receipts(connection, self._name, source, [job.batch for job in jobs])
             pipeline.sync()
-        new = list({job.batch.id: job.batch for job in jobs if job.batch.id not in receipts}.values())
-        made = [self._careful(connection, batch) for batch in new] if careful else self._fast(connection, new)
-        own.save(connection, self._name, source, spans, list(zip(new, made, strict=True)))
+        digests = [job.batch.digest for job in jobs]
+        new = {d: job.batch for d, job in zip(digests, jobs, strict=True) if d not in receipts}
+        batches = list(new.values())
+        made = [self._careful(connection, batch) for batch in batches] if careful else self._fast(connection, batches)
+        own.save(connection, self._name, source, spans, list(zip(batches, made, strict=True)))
         connection.commit()
-        receipts |= {receipt.batch_id: receipt for receipt in made}
-        return [Outcome(receipt=receipts[job.batch.id]) for job in jobs]
+        receipts |= dict(zip(new, made, strict=True))
+        return [Outcome(receipt=receipts[digest]) for digest in digests]
 
     def _fast(self, connection: Connection, batches: Sequence[Batch]) -> list[Receipt]:
-        pending = {}
+        counts: dict[int, Count] = {}
         with connection.pipeline():
-            for batch in batches:
+            pending = {}
+            for n, batch in enumerate(batches):
                 if batch.action == DELETE:
                     table, org, keys = self._bound(batch)
-                    pending[batch.id] = send_delete(connection, table, org, [key for _, key in keys])
-        counts = {batch_id: sent.count() for batch_id, sent in pending.items()}
-        for batch in batches:
-            if batch.action == ANONYMISE:
+                    pending[n] = send_delete(connection, table, org, [key for _, key in keys])
+        for n, batch in enumerate(batches):
+            if batch.action == DELETE:
+                counts[n] = pending[n].count()
+            else:
                 table, _, keys = self._bound(batch)
-                counts[batch.id] = anonymise(connection, table, batch.org, [key for _, key in keys], self._anonymiser)
+                counts[n] = anonymise(connection, table, batch.org, [key for _, key in keys], self._anonymiser)
         return [
-            Receipt(batch_id=b.id, rows=b.rows, found=counts[b.id].found, changed=counts[b.id].changed) for b in batches
+            Receipt(batch_id=batch.id, rows=batch.rows, found=counts[n].found, changed=counts[n].changed)
+            for n, batch in enumerate(batches)
         ]
 
     def _careful(self, connection: Connection, batch: Batch) -> Receipt:

@@ -29,7 +29,7 @@ _TABLES = """
     CREATE TABLE IF NOT EXISTS ebbtide.receipts (
         target text NOT NULL, source text NOT NULL, batch_id text NOT NULL, digest bytea NOT NULL,
         receipt text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now(),
-        PRIMARY KEY (target, source, batch_id));
+        PRIMARY KEY (target, source, batch_id, digest));
     CREATE INDEX IF NOT EXISTS receipts_age ON ebbtide.receipts (applied_at);
 """
 
@@ -80,21 +80,21 @@ def lock(connection: Connection, target: str, source: Source, spans: Mapping[int
             raise StoreWentBack(target, partition, stored.get(partition), span.first)
 
 
-def receipts(connection: Connection, target: str, source: Source, batches: Iterable[Batch]) -> dict[str, Receipt]:
-    """Return the receipts of those batches that were applied before, by batch id.
+def receipts(connection: Connection, target: str, source: Source, batches: Iterable[Batch]) -> dict[bytes, Receipt]:
+    """Return the receipts of those batches that were applied before, by the batch's digest.
 
     An id that stands for other work (its digest differs: the ledger began anew) counts as not applied.
     """
-    digests = {batch.id: batch.digest for batch in batches}
+    asked = {batch.digest: batch.id for batch in batches}
     rows = connection.execute(
         "SELECT batch_id, digest, receipt FROM ebbtide.receipts"
         " WHERE target = %s AND source = %s AND batch_id = ANY(%s::text[])",
-        (target, source.id, list(digests)),
+        (target, source.id, sorted(set(asked.values()))),
     ).fetchall()
     return {
-        str(batch_id): Receipt.from_json(str(batch_id), str(receipt))
+        digest: Receipt.from_json(str(batch_id), str(receipt))
         for batch_id, digest, receipt in rows
-        if digest == digests[str(batch_id)]
+        if isinstance(digest, bytes) and digest in asked
     }
 
 
@@ -116,8 +116,7 @@ def save(
         connection.execute(
             "INSERT INTO ebbtide.receipts (target, source, batch_id, digest, receipt)"
             " SELECT %s, %s, * FROM unnest(%s::text[], %s::bytea[], %s::text[])"
-            " ON CONFLICT (target, source, batch_id) DO UPDATE"
-            " SET digest = excluded.digest, receipt = excluded.receipt, applied_at = now()",
+            " ON CONFLICT DO NOTHING",
             (
                 target,
                 source.id,

@@ -22,6 +22,14 @@ from streams.runner.spec import RunnerLimits, RunnerSpec
 CODEC = full_codec()
 PARTITIONS = 2
 LIMIT_S = 60.0
+EAGER = {
+    "cleanup.policy": "compact",
+    "segment.ms": "500",
+    "min.cleanable.dirty.ratio": "0.01",
+    "max.compaction.lag.ms": "500",
+    "delete.retention.ms": "500",
+}
+"""A compacted topic whose cleaner comes at once."""
 
 
 def wait_for(done: Callable[[], bool], what: str, limit_s: float = LIMIT_S) -> None:
@@ -71,6 +79,12 @@ class Cluster:
     def create(self, topics: list[NewTopic]) -> None:
         for future in self.admin.create_topics(topics).values():
             future.result(30)
+
+    def compacted(self, name: str, partitions: int = 3) -> str:
+        """Make a compacted topic of somebody else's; return its full name."""
+        topic = f"{self.topics.prefix}.{name}"
+        self.create([NewTopic(topic, num_partitions=partitions, replication_factor=1, config=EAGER)])
+        return topic
 
     def send(self, *records: dict[str, Any], partition: int = 0) -> None:
         """Write batches as the ledger does."""

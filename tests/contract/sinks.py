@@ -1,0 +1,314 @@
+"""Each kind of target as the contract suite drives it: on real components, with the means to look and to break.
+
+A `Bench` puts rows into a store, commits what a sink wants written (as the runner's transaction does), and looks at
+what a stock client sees.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import psycopg
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from schemas.plans import ConsumerPlan, FieldAction, KafkaPlan, KeyTemplate, PostgresPlan
+from sinks.anonymise import Anonymiser
+from sinks.base import Job, Outcome, Sink, Source, Span
+from sinks.batch import Batch, Receipt
+from sinks.consumer import ConsumerSink, Replies, read_answer
+from sinks.kafka import KafkaSink
+from sinks.memory import MemorySink
+from sinks.postgres import PostgresLimits, PostgresSink
+from tests.integration.targets.support import Cluster, batch_id, wait_for
+
+SECRET = b"a secret of the tests only, 32 B"
+FIELDS = {
+    "body": FieldAction("replace", "[erased]"),
+    "email": FieldAction("hash"),
+    "phone": FieldAction("mask"),
+    "note": FieldAction("null"),
+}
+ROW = {
+    "body": "dear Ada, see you",
+    "email": "ada@example.org",
+    "phone": "+44 20 7946 0958",
+    "note": "likes tea",
+    "kept": "stays",
+}
+ORIGINALS = ("Ada", "ada@", "7946", "0958", "tea")
+SOURCE = Source("cluster", "erasures.contract")
+
+
+def batch(org: str, ids: Sequence[str], *, action: str = "delete", seed: str = "", category: str = "messages") -> Batch:
+    return Batch(
+        id=batch_id(f"{org} {action} {seed} {category} {ids[0]}"),
+        target="contract",
+        org=org,
+        category=category,
+        action=action,
+        record_ids=tuple(ids),
+    )
+
+
+class Bench(Protocol):
+    """One store, empty at first. Record ids are texts such as "1"."""
+
+    sink: Sink
+
+    def fill(self, org: str, ids: Sequence[str]) -> None:
+        """Put rows like `ROW` into the store."""
+        ...
+
+    def rows(self) -> Mapping[tuple[str, str], Mapping[str, object]]:
+        """Return all that is in the store, as its stock client sees it, by (org, id)."""
+        ...
+
+    def commit(self, outcomes: Sequence[Outcome], batches: Sequence[Batch]) -> list[Receipt]:
+        """Do the runner's part; return the receipts as they would be acknowledged."""
+        ...
+
+    def restarted(self) -> Sink:
+        """Return a new sink over the same store, as after a crash."""
+        ...
+
+    def break_down(self) -> None:
+        """Make the store not answer."""
+        ...
+
+    def mend(self) -> None:
+        """Make it answer again."""
+        ...
+
+
+class Driver:
+    """Hands batches to a bench's sink as the runner does, one offset each."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.offset = 0
+        bench.sink.check()
+        if bench.sink.positions is not None:
+            bench.sink.positions.adopt(SOURCE, {0: 0})
+
+    def apply(self, *batches: Batch) -> list[Receipt]:
+        outcomes = self.effects(self.bench.sink, *batches)
+        self.offset += len(batches)
+        return self.bench.commit(outcomes, batches)
+
+    def effects(self, sink: Sink, *batches: Batch) -> list[Outcome]:
+        """Apply without what comes after: a crash between the effect and the ack."""
+        span = Span(self.offset, self.offset + len(batches))
+        return sink.apply(SOURCE, [Job(batch=b, partition=0) for b in batches], {0: span})
+
+
+class MemoryBench:
+    def __init__(self) -> None:
+        self._memory = MemorySink("contract", {"messages": FIELDS}, anonymiser=Anonymiser(SECRET))
+        self.sink: Sink = self._memory
+
+    def fill(self, org: str, ids: Sequence[str]) -> None:
+        self._memory.contents.rows.update({("messages", org, i): dict(ROW) for i in ids})
+
+    def rows(self) -> Mapping[tuple[str, str], Mapping[str, object]]:
+        return {(org, i): row for (_, org, i), row in self._memory.contents.rows.items()}
+
+    def commit(self, outcomes: Sequence[Outcome], batches: Sequence[Batch]) -> list[Receipt]:
+        return [outcome.receipt for outcome in outcomes if outcome.receipt]
+
+    def restarted(self) -> Sink:
+        return MemorySink(
+            "contract", {"messages": FIELDS}, anonymiser=Anonymiser(SECRET), contents=self._memory.contents
+        )
+
+    def break_down(self) -> None:
+        self._memory.faults.away = 1_000
+
+    def mend(self) -> None:
+        self._memory.faults.away = 0
+
+
+class PostgresBench:
+    """Both orgs have the same ids, so the key is (org, id); ids are bigint."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(
+                "CREATE TABLE messages (id bigint, org_id text, body text, email varchar(80), phone varchar(20),"
+                " note text, kept text, PRIMARY KEY (org_id, id))"
+            )
+        self._broken = False
+        self.sink: Sink = self.restarted()
+
+    def restarted(self) -> Sink:
+        plan = PostgresPlan(
+            category="messages",
+            target="contract",
+            schema="public",
+            table="messages",
+            key="id",
+            org="org_id",
+            anonymise=FIELDS,
+        )
+        return PostgresSink(
+            "contract",
+            self._dsn,
+            {"messages": plan},
+            anonymiser=Anonymiser(SECRET),
+            limits=PostgresLimits(lock_s=1.0, connect_s=2.0),
+        )
+
+    def fill(self, org: str, ids: Sequence[str]) -> None:
+        with psycopg.connect(self._dsn) as connection:
+            connection.cursor().executemany(
+                "INSERT INTO messages VALUES (%s, %s, %s, %s, %s, %s, %s)",
+                [(i, org, *ROW.values()) for i in ids],
+            )
+
+    def rows(self) -> Mapping[tuple[str, str], Mapping[str, object]]:
+        with psycopg.connect(self._dsn) as connection:
+            found = connection.execute("SELECT org_id, id::text, body, email, phone, note, kept FROM messages")
+            return {(str(row[0]), str(row[1])): dict(zip(ROW, row[2:], strict=True)) for row in found}
+
+    def commit(self, outcomes: Sequence[Outcome], batches: Sequence[Batch]) -> list[Receipt]:
+        return [outcome.receipt for outcome in outcomes if outcome.receipt]
+
+    def break_down(self) -> None:
+        self._allow(False)
+
+    def mend(self) -> None:
+        self._allow(True)
+
+    def _allow(self, allowed: bool) -> None:
+        """Let nobody into the database, and throw out who is there: to its clients, the server went away."""
+        server, _, name = self._dsn.rpartition("/")
+        with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+            connection.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS {str(allowed).lower()}")
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+
+
+class KafkaBench:
+    """Keys `org/id`, written by a stock producer with its own partitioner."""
+
+    def __init__(self, cluster: Cluster, directory: Path) -> None:
+        self._cluster = cluster
+        self._directory = directory
+        self._topic = cluster.compacted("profiles")
+        self._restarts = 0
+        self.sink: Sink = self.restarted()
+
+    def restarted(self) -> Sink:
+        self._restarts += 1
+        plan = KafkaPlan(
+            category="messages",
+            target="contract",
+            topic=self._topic,
+            key=KeyTemplate("{org}/{id}"),
+            anonymise=FIELDS,
+        )
+        return KafkaSink(
+            "contract",
+            self._cluster.bootstrap,
+            {"messages": plan},
+            anonymiser=Anonymiser(SECRET),
+            directory=self._directory / str(self._restarts),
+        )
+
+    def fill(self, org: str, ids: Sequence[str]) -> None:
+        for i in ids:
+            self._cluster.producer.produce(self._topic, json.dumps(ROW).encode(), f"{org}/{i}".encode())
+        assert self._cluster.producer.flush(30) == 0
+
+    def rows(self) -> Mapping[tuple[str, str], Mapping[str, object]]:
+        latest: dict[tuple[str, str], Mapping[str, object]] = {}
+        for _, key, value in self._cluster.read_all(self._topic):
+            org, _, i = (key or b"").decode().partition("/")
+            if value is None:
+                latest.pop((org, i), None)
+            else:
+                latest[org, i] = json.loads(value)
+        return latest
+
+    def commit(self, outcomes: Sequence[Outcome], batches: Sequence[Batch]) -> list[Receipt]:
+        producer = Producer({"bootstrap.servers": self._cluster.bootstrap, "transactional.id": f"{self._topic}-bench"})
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        for outcome in outcomes:
+            for write in outcome.writes:
+                producer.produce(write.topic, write.value, write.key, write.partition)
+        producer.commit_transaction(30)
+        return [outcome.receipt for outcome in outcomes if outcome.receipt]
+
+    def break_down(self) -> None:
+        self._cluster.admin.delete_topics([self._topic])[self._topic].result(30)
+        wait_for(lambda: self._topic not in self._cluster.admin.list_topics(timeout=30).topics, "the topic is gone")
+
+    def mend(self) -> None:
+        self._cluster.compacted("profiles")
+
+
+class ConsumerBench:
+    """A stock service with a dictionary, which reads the outbox and answers."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._outbox = cluster.topics.outbox("contract")
+        self._rows: dict[tuple[str, str], dict[str, object]] = {}
+        self._read = 0
+        self._replies = Replies("contract", SECRET)
+        self.sink: Sink = self.restarted()
+
+    def restarted(self) -> Sink:
+        return ConsumerSink(
+            "contract",
+            self._outbox,
+            {"messages": ConsumerPlan(category="messages", target="contract", anonymise=FIELDS)},
+            reply_key=SECRET,
+        )
+
+    def fill(self, org: str, ids: Sequence[str]) -> None:
+        self._rows.update({(org, i): dict(ROW) for i in ids})
+
+    def rows(self) -> Mapping[tuple[str, str], Mapping[str, object]]:
+        return self._rows
+
+    def commit(self, outcomes: Sequence[Outcome], batches: Sequence[Batch]) -> list[Receipt]:
+        for outcome in outcomes:
+            for write in outcome.writes:
+                self._cluster.producer.produce(write.topic, write.value, write.key, write.partition)
+        assert self._cluster.producer.flush(30) == 0
+        return [self._serve(message) for message in self._messages(sum(len(o.writes) for o in outcomes))]
+
+    def _messages(self, count: int) -> list[bytes]:
+        consumer = Consumer({"bootstrap.servers": self._cluster.bootstrap, "group.id": "service"})
+        consumer.assign([TopicPartition(self._outbox, 0, self._read)])
+        found: list[bytes] = []
+        while len(found) < count:
+            message = consumer.poll(30)
+            assert message is not None
+            assert message.error() is None
+            found.append(message.value() or b"")
+        consumer.close()
+        self._read += count
+        return found
+
+    def _serve(self, text: bytes) -> Receipt:
+        asked = json.loads(text)
+        for i in asked["records"]:
+            place = (asked["org"], i)
+            if asked["action"] == "delete":
+                self._rows.pop(place, None)
+            elif place in self._rows:
+                how = {n: v.get("replace") for n, v in asked["fields"].items()}
+                self._rows[place] = {n: how.get(n, v) for n, v in self._rows[place].items()}
+        said = {"v": 1, "batch_id": asked["batch_id"], "reply": asked["reply"], "outcome": "done"}
+        receipt = read_answer(self._replies, json.dumps(said).encode()).receipt
+        assert receipt is not None
+        return receipt
+
+    def break_down(self) -> None: ...
+
+    def mend(self) -> None: ...
