@@ -194,4 +194,5 @@ def beyond_ascii(buffer: Bytes, slices: Slices) -> NDArray[np.bool_]:
         else:
             rows = np.flatnonzero(slices.lengths > at)
             seen[rows] |= view[slices.starts[rows] + at] & WORD_MASKS[np.minimum(slices.lengths[rows] - at, 8)]
-    return (seen & _HIGH_BITS) != 0
+    high: NDArray[np.bool_] = (seen & _HIGH_BITS) != 0
+    return high
