@@ -28,6 +28,9 @@ When = datetime | int | None
 """A time with a zone, milliseconds since the epoch, or None for now."""
 
 
+_NEW_TOPIC_S = 5.0
+
+
 class PublishError(RuntimeError):
     """Some messages did not reach the brokers. Publishing all of them again is safe."""
 
@@ -54,16 +57,18 @@ class Publisher:
         self._timeout_s = timeout_s
         self._errors: list[str] = []
         self._codec = _codec(registry)
-        self._producer = Producer(
-            {
-                "bootstrap.servers": bootstrap,
-                "linger.ms": 20,
-                "compression.type": "lz4",
-                "message.max.bytes": 4_000_000,
-                **(config or {}),
-                "enable.idempotence": True,
-            }
-        )
+        settings = {
+            "bootstrap.servers": bootstrap,
+            "linger.ms": 20,
+            "compression.type": "lz4",
+            "message.max.bytes": 4_000_000,
+            **(config or {}),
+            "enable.idempotence": True,
+        }
+        try:
+            self._producer = Producer(settings)
+        except KafkaException as error:
+            raise PublishError(f"the Kafka client refuses its settings: {error.args[0].str()}") from error
         self._lifecycle, self._orgs = f"{prefix}.lifecycle", f"{prefix}.orgs"
         self._counts = self._partitions()
 
@@ -210,7 +215,7 @@ class Publisher:
                 "cluster answers; what arrived twice is counted once"
             )
 
-    def _event(  # noqa: PLR0917
+    def _event(
         self, kind: str, org: str, category: str, record_id: str, at: When, subjects: Sequence[str] = (), **texts: str
     ) -> None:
         self.send(
@@ -247,16 +252,20 @@ class Publisher:
             self._errors.append(error.str())
 
     def _partitions(self) -> dict[str, int]:
-        try:
-            there = self._producer.list_topics(timeout=self._timeout_s).topics
-        except KafkaException as error:
-            raise PublishError(f"the Kafka cluster did not answer: {error.args[0].str()}; check the address") from error
-        counts = {}
-        for topic in (self._lifecycle, self._orgs):
-            if topic not in there:
-                raise PublishError(f"the cluster has no topic {topic!r}: start ebbtide first, or mend `prefix`")
-            counts[topic] = len(there[topic].partitions)
-        return counts
+        """Return the partition count of both topics; brokers take a moment to know of new ones."""
+        end = time.monotonic() + min(self._timeout_s, _NEW_TOPIC_S)
+        while True:
+            try:
+                there = self._producer.list_topics(timeout=self._timeout_s).topics
+            except KafkaException as error:
+                why = error.args[0].str()
+                raise PublishError(f"the Kafka cluster did not answer ({why}): check its address") from error
+            missing = [topic for topic in (self._lifecycle, self._orgs) if topic not in there]
+            if not missing:
+                return {topic: len(there[topic].partitions) for topic in (self._lifecycle, self._orgs)}
+            if time.monotonic() > end:
+                raise PublishError(f"the cluster has no topic {missing[0]!r}: start ebbtide first, or mend `prefix`")
+            time.sleep(0.1)
 
 
 def _ms(at: When, kind: str = "org") -> int:

@@ -10,10 +10,12 @@ drops. `ebbtide backfill` and the demo call it; `tests/integration/test_backfill
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
@@ -30,6 +32,7 @@ from sinks.base import Found, Page
 
 PRODUCER = "backfill"
 _TIMEOUT_S = 30.0
+_NEW_TOPIC_S = 5.0
 
 
 class BackfillInterrupted(Retry):
@@ -120,18 +123,30 @@ class _Sender:
 
     def start(self, signature: str) -> Checkpoint:
         """Fence older runs, then return the checkpoint to go on from: a new one if the last run had finished."""
-        try:
-            self._producer.init_transactions(_TIMEOUT_S)
-            there = self._producer.list_topics(timeout=_TIMEOUT_S).topics
-        except KafkaException as error:
-            raise BackfillInterrupted(f"the Kafka cluster did not answer: {error.args[0].str()}; try again") from error
-        for topic in (self._topics.lifecycle, self._topics.backfill):
-            if topic not in there:
-                raise Refused(f"the cluster has no topic {topic!r}: start ebbtide first, or mend EBBTIDE_PREFIX")
+        there = self._connect()
         self._partitions = len(there[self._topics.lifecycle].partitions)
         raw = newest_values(self._bootstrap, self._topics.backfill).get(self._target.encode())
         last = Checkpoint(signature=signature) if raw is None else Checkpoint.decode(raw)
         return Checkpoint(signature=signature) if last.finished or last.signature != signature else last
+
+    def _connect(self) -> dict[str, Any]:
+        """Fence older runs and return the cluster's topics; brokers take a moment to know of new ones."""
+        end = time.monotonic() + _NEW_TOPIC_S
+        try:
+            self._producer.init_transactions(_TIMEOUT_S)
+            while True:
+                there: dict[str, Any] = self._producer.list_topics(timeout=_TIMEOUT_S).topics
+                missing = [t for t in (self._topics.lifecycle, self._topics.backfill) if t not in there]
+                if not missing:
+                    return there
+                if time.monotonic() > end:
+                    raise Refused(
+                        f"the cluster has no topic {missing[0]!r}: start ebbtide first, or mend EBBTIDE_PREFIX"
+                    )
+                time.sleep(0.1)
+        except KafkaException as error:
+            why = error.args[0].str()
+            raise BackfillInterrupted(f"the Kafka cluster did not answer ({why}): run it again") from error
 
     def commit(self, page: Page, before: Checkpoint) -> Checkpoint:
         """Send a page and its checkpoint, all or nothing. Raises BackfillInterrupted, BackfillSuperseded."""
