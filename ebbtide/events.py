@@ -6,6 +6,7 @@ allowed, never the value, since ids may be personal. Proven by `tests/unit/ebbti
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -33,6 +34,9 @@ MAX_BATCH_ROWS: Final = 1000
 MAX_BATCH_BYTES: Final = 1_000_000
 MAX_MS: Final = 253_402_300_799_999
 """The last millisecond of the year 9999."""
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_FREE_TEXT: Final = frozenset({"subject_ids", "owners"})
 
 
 class BadEvent(ValueError):
@@ -85,6 +89,8 @@ def _text(kind: str, name: str, value: str, limit: int, *, needed: bool = False)
         raise BadEvent(kind, name, "is not valid Unicode text (a lone surrogate)") from None
     if size > limit:
         raise TooLong(kind, name, f"has {size} bytes; at most {limit} are allowed")
+    if name not in _FREE_TEXT and _CONTROL.search(value):
+        raise BadEvent(kind, name, "holds a control character")
 
 
 def texts_of(kind: str, name: str, values: Sequence[str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ never named: `tests/unit/sinks/test_inventory.py`.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
@@ -18,7 +19,12 @@ PAGE_ROWS: Final = 50_000
 
 MAX_ID_BYTES: Final = 1024
 MAX_ORG_BYTES: Final = 256
-MAX_CREATED_S: Final = 253_402_300_799
+MAX_CREATED_S: Final = 2**32 - 1
+"""Clocks are kept as 32-bit seconds: until 2106."""
+MAX_AHEAD_S: Final = 80_000
+"""How far in the future a row may lie; the gateway, which looks later, allows a day."""
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Inventory(Protocol):
@@ -43,6 +49,7 @@ def admit(
     record_id: str | None,
     created_s: float | None,
     subjects: Sequence[str | None],
+    now_s: float,
 ) -> Found | None:
     """Return the record, or None after counting why there is none."""
     named = tuple(s for s in subjects if s)
@@ -54,6 +61,10 @@ def admit(
         skipped["no_created"] += 1
     elif not math.isfinite(created_s) or not 0 <= created_s <= MAX_CREATED_S:
         skipped["bad_created"] += 1
+    elif created_s > now_s + MAX_AHEAD_S:
+        skipped["created_in_future"] += 1
+    elif _CONTROL.search(org) or _CONTROL.search(record_id):
+        skipped["bad_text"] += 1
     elif len(record_id.encode()) > MAX_ID_BYTES:
         skipped["id_too_long"] += 1
     elif len(org.encode()) > MAX_ORG_BYTES:

@@ -38,6 +38,7 @@ class KafkaInventory:
         for plan in sorted(plans, key=lambda p: (p.topic, p.category)):
             self._plans.setdefault(plan.topic, []).append(plan)
         self._page_rows = page_rows
+        self._now_s = time.time()
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap,
@@ -122,6 +123,7 @@ class KafkaInventory:
             record_id=names[1],
             created_s=created,
             subjects=_texts(_at(value, plan.subject)) if plan.subject else (),
+            now_s=self._now_s,
         )
 
     def _newest_offsets(self, topic: str, partition: int, offset: int, end: int) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ cursor, and a killed backfill goes on where it was. Rows that come in meanwhile 
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ class PostgresInventory:
         self._dsn = dsn
         self._plans = sorted(plans, key=lambda p: p.category)
         self._page_rows = page_rows
+        self._now_s = time.time()
         self._connection: psycopg.Connection[Any] | None = None
         self._columns: dict[str, dict[str, _Column]] = {}
         for plan in plans:
@@ -98,6 +100,7 @@ class PostgresInventory:
             record_id=record_id,
             created_s=None if created_s is None else float(created_s),
             subjects=subjects or (),
+            now_s=self._now_s,
         )
 
     def _read(self, plan: PostgresPlan, last: Sequence[str | None] | None) -> list[tuple[Any, ...]]:

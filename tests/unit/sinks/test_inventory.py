@@ -17,6 +17,7 @@ ROW: dict[str, Any] = {
     "record_id": "m-1",
     "created_s": 1_700_000_000.9,
     "subjects": ("u-1", None, ""),
+    "now_s": 2_000_000_000,
 }
 
 
@@ -44,7 +45,10 @@ def test_a_good_row_becomes_a_record_with_whole_seconds_and_the_subjects_that_ar
         ({"created_s": -0.5}, "bad_created"),
         ({"created_s": math.inf}, "bad_created"),
         ({"created_s": math.nan}, "bad_created"),
-        ({"created_s": 253_402_300_800}, "bad_created"),
+        ({"created_s": 2**32}, "bad_created"),
+        ({"created_s": 2_000_080_001}, "created_in_future"),
+        ({"record_id": "m\n1"}, "bad_text"),
+        ({"org": "a\x7f"}, "bad_text"),
         ({"subjects": ("x" * 1025,)}, "subject_too_long"),
     ],
 )
@@ -57,6 +61,9 @@ def test_a_row_that_cannot_be_told_is_counted_under_its_reason(change: dict[str,
     assert skipped == {reason: 1}
 
 
-@pytest.mark.parametrize("change", [{"created_s": 0}, {"record_id": "x" * 1024}, {"org": "x" * 256}, {"subjects": ()}])
+@pytest.mark.parametrize(
+    "change",
+    [{"created_s": 0}, {"created_s": 2_000_080_000}, {"record_id": "x" * 1024}, {"org": "x" * 256}, {"subjects": ()}],
+)
 def test_a_row_at_the_edge_is_told(change: dict[str, Any]) -> None:
     assert admit(Counter(), **{**ROW, **change}) is not None
