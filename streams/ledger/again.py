@@ -29,26 +29,28 @@ class AgainHead(Row):
 def queue(work: Work, day: int, org: str, category: str, target: str, columns: Columns, *, forced: bool) -> None:
     """Let columns be looked at again on `day`."""
     key = keys.again(max(day, 0), org, category, target, work.position())
+    work.clock.again_from = min(work.clock.again_from, max(day, 0)) if work.clock.again else max(day, 0)
+    work.clock.again += 1
     work.store.put(key, rows.join(AgainHead(len(columns), forced), encode_columns(columns)))
 
 
 def waiting(work: Work) -> bool:
     """Whether there are rows whose day has come."""
-    for key, _ in work.store.scan(keys.AGAIN):
-        return keys.read_again(key)[0] <= work.today
-    return False
+    return work.clock.again > 0 and work.clock.again_from <= work.today
 
 
 def look(work: Work, budget: int) -> int:
     """Look at rows whose day has come, about `budget`; return how many were handled."""
     handled = 0
-    for key, value in work.store.scan(keys.AGAIN):
+    for key, value in work.store.scan(keys.AGAIN, keys.AGAIN + keys.u32(work.clock.again_from)):
         day, org, category, target = keys.read_again(key)
         head_raw, body = rows.split(value)
         head = AgainHead.unpack(head_raw)
         if day > work.today or (handled and handled + head.count > budget):
+            work.clock.again_from = day
             break
         work.store.delete(key)
+        work.clock.again -= 1
         handled += head.count
         columns = decode_columns(body)
         if head.forced:

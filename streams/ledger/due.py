@@ -111,6 +111,7 @@ def place(work: Work, org_name: str, category: str, pair: PairRow, *, again: boo
     pair.due = due
     key = keys.due(max(due, work.today, 0), work.next_turn(), org_name, category)
     pair.place = key.hex()
+    work.clock.due_from = min(work.clock.due_from, pair.place)
     work.store.put(key, keys.u32(due))
 
 
@@ -124,12 +125,15 @@ def block(work: Work, org_name: str, category: str, pair: PairRow, plan: Plan, t
     key = keys.blocked(target, work.next_turn(), org_name, category)
     pair.place = key.hex()
     work.store.put(key, keys.u32(pair.due))
+    work.clock.blocked += 1
 
 
 def remove(work: Work, pair: PairRow) -> None:
     """Take the pair out of every queue."""
     if pair.place:
-        work.store.delete(bytes.fromhex(pair.place))
+        key = bytes.fromhex(pair.place)
+        work.store.delete(key)
+        work.clock.blocked -= key.startswith(keys.BLOCKED)
     pair.place, pair.due = "", -1
 
 

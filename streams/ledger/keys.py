@@ -8,6 +8,7 @@ ledger; `tests/unit/streams/ledger/test_keys.py` says what it promises.
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 RULES: Final = b"R"
@@ -43,6 +44,7 @@ _U64 = struct.Struct(">Q")
 _POS = struct.Struct(">QI")
 
 
+@lru_cache(maxsize=1 << 16)
 def text(value: str) -> bytes:
     """Return `value` so that keys sort by it and none is another's prefix."""
     raw = value.encode("utf-8", "surrogatepass")

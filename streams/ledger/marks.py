@@ -110,7 +110,10 @@ def store(work: Work, org: str, category: str, name: str, day: int, columns: Col
     pair = work.ensure_pair(org, category)
     pair.marks[name] = pair.marks.get(name, 0) + 1
     if pair.marks[name] == FAN_IN and name != CONTRACT:
-        work.store.put(keys.merge_marks(org, category, name), b"")
+        merge = keys.merge_marks(org, category, name)
+        if work.store.get(merge) is None:
+            work.store.put(merge, b"")
+            work.clock.mark_merges += 1
 
 
 def put_row(work: Work, org: str, category: str, name: str, day: int, pos: keys.Position, columns: Columns) -> None:

@@ -27,14 +27,16 @@ _TIMELESS: Final = (TOUCHED, DELETED, MOVED)
 
 def waiting(work: Work) -> bool:
     """Whether a bucket has enough small segments."""
-    return next(iter(work.store.scan(keys.MERGE)), None) is not None
+    return work.clock.merges > 0
 
 
 def run(work: Work, budget: int) -> int:
     """Merge the small segments of one bucket and level, about `budget` records; return what it cost."""
-    raw = next(iter(work.store.scan(keys.MERGE)), None)
+    raw = work.first(keys.MERGE, bytes.fromhex(work.clock.merge_from)) or work.first(keys.MERGE)
     if raw is None:
+        work.clock.merges = 0
         return 0
+    work.clock.merge_from = raw[0].hex()
     bucket, at = keys.read_bucket(raw[0])
     level = raw[0][at]
     chosen: list[tuple[SegmentKey, Segment]] = []
@@ -47,13 +49,13 @@ def run(work: Work, budget: int) -> int:
             records += segment.count
         if seen >= 4 * FAN_IN:
             break
+    if seen >= FAN_IN:
+        _merge(work, chosen)
+        seen -= len(chosen)
     if seen < FAN_IN:
         work.store.delete(raw[0])
-        return 1
-    _merge(work, chosen)
-    if seen - len(chosen) < FAN_IN:
-        work.store.delete(raw[0])
-    return records
+        work.clock.merges -= 1
+    return max(records, 1)
 
 
 def _merge(work: Work, chosen: list[tuple[SegmentKey, Segment]]) -> None:
@@ -73,13 +75,14 @@ def _merge(work: Work, chosen: list[tuple[SegmentKey, Segment]]) -> None:
 
 def marks_waiting(work: Work) -> bool:
     """Whether a pair has many mark rows of one name."""
-    return next(iter(work.store.scan(keys.MERGE_MARKS)), None) is not None
+    return work.clock.mark_merges > 0
 
 
 def run_marks(work: Work, budget: int) -> int:
     """Merge small mark rows of one name, about `budget` ids; return what it cost."""
-    raw = next(iter(work.store.scan(keys.MERGE_MARKS)), None)
+    raw = work.first(keys.MERGE_MARKS)
     if raw is None:
+        work.clock.mark_merges = 0
         return 0
     org, category, name = keys.read_merge_marks(raw[0])
     pair = work.pair(org, category)
@@ -91,6 +94,7 @@ def run_marks(work: Work, budget: int) -> int:
             ids += head.count
     if pair is None or not taken:
         work.store.delete(raw[0])
+        work.clock.mark_merges -= 1
         if pair is not None and name in pair.marks:
             pair.marks[name] = 1
         return 1

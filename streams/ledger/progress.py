@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from ebbtide.partition import partition_of
-from streams.ledger import again, keys, packs
+from streams.ledger import again, keys, packs, sweep
 from streams.ledger.state import Work
 
 _LOOK: Final = 32
@@ -21,11 +21,14 @@ def report(work: Work) -> None:
     """Tell of each target that this entry concerned, or of all."""
     if work.today < 0 or work.rules is None:
         return
-    oldest, clock = oldest_due(work), work.clock
-    if clock.told_day != work.today or (clock.told_due < 0) != (oldest < 0):
+    clock = work.clock
+    is_due = anything_due(work)
+    if clock.told_day != work.today or clock.told_due != is_due:
         work.reported.update(t for category in work.rules.categories.values() for t in category.targets)
-        clock.told_day = work.today
-    clock.told_due = oldest
+        clock.told_day, clock.told_due = work.today, is_due
+    if not work.reported:
+        return
+    oldest = oldest_due(work)
     for name in sorted(work.reported):
         row = work.target(name)
         prefix = keys.BLOCKED + keys.text(name)
@@ -49,18 +52,25 @@ def report(work: Work) -> None:
         work.send(work.context.topics.progress, partition, key, "Progress", record, sequenced=False)
 
 
-def oldest_due(work: Work) -> int:
-    """Return the oldest day since when something is due and waits, -1: nothing does.
+def anything_due(work: Work) -> bool:
+    """Whether something is due, or has not been looked at yet: unknown is not zero.
 
-    What has not been looked at yet (packs that must be exploded, pairs after a change of rules, rows that came back)
-    is taken as due today: unknown is not zero.
+    Not looked at are packs that must be exploded, pairs after a change of rules, rows that came back.
     """
-    days: list[int] = []
+    return work.clock.blocked > 0 or sweep.waiting(work) is not None or _unlooked(work)
+
+
+def _unlooked(work: Work) -> bool:
+    return packs.waiting(work.packs()) or work.clock.recheck is not None or again.waiting(work)
+
+
+def oldest_due(work: Work) -> int:
+    """Return the oldest day since when something is due and waits, -1: nothing does. What is not looked at: today."""
+    days = [work.today] if _unlooked(work) else []
     for prefix in (keys.DUE, keys.BLOCKED):
-        for looked, (key, value) in enumerate(work.store.scan(prefix)):
+        start = bytes.fromhex(work.clock.due_from) if prefix == keys.DUE else b""
+        for looked, (key, value) in enumerate(work.store.scan(prefix, start)):
             if looked == _LOOK or (prefix == keys.DUE and keys.read_due(key)[0] > work.today):
                 break
             days.append(int.from_bytes(value, "big"))
-    if packs.waiting(work.packs()) or work.clock.recheck is not None or again.waiting(work):
-        days.append(work.today)
     return min(days, default=-1)

@@ -58,9 +58,11 @@ class Row:
 class ClockRow(Row):
     """Ledger time, the outstanding step, and counts of what was refused or put aside.
 
-    Times are ms since the epoch, -1: unknown. `recheck` and `resend` are keys (hex) where such work goes on, "" at
-    its start, None: no such work. `told_*`: as of which day progress was last told of all targets, and what
-    was due then.
+    `due_from` (key, hex) and `again_from` (day) are where the rows of these queues can first lie, `merge_from` where
+    the last merge was: so a search for the next one does not run over all that were deleted before. `blocked`,
+    `again`, `merges` and `mark_merges` count their rows. Times are ms since the epoch, -1: unknown. `recheck` and
+    `resend` are keys (hex) where such work goes on, "" at its start, None: no such work. `told_*`: as of which day
+    progress was last told of all targets, and whether anything was due then.
     """
 
     tick: int = -1
@@ -69,10 +71,17 @@ class ClockRow(Row):
     step: int = 0
     stepping: bool = False
     turn: int = 0
+    due_from: str = ""
+    blocked: int = 0
+    again: int = 0
+    again_from: int = 0
+    merges: int = 0
+    merge_from: str = ""
+    mark_merges: int = 0
     recheck: str | None = None
     resend: str | None = None
     told_day: int = -1
-    told_due: int = -1
+    told_due: bool = False
     closed: int = 0
     stranded: int = 0
     replayed: int = 0
@@ -162,6 +171,7 @@ class TargetRow(Row):
     records_failed: int = 0
     retries: int = 0
     restored: int = 0
+    blocked_from: str = ""
 
 
 @dataclass(slots=True, frozen=True)

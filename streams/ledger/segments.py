@@ -158,5 +158,7 @@ def _count_level(work: Work, bucket: Bucket, level: int, change: int) -> None:
         work.store.put(key, bytes(counts))
     else:
         work.store.delete(key)
-    if now == FAN_IN and change > 0:
-        work.store.put(keys.MERGE + packed + bytes([level]), b"")
+    merge = keys.MERGE + packed + bytes([level])
+    if now == FAN_IN and change > 0 and work.store.get(merge) is None:
+        work.store.put(merge, b"")
+        work.clock.merges += 1

@@ -101,6 +101,10 @@ class Work:
         self._rows_made += 1
         return keys.Position(self.offset, self._rows_made - 1)
 
+    def first(self, prefix: bytes, start: bytes = b"") -> tuple[bytes, bytes] | None:
+        """Return the first row with `prefix`, from `start` on."""
+        return next(iter(self.store.scan(prefix, start)), None)
+
     def next_turn(self) -> int:
         """Return the next place at the end of the queue."""
         self.clock.turn += 1

@@ -24,6 +24,9 @@ from streams.ledger.state import Work
 PAIR_COST: Final = 16
 """What a pair costs a step beside its records, in records."""
 
+_NOWHERE: Final = (keys.DUE + b"\xff" * 5).hex()
+"""Behind every row of the due index."""
+
 
 class Place(NamedTuple):
     """A pair at work."""
@@ -39,19 +42,40 @@ def waiting(work: Work) -> tuple[str, str] | None:
     """Return the pair that is next: one whose target has room again, else the first that is due; None: nothing is."""
     if work.today < 0 or work.rules is None:
         return None
+    return _unblocked(work) or _due(work)
+
+
+def _unblocked(work: Work) -> tuple[str, str] | None:
+    """Return the pair that has waited longest for a target that has room again."""
     start = keys.BLOCKED
-    while True:
-        row = next(iter(work.store.scan(keys.BLOCKED, start)), None)
-        if row is None:
+    while work.clock.blocked:
+        found = work.first(keys.BLOCKED, start)
+        if found is None:
             break
-        target, org, category = keys.read_blocked(row[0])
-        if not work.target(target).blocked:
+        target, org, category = keys.read_blocked(found[0])
+        row = work.target(target)
+        if row.blocked:
+            start = keys.BLOCKED + keys.text(target) + b"\xff" * 9
+        elif found[0].hex() < row.blocked_from:
+            start = bytes.fromhex(row.blocked_from)
+        else:
+            row.blocked_from = found[0].hex()
             return org, category
-        start = keys.BLOCKED + keys.text(target) + b"\xff" * 9
-    for key, _ in work.store.scan(keys.DUE):
-        day, _, org, category = keys.read_due(key)
-        return (org, category) if day <= work.today else None
     return None
+
+
+def _due(work: Work) -> tuple[str, str] | None:
+    """Return the first pair in the due index up to today."""
+    clock = work.clock
+    if clock.due_from > (keys.DUE + keys.u32(work.today + 1)).hex():
+        return None
+    found = work.first(keys.DUE, bytes.fromhex(clock.due_from))
+    if found is None:
+        clock.due_from = _NOWHERE
+        return None
+    clock.due_from = found[0].hex()
+    day, _, org, category = keys.read_due(found[0])
+    return (org, category) if day <= work.today else None
 
 
 def run(work: Work, budget: int) -> int:
@@ -87,7 +111,8 @@ def _chunk(work: Work, at: Place, budget: int) -> tuple[int, str | None]:
     limit = due.org_limit(at.plan, at.org, at.category, work.today)
     handled = 0
     if limit is not None:
-        for raw, value in work.store.scan(keys.segments(at.org_name, at.category)):
+        prefix = keys.segments(at.org_name, at.category)
+        for raw, value in work.store.scan(prefix, prefix + keys.u32(max(at.pair.oldest, 0))):
             key = keys.read_segment(raw)
             if key.day > limit:
                 break
@@ -161,7 +186,8 @@ def _split(
 
 def _refresh(work: Work, org_name: str, category: str, pair: PairRow) -> None:
     """Look up the pair's oldest bucket day."""
-    first = next(iter(work.store.scan(keys.segments(org_name, category))), None)
+    prefix = keys.segments(org_name, category)
+    first = work.first(prefix, prefix + keys.u32(max(pair.oldest, 0)))
     pair.oldest = -1 if first is None else keys.read_segment(first[0]).day
     if first is None:
         pair.count, pair.spread = 0, False

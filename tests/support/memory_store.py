@@ -34,12 +34,14 @@ class MemoryStore:
     def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         at = bisect_left(self._keys, max(prefix, start))
         seen: list[tuple[bytes, bytes]] = []
+        ahead = 1
         while at < len(self._keys) and self._keys[at].startswith(prefix):
             key = self._keys[at]
             seen.append((key, self._rows[key]))
             at += 1
-            if len(seen) == _CHUNK:
+            if len(seen) == ahead:
                 yield from seen
+                ahead = min(4 * ahead, _CHUNK)
                 # Whether rows written meanwhile are seen is not defined; go on from the last key.
                 at = bisect_left(self._keys, seen[-1][0] + b"\0")
                 seen = []
@@ -58,4 +60,4 @@ class MemoryStore:
 
 
 _CHUNK = 64
-"""Rows a scan reads at a time: most scans take the first few only."""
+"""Rows a scan reads at a time at most: it begins with one, since most scans take the first few only."""
