@@ -147,6 +147,13 @@ def test_recovery_fences_and_restores_the_lanes_instead_of_reading_the_changelog
     assert calls.index("start lanes") < calls.index("seek")
 
 
+def test_the_app_uses_the_lanes_recovery(tmp_path: Path) -> None:
+    async def play() -> type[Any]:
+        return type(app_of(tmp_path).tables.recovery)
+
+    assert asyncio.run(play()) is LaneRecovery
+
+
 def test_a_new_assignment_interrupts_the_restore_of_the_old_one() -> None:
     async def play() -> list[str]:
         script = Script()
