@@ -1,0 +1,33 @@
+"""Dead letters open with their key and in their place only."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.errors import Refused
+from streams.gateway.dead_letters import Seal, dead_letter
+
+LETTER = dead_letter(
+    Seal(bytes(32)), b"secret", topic="t", partition=1, offset=7, reason="bad_org", producer="other", now_ms=1
+)
+
+
+def test_a_dead_letter_opens_with_its_key() -> None:
+    assert Seal(bytes(32)).open(LETTER) == b"secret"
+    assert b"secret" not in LETTER["payload"]
+
+
+@pytest.mark.parametrize("change", [{"offset": 8}, {"payload": LETTER["payload"][:-1] + b"x"}, {"payload": b"\1"}])
+def test_a_dead_letter_that_was_moved_or_damaged_does_not_open(change: dict[str, object]) -> None:
+    with pytest.raises(Refused):
+        Seal(bytes(32)).open({**LETTER, **change})
+
+
+def test_another_key_does_not_open_it() -> None:
+    with pytest.raises(Refused, match="does not open"):
+        Seal(bytes(31) + b"1").open(LETTER)
+
+
+def test_a_key_of_another_length_is_refused() -> None:
+    with pytest.raises(Refused, match="32"):
+        Seal(b"short")
