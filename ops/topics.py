@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 from confluent_kafka import KafkaError, KafkaException
@@ -12,6 +13,8 @@ from schemas.datamap import DataMap
 from schemas.errors import Refused
 from schemas.topics import Topics, TopicSpec, all_topics
 from streams.lane.changelog import changelog_config
+
+_SEEN_S = 30.0
 
 
 class WrongTopic(Refused):
@@ -32,7 +35,8 @@ def declared(settings: Settings, data_map: DataMap) -> list[TopicSpec]:
 def create_topics(bootstrap: str, specs: Iterable[TopicSpec], *, replication: int = -1) -> list[str]:
     """Create what is missing and return the names created.
 
-    Raises WrongTopic where a topic has another number of partitions: keys would go elsewhere.
+    When it returns, the brokers know all of them. Raises WrongTopic where a topic has another number of partitions:
+    keys would go elsewhere.
     """
     wanted = {s.name: s for s in specs}
     admin = AdminClient({"bootstrap.servers": bootstrap})
@@ -58,7 +62,23 @@ def create_topics(bootstrap: str, specs: Iterable[TopicSpec], *, replication: in
         except KafkaException as e:
             if e.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
+    _await(admin, {topic.topic for topic in missing})
     return created
+
+
+def _await(admin: AdminClient, names: set[str]) -> None:
+    """Wait until the brokers tell of `names`: a busy one answers a creation before it does. Raises KafkaException."""
+    end = time.monotonic() + _SEEN_S
+    while True:
+        there = admin.list_topics(timeout=30).topics
+        unseen = [name for name in names if name not in there or there[name].error is not None]
+        if not unseen:
+            return
+        if time.monotonic() > end:
+            raise KafkaException(
+                KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, f"{unseen} were created and are not seen")
+            )
+        time.sleep(0.05)
 
 
 def differences(bootstrap: str, specs: Iterable[TopicSpec]) -> list[str]:

@@ -6,10 +6,11 @@ from functools import partial
 from pathlib import Path
 
 from ops.bench.contender import ContenderFactory
-from ops.bench.results import PEER
+from ops.bench.ebbtide import Ebbtide
+from ops.bench.results import PEER, SUBJECT
 from ops.bench.streams_peer import StreamsPeer
 
 
 def all_contenders(cache_dir: Path) -> dict[str, ContenderFactory]:
     """Return the factory of each contender; peers are built into `cache_dir`."""
-    return {PEER: partial(StreamsPeer, cache_dir=cache_dir)}
+    return {SUBJECT: Ebbtide, PEER: partial(StreamsPeer, cache_dir=cache_dir)}

@@ -69,7 +69,7 @@ class Dataset:
     """A topic full of events, and what must come of them.
 
     A record created on day d and kept p days is due on day t if d + p < t: its last day has wholly passed. `due` has,
-    by as-of day, the digest of all that is due by then.
+    by as-of day, the digest of all that is due by then. `first_day` is the created day of the first record.
     """
 
     topic: str
@@ -77,6 +77,7 @@ class Dataset:
     records: int
     orgs: tuple[str, ...]
     period_days: Mapping[str, int]
+    first_day: int
     as_of_day: int
     warm_up_day: int
     due: Mapping[int, Digest]

@@ -70,6 +70,7 @@ def load(bootstrap: str, topic: str, shape: Shape) -> Dataset:
         records=shape.records,
         orgs=names,
         period_days={name: category.period_days for name, category in CATEGORIES.items()},
+        first_day=shape.first_day,
         as_of_day=AS_OF_DAY,
         warm_up_day=shape.warm_up_day,
         due=due,

@@ -1,0 +1,260 @@
+"""ebbtide as a contender: its real gateway and ledger as processes, and a target that only acknowledges.
+
+    data set ─▶ gateway ─▶ ledger log ─▶ ledger ─▶ erasures.noop ─▶ no-op target ─▶ acks ─▶ ledger
+                 (held until `go`)  ▲ ticks and orgs from here
+
+Measured are the gateway and the ledger, in all that is timed; the no-op target and this process are not, though they
+use the same cores. The data set's days lie in the past, so ticks come from here: a live clock would make everything
+due while it is taken in. Ingest ends when every record is in the state for good and no work of the ledger's own is
+left: small groups, which wait in packs to be made into segments until the day ends, have been, under a tick of the
+next day, so that the sweep finds nothing deferred. The sweep ends when every batch's acknowledgement is in the state.
+
+`tests/integration/bench/test_ebbtide.py` proves on a real broker that it keeps and erases what it should.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from rocksdict import Rdict
+
+from ops.bench.contender import Broker, Measured, warm_up_records
+from ops.bench.dataset import DAY_MS, Dataset
+from ops.bench.digest import Digest, digest
+from ops.bench.held_gateway import KEY, HeldGateway
+from ops.bench.load import read_committed
+from ops.bench.measure import Meter, Stalled, directory_bytes
+from ops.bench.opening import entries, rules_of, write
+from ops.bench.view import LedgerView
+from ops.bench.watch import Watch
+from ops.local.process import Process, tail_of, wait_until
+from ops.rules_topic import apply_rules
+from ops.settings import Settings, to_environ
+from ops.topics import create_topics
+from schemas.codec import full_codec
+from schemas.topics import Topics, all_topics
+from streams.clock import TickWriter
+from streams.lane.changelog import changelog_config
+from streams.lane.rocks import LocalStores
+
+TARGET = "noop"
+_PATIENCE_S = 180.0
+_HOUR_MS = 3_600_000
+
+
+class Ebbtide:
+    """One run of ebbtide, in `directory`."""
+
+    name = "ebbtide"
+
+    def __init__(self, directory: Path, run_id: str) -> None:
+        self._directory = directory
+        self._topics = Topics(run_id)
+        self._codec = full_codec()
+        self._ledger: Process | None = None
+        self._helpers: dict[str, subprocess.Popen[str]] = {}
+        self._watch: Watch | None = None
+        self._ticks: TickWriter | None = None
+        self._swept = 0
+
+    def prepare(self, broker: Broker, dataset: Dataset) -> None:
+        """Start all, open every org, and wait until the ledger knows them and has the data set's first day."""
+        self._broker, self._dataset = broker, dataset
+        self._directory.mkdir(parents=True, exist_ok=True)
+        topics, partitions = self._topics, dataset.partitions
+        specs = all_topics(topics, partitions=partitions, changelog=changelog_config(), targets=[TARGET])
+        create_topics(broker.bootstrap, specs)
+        rules, _ = apply_rules(
+            broker.bootstrap,
+            topics,
+            self._codec,
+            lambda version: rules_of(dataset, TARGET, version),
+            partitions=partitions,
+        )
+        held = HeldGateway(
+            bootstrap=broker.bootstrap,
+            prefix=topics.prefix,
+            partitions=partitions,
+            source=dataset.topic,
+            rules=rules.to_json(),
+        )
+        file = self._directory / "gateway.json"
+        held.write(file)
+        self._help("gateway", ["ops.bench.held_gateway", str(file)])
+        self._help("target", ["ops.bench.noop_target", broker.bootstrap, topics.prefix, TARGET, str(partitions)])
+        self._start_ledger()
+        self._watch = Watch(broker.bootstrap, partitions, LedgerView(topics, partitions, self._codec))
+        write(broker.bootstrap, topics, self._codec, entries(dataset, rules, time.time_ns() // 1_000_000))
+        self._ticks = TickWriter(
+            broker.bootstrap, topics, partitions, self._codec, writer="clock", incarnation=time.time_ns()
+        )
+        self._tick(self._first_day)
+        self._until(lambda: self._look().settled(self._first_day), "know its rules and orgs")
+
+    def ingest(self) -> Measured:
+        """Let the gateway go; the end is as the module's head says."""
+        total = self._dataset.records
+        ticked = False
+
+        def taken() -> int:
+            nonlocal ticked
+            view = self._look()
+            if view.records < total:
+                return view.records
+            if not ticked:
+                ticked = True
+                self._tick(self._first_day + 1)
+            return view.records if view.settled(self._first_day + 1) else total - 1
+
+        meter = self._meter()
+        self._say_go()
+        return meter.watch(taken, total=total, warm_up=warm_up_records(total), patience_s=_PATIENCE_S)
+
+    def disk_bytes(self) -> int:
+        """Stop the ledger, have each partition's memtable written out, add up its directories, and start it again.
+
+        Flushed, not compacted, as the peer's; every file counts, RocksDB's own logs included.
+        """
+        self._stop_ledger()
+        found = [file.parent for file in self._data.rglob("CURRENT")]
+        if len(found) != self._dataset.partitions:
+            raise Stalled(f"{len(found)} of {self._dataset.partitions} partitions have state on disk")
+        stores = LocalStores(budget_bytes=32 << 20, wipe_after_s=float("inf"), now=time.time)
+        for place in found:
+            db: Rdict = stores.open(place)
+            db.flush()
+            db.close()
+        size = sum(directory_bytes(place) for place in found)
+        self._start_ledger()
+        return size
+
+    def sweep(self, as_of_day: int) -> Measured:
+        """Write the day's tick; done is what the state holds as acknowledged."""
+        due = self._dataset.due[as_of_day].count - self._swept
+
+        def swept() -> int:
+            view = self._look()
+            done = view.acknowledged - self._swept
+            return done if done != due or view.swept(as_of_day) else due - 1
+
+        meter = self._meter()
+        self._tick(as_of_day)
+        measured = meter.watch(swept, total=due, patience_s=_PATIENCE_S)
+        self._swept += due
+        return measured
+
+    def digest_of_erased(self) -> Digest:
+        """Read the erasure batches from the target's topic."""
+        return digest(self._erased())
+
+    def _erased(self) -> Iterator[tuple[bytes, bytes, bytes]]:
+        topic = self._topics.erasures(TARGET)
+        for message in read_committed(self._broker.bootstrap, topic, self._dataset.partitions):
+            value = message.value()
+            assert isinstance(value, bytes)
+            batch = self._codec.decode(value)[1]
+            org, category = batch["org"].encode(), batch["category"].encode()
+            for record_id in batch["record_ids"]:
+                yield org, category, record_id.encode()
+
+    def stop(self) -> None:
+        """End the input of the helpers, which is their word to stop, and ask the ledger to end; kill what stays."""
+        for helper in self._helpers.values():
+            if helper.stdin is not None:
+                with contextlib.suppress(OSError):  # it is gone already
+                    helper.stdin.close()
+        self._stop_ledger()
+        for helper in self._helpers.values():
+            try:
+                helper.wait(30)
+            except subprocess.TimeoutExpired:
+                helper.kill()
+                helper.wait()
+            if helper.stdout is not None:
+                helper.stdout.close()
+        self._helpers.clear()
+        self._ticks = None
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+
+    def _start_ledger(self) -> None:
+        settings = Settings(
+            kafka_bootstrap=self._broker.bootstrap,
+            prefix=self._topics.prefix,
+            partitions=self._dataset.partitions,
+            data_dir=self._data,
+            master_key=KEY.hex(),
+            dead_letter_key=KEY.hex(),
+        )
+        self._ledger = Process.start(
+            "ledger",
+            lambda: [sys.executable, "-m", "ops.cli.app", "run", "ledger"],
+            directory=self._directory / "ledger",
+            environment=lambda: to_environ(settings),
+        )
+
+    def _stop_ledger(self) -> None:
+        if self._ledger is not None:
+            self._ledger.stop(limit_s=20)
+            self._ledger = None
+
+    def _help(self, name: str, arguments: Sequence[str]) -> None:
+        """Start one of the bench's own programs and wait until it is ready."""
+        with self._log_of(name).open("wb") as log:
+            helper = self._helpers[name] = subprocess.Popen(
+                [sys.executable, "-m", *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        assert helper.stdout is not None
+        if helper.stdout.readline() != "ready\n":
+            raise Stalled(f"the bench's {name} did not start; its log ends with:\n{tail_of(self._log_of(name))}")
+
+    def _say_go(self) -> None:
+        gateway = self._helpers["gateway"].stdin
+        assert gateway is not None
+        gateway.write("go\n")
+        gateway.flush()
+
+    def _tick(self, day: int) -> None:
+        """Say that it is one in the morning of `day`; days leap, so each tick is approved."""
+        assert self._ticks is not None
+        self._ticks.tick(day * DAY_MS + _HOUR_MS, approved=True)
+
+    def _look(self) -> LedgerView:
+        """Return what is known now. Raises Stalled, with what it said last, if a process has ended."""
+        for name, helper in self._helpers.items():
+            if helper.poll() is not None:
+                raise Stalled(f"the bench's {name} has ended; its log ends with:\n{tail_of(self._log_of(name))}")
+        if self._ledger is None or not self._ledger.running:
+            log = self._directory / "ledger" / "ledger.log"
+            raise Stalled(f"the ledger has ended; its log ends with:\n{tail_of(log)}")
+        assert self._watch is not None
+        return self._watch.look()
+
+    def _until(self, done: Callable[[], bool], what: str) -> None:
+        if not wait_until(done, limit_s=_PATIENCE_S):
+            raise Stalled(f"the ledger did not {what} within {_PATIENCE_S:g} s; see {self._directory}")
+
+    def _meter(self) -> Meter:
+        assert self._ledger is not None
+        return Meter([self._ledger.pid, self._helpers["gateway"].pid], self._broker.pid)
+
+    def _log_of(self, name: str) -> Path:
+        return self._directory / f"{name}.log"
+
+    @property
+    def _first_day(self) -> int:
+        return self._dataset.first_day
+
+    @property
+    def _data(self) -> Path:
+        return self._directory / "state"

@@ -1,0 +1,51 @@
+"""ebbtide's own contender runs its real roles, and keeps and erases on a real broker what the bench says it does."""
+
+from __future__ import annotations
+
+import pytest
+
+from ops.bench.contender import Broker
+from ops.bench.dataset import Shape
+from ops.bench.ebbtide import Ebbtide
+from ops.bench.load import load
+from ops.bench.results import SUBJECT
+from ops.bench.run import run_rounds
+from ops.local.service import KafkaServer
+
+_SHAPE = Shape(records=2_000, orgs=20, partitions=3)
+
+
+@pytest.fixture
+def broker(kafka: KafkaServer) -> Broker:
+    return Broker(bootstrap=kafka.bootstrap, pid=kafka.pid)
+
+
+def test_the_ledger_keeps_every_event_and_erases_exactly_what_is_due(broker, prefix, tmp_path):
+    dataset = load(broker.bootstrap, f"{prefix}-lifecycle", _SHAPE)
+    said: list[str] = []
+
+    (found,) = run_rounds({SUBJECT: Ebbtide}, broker, dataset, rounds=1, directory=tmp_path, say=said.append)
+
+    warm, due = dataset.due[dataset.warm_up_day], dataset.due[dataset.as_of_day]
+    assert found.erased == due
+    assert 0 < warm.count < due.count < _SHAPE.records
+    assert found.sweep.records == due.count - warm.count
+    assert 0 < found.ingest.records <= _SHAPE.records
+    assert found.ingest.cpu_seconds > 0
+    assert found.disk_bytes > _SHAPE.records * 16  # a record's id alone
+    assert len(said) == 1
+
+
+def test_a_day_wrong_in_the_ledgers_arithmetic_would_be_seen(broker, prefix, tmp_path):
+    dataset = load(broker.bootstrap, f"{prefix}-lifecycle", _SHAPE)
+    contender = Ebbtide(tmp_path, prefix)
+    try:
+        contender.prepare(broker, dataset)
+        contender.ingest()
+        contender.sweep(dataset.warm_up_day)
+        erased = contender.digest_of_erased()
+    finally:
+        contender.stop()
+
+    assert erased == dataset.due[dataset.warm_up_day]
+    assert erased != dataset.due[dataset.as_of_day]
