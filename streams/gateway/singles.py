@@ -104,7 +104,7 @@ def decode_singles(buffer: Bytes, values: Slices, message: Rows) -> tuple[Events
     record = walk.text()
     counts, subjects = _subjects(walk, n)
     occurred = walk.long()
-    target, parent, root, _, name, producer = (walk.text() for _ in range(6))
+    target, parent, root, region, name, producer = (walk.text() for _ in range(6))
     over = np.flatnonzero((walk.at != walk.end) & (walk.reason == 0))
     walk.fail(over, "undecodable")
     events = Events(
@@ -123,7 +123,7 @@ def decode_singles(buffer: Bytes, values: Slices, message: Rows) -> tuple[Events
         subject_counts=counts,
         subjects=subjects,
     )
-    _check_utf8(events, walk)
+    _check_utf8(events, region, walk)
     return events, walk.reason
 
 
@@ -157,10 +157,10 @@ def _subjects(walk: _Walk, n: int) -> tuple[Rows, Slices]:
     return counts, slices
 
 
-def _check_utf8(events: Events, walk: _Walk) -> None:
+def _check_utf8(events: Events, region: Slices, walk: _Walk) -> None:
     """Fail rows with a text that is not UTF-8. Only rows with a byte beyond ASCII are looked at one by one."""
     texts = [events.org, events.category, events.record, events.target, events.parent, events.root]
-    texts += [events.name, events.producer]
+    texts += [region, events.name, events.producer]
     suspect = np.zeros(len(events), np.bool_)
     for text in texts:
         suspect |= beyond_ascii(walk.buffer, text)
