@@ -260,7 +260,7 @@ class TargetRunner:
             raise WireError(f"it is a {name}, not an ErasureBatch")
         batch = Batch.from_record(record)
         if batch.target != self._sink.name:
-            raise BadBatch("it is for another target", batch.id, batch.rows, reason="other_target")
+            raise BadBatch("it is for another target, whose batch it is not ours to answer", reason="other_target")
         return batch
 
     def _drop(self, piece: _Piece, message: Message, reason: str, detail: str) -> None:

@@ -86,6 +86,12 @@ class Cluster:
         self.create([NewTopic(topic, num_partitions=partitions, replication_factor=1, config=EAGER)])
         return topic
 
+    def trim(self, topic: str, partition: int, *, before: int) -> None:
+        """Delete the records of a partition below an offset, as its retention would."""
+        asked = [TopicPartition(topic, partition, before)]
+        for future in self.admin.delete_records(asked).values():
+            future.result(30)
+
     def send(self, *records: dict[str, Any], partition: int = 0) -> None:
         """Write batches as the ledger does."""
         for record in records:

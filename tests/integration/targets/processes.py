@@ -1,0 +1,66 @@
+"""Starts and kills runners as processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+MAP = """\
+version: 1
+targets:
+  crm: {kind: postgres, dsn: "${DSN}"}
+  profiles: {kind: kafka}
+  billing: {kind: consumer}
+categories:
+  messages:
+    retention: {period: "90 d"}
+    targets:
+      crm: {table: messages, key: id, org: org_id, anonymise: {body: {replace: "[erased]"}}}
+      profiles: {topic: TOPIC, key: "{org}/{id}", anonymise: {email: {hash: true}}}
+      billing: {anonymise: {email: {replace: "[erased]"}}}
+"""
+
+
+class Processes:
+    """Runner processes of one test; `kill_all` ends what is left."""
+
+    def __init__(self, directory: Path, *, bootstrap: str, prefix: str, dsn: str = "none", topic: str = "none") -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "map.yaml").write_text(MAP.replace("TOPIC", topic))
+        self._directory = directory
+        self._said: dict[str, Any] = {
+            "bootstrap": bootstrap,
+            "prefix": prefix,
+            "data_map": str(directory / "map.yaml"),
+            "variables": {"DSN": dsn},
+            "directory": str(directory),
+            "batches": 3,
+        }
+        self._started: list[subprocess.Popen[str]] = []
+
+    def start(self, target: str) -> subprocess.Popen[str]:
+        log = (self._directory / f"{target}.log").open("a")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.targets.one_runner", json.dumps(self._said | {"target": target})],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        self._started.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "ready", self.log(target)
+        return process
+
+    def log(self, target: str) -> str:
+        return (self._directory / f"{target}.log").read_text()
+
+    def kill_all(self) -> None:
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()

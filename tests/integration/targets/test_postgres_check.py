@@ -1,0 +1,102 @@
+"""A plan that the live database cannot carry out is refused before the first batch, with what to do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import psycopg
+import pytest
+
+from schemas.errors import Refused
+from schemas.plans import FieldAction, PostgresPlan
+from sinks.anonymise import Anonymiser
+from sinks.postgres import PostgresSink
+from tests.integration.targets.test_postgres import PLAN
+
+TABLE = """
+    CREATE DOMAIN address AS varchar(20);
+    CREATE TABLE messages (id bigint PRIMARY KEY, org_id text, body text, email text UNIQUE, phone varchar(20),
+        mail address, amount numeric(9, 2), day date NOT NULL, spot point);
+"""
+
+
+def check(dsn: str, plan: PostgresPlan) -> None:
+    sink = PostgresSink("crm", dsn, {"messages": plan}, anonymiser=Anonymiser(b"s" * 32))
+    try:
+        sink.check()
+    finally:
+        sink.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"table": "mesages"}, "not in the database"),
+        ({"key": "ident"}, "no column 'ident'"),
+        ({"key": "spot"}, "cannot name records"),
+        ({"where": {"amount": "much"}}, "is no numeric"),
+        ({"anonymise": {"fax": FieldAction("null")}}, "no column 'fax'"),
+        ({"anonymise": {"id": FieldAction("null")}}, "cannot be anonymised"),
+        ({"anonymise": {"day": FieldAction("null")}}, "use replace"),
+        ({"anonymise": {"amount": FieldAction("mask")}}, "need text"),
+        ({"anonymise": {"phone": FieldAction("hash")}}, "widen it"),
+        ({"anonymise": {"mail": FieldAction("hash")}}, "widen it"),
+        ({"anonymise": {"phone": FieldAction("replace", "x" * 21)}}, "longer than 20"),
+        ({"anonymise": {"email": FieldAction("replace", "x")}}, "use hash or null"),
+        ({"anonymise": {"amount": FieldAction("replace", "none")}}, "is no numeric"),
+    ],
+)
+def test_a_plan_that_can_never_work_is_refused_by_name(database: str, changes: dict[str, object], message: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute(TABLE)
+
+    with pytest.raises(Refused, match=message) as refused:
+        check(database, replace(PLAN, **changes))  # type: ignore[arg-type]
+
+    assert "public." in str(refused.value)
+
+
+def test_a_plan_that_fits_is_accepted_with_replacements_of_any_type(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute(TABLE)
+
+    check(
+        database,
+        replace(
+            PLAN,
+            anonymise={
+                "email": FieldAction("hash"),
+                "mail": FieldAction("mask"),
+                "amount": FieldAction("replace", "0"),
+                "day": FieldAction("replace", "2000-01-01"),
+                "spot": FieldAction("null"),
+            },
+        ),
+    )
+
+
+def test_a_role_that_may_not_delete_or_does_not_see_all_rows_is_refused(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute(TABLE)
+        connection.execute("DROP ROLE IF EXISTS ebbtide_check")
+        connection.execute("CREATE ROLE ebbtide_check LOGIN PASSWORD 'check'")
+        connection.execute("CREATE SCHEMA ebbtide AUTHORIZATION ebbtide_check")
+        connection.execute("GRANT CREATE ON DATABASE {} TO ebbtide_check".format(database.rsplit("/", 1)[1]))
+        connection.execute("GRANT SELECT, UPDATE ON messages TO ebbtide_check")
+    address = database.split("@")[1]
+    dsn = f"postgresql://ebbtide_check:check@{address}"
+
+    try:
+        with pytest.raises(Refused, match="GRANT"):
+            check(dsn, PLAN)
+        with psycopg.connect(database) as connection:
+            connection.execute("GRANT DELETE ON messages TO ebbtide_check")
+        check(dsn, PLAN)
+        with psycopg.connect(database) as connection:
+            connection.execute("ALTER TABLE messages ENABLE ROW LEVEL SECURITY")
+        with pytest.raises(Refused, match="hides rows"):
+            check(dsn, PLAN)
+    finally:
+        with psycopg.connect(database) as connection:
+            connection.execute("DROP OWNED BY ebbtide_check CASCADE")
+            connection.execute("DROP ROLE ebbtide_check")

@@ -1,0 +1,73 @@
+"""Batches and receipts: a bad one cannot be made, and none shows a record id."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.codec import full_codec
+from sinks.batch import BadBatch, Batch, Receipt, RowOutcome
+
+RECORD = {
+    "batch_id": "0" * 32,
+    "target": "crm",
+    "org": "acme",
+    "category": "messages",
+    "action": "delete",
+    "reason": "retention",
+    "rules_version": 1,
+    "policy_version": 1,
+    "as_of_day": 1,
+    "record_ids": ["31415926", "b"],
+}
+
+
+@pytest.mark.parametrize(
+    "changes", [{"batch_id": "x"}, {"batch_id": ""}, {"org": ""}, {"record_ids": []}, {"action": "shred"}]
+)
+def test_a_bad_batch_cannot_be_made(changes: dict[str, object]) -> None:
+    with pytest.raises(BadBatch):
+        Batch.from_record(RECORD | changes)
+
+
+def test_a_batch_does_not_show_its_record_ids() -> None:
+    assert "31415926" not in repr(Batch.from_record(RECORD))
+
+
+@pytest.mark.parametrize("changes", [{"org": "b"}, {"category": "c"}, {"record_ids": ["31415926b"]}, {"target": "t"}])
+def test_a_digest_stands_for_all_that_a_batch_says(changes: dict[str, object]) -> None:
+    assert Batch.from_record(RECORD | changes).digest != Batch.from_record(RECORD).digest
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"found": 3, "changed": 0},
+        {"found": 1, "changed": 2},
+        {"found": 2, "changed": 2, "failed": (RowOutcome(0, "failed"),)},
+        {"found": 2, "changed": 0, "failed": (RowOutcome(2, "failed"),)},
+        {"found": 2, "changed": 0, "failed": (RowOutcome(0, "failed"),), "withheld": (RowOutcome(0, "lock"),)},
+    ],
+)
+def test_a_receipt_whose_counts_contradict_each_other_cannot_be_made(counts: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="receipt"):
+        Receipt(batch_id="0" * 32, rows=2, **counts)  # type: ignore[arg-type]
+
+
+def test_a_receipt_is_the_same_after_it_was_kept_and_becomes_an_ack() -> None:
+    receipt = Receipt(
+        batch_id="0" * 32,
+        rows=9,
+        found=7,
+        changed=5,
+        withheld=(RowOutcome(1, "lock"),),
+        failed=(RowOutcome(4, "failed"),),
+    )
+    codec = full_codec()
+
+    again = Receipt.from_json(receipt.batch_id, receipt.to_json())
+    name, ack = codec.decode(codec.encode("Ack", receipt.ack("crm")))
+
+    assert again == receipt
+    assert receipt.missing == 2
+    assert (name, ack["target"], ack["outcome"], ack["changed"]) == ("Ack", "crm", "applied", 5)
+    assert ack["withheld"] == [{"row": 1, "reason": "lock"}]

@@ -1,0 +1,39 @@
+"""Which parts of a JSON value are anonymised, and that the rest is as it was."""
+
+from __future__ import annotations
+
+from schemas.plans import FieldAction
+from sinks.anonymise import Anonymiser
+from sinks.json_fields import anonymised
+
+HOW = Anonymiser(b"a secret of at least 16 bytes")
+ERASE = FieldAction("replace", "-")
+
+
+def test_a_path_goes_through_objects_and_every_element_of_lists() -> None:
+    value = {"a": [{"b": "x"}, {"b": "y", "c": 1}, 7], "b": "z"}
+
+    assert anonymised(value, {"a.b": ERASE}, "acme", HOW) == {"a": [{"b": "-"}, {"b": "-", "c": 1}, 7], "b": "z"}
+
+
+def test_a_field_that_is_not_there_is_not_made() -> None:
+    assert anonymised({"a": 1}, {"b": ERASE, "a.b": ERASE}, "acme", HOW) == {"a": 1}
+
+
+def test_whole_objects_lists_and_numbers_are_replaced() -> None:
+    value = {"a": {"b": 1}, "c": [1, 2], "d": 3.5, "e": None}
+
+    assert anonymised(value, dict.fromkeys(value, ERASE), "acme", HOW) == {
+        "a": "-",
+        "c": "-",
+        "d": "-",
+        "e": None,
+    }
+
+
+def test_the_given_value_is_left_alone() -> None:
+    value = {"a": {"b": "x"}}
+
+    anonymised(value, {"a.b": ERASE}, "acme", HOW)
+
+    assert value == {"a": {"b": "x"}}
