@@ -26,7 +26,10 @@ def must_go(record: Record, *, now_s: int) -> bool:
         case "content":
             return max(record.created_s, record.touched_s) // DAY_S + CONTENT_DAYS < today
         case "media":
-            return org.contract_ended is not None and org.contract_ended > MEDIA_DAYS_AFTER_CONTRACT
+            if org.contract_ended is None:
+                return False
+            # What is made after the contract's end counts from its own day.
+            return max(record.created_s // DAY_S, today - org.contract_ended) + MEDIA_DAYS_AFTER_CONTRACT < today
         case category:
             return record.created_s // DAY_S + org.policy.get(category, DAYS[category]) < today
 

@@ -68,7 +68,7 @@ class Vault:
                 self._db.executemany(
                     "delete from media where org = ? and id = ?", [(order["org"], i) for i in order["records"]]
                 )
-            answer = {"v": 1, "batch_id": order["batch_id"], "outcome": "done"}
+            answer = {"v": 1, "batch_id": order["batch_id"], "reply": order["reply"], "outcome": "done"}
             self._producer.produce(
                 self._inbox, json.dumps(answer), key=message.key(), partition=message.partition() or 0
             )
