@@ -6,6 +6,7 @@ A label's texts are judged once for all its rows, what differs by row in numpy. 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,6 +25,8 @@ MAX_NAME_BYTES = 256
 MAX_CLOCK_MS = (2**32 - 1) * 1000
 """Clocks are kept as 32-bit seconds: until 2106."""
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
 Flags = NDArray[np.bool_]
 
 
@@ -31,7 +34,7 @@ def check_rows(
     messages: Messages, events: Events, labels: Sequence[Label], codes: Rows, *, rules: Rules, now_ms: int, skew_ms: int
 ) -> NDArray[np.uint8]:
     """Return each row's reason code, 0 for none."""
-    by_label = np.array([_judge(label, rules) for label in labels], np.uint8)
+    by_label = _judge(labels, rules)
     reasons = by_label[codes] if len(labels) else np.zeros(len(events), np.uint8)
     kind, record = events.kind, events.record.lengths
     contract, org_level = kind == CONTRACT, kind >= DEACTIVATED
@@ -74,25 +77,29 @@ def control(buffer: Bytes, text: Slices) -> Flags:
     return flags
 
 
-def _judge(label: Label, rules: Rules) -> int:
-    return CODES.get(_reason(label, rules), 0)
-
-
-def _reason(label: Label, rules: Rules) -> str:
-    if not label.org:
-        return "missing_org"
-    if len(label.org.encode()) > MAX_ORG_BYTES:
-        return "bad_org"
-    if any(ord(c) < 32 or ord(c) == 127 for c in label.org + label.category + label.target + label.name):
-        return "bad_text"
-    unbound = _unbound(label, rules)
-    if not unbound and label.kind == NAMED and not 0 < len(label.name.encode()) <= MAX_NAME_BYTES:
-        return "missing_name"
-    return unbound
+def _judge(labels: Sequence[Label], rules: Rules) -> NDArray[np.uint8]:
+    """Return each label's reason code. What does not hang on the org is judged once for all orgs."""
+    known: dict[tuple[int, str, str, str], tuple[bool, int]] = {}
+    codes = np.zeros(len(labels), np.uint8)
+    for i, label in enumerate(labels):
+        rest = label.kind, label.category, label.target, label.name
+        found = known.get(rest)
+        if found is None:
+            text = bool(_CONTROL.search(label.category + label.target + label.name))
+            found = known[rest] = text, CODES.get(_unbound(label, rules), 0)
+        if not label.org:
+            codes[i] = CODES["missing_org"]
+        elif len(label.org) > MAX_ORG_BYTES or len(label.org.encode()) > MAX_ORG_BYTES:
+            codes[i] = CODES["bad_org"]
+        elif found[0] or _CONTROL.search(label.org):
+            codes[i] = CODES["bad_text"]
+        else:
+            codes[i] = found[1]
+    return codes
 
 
 def _unbound(label: Label, rules: Rules) -> str:
-    """Return what the data map says against the label's category and target, "" for nothing."""
+    """Return what speaks against the label's category, target and name, "" for nothing."""
     if label.category or label.kind < DEACTIVATED:
         if not rules.accepts(label.category):
             return "unknown_category"
@@ -101,4 +108,6 @@ def _unbound(label: Label, rules: Rules) -> str:
             return "unknown_target"
     elif label.target:
         return "unknown_target"
+    if label.kind == NAMED and not 0 < len(label.name.encode()) <= MAX_NAME_BYTES:
+        return "missing_name"
     return ""
