@@ -52,7 +52,7 @@ def source_consumer(spec: GatewaySpec) -> Consumer:
             "heartbeat.interval.ms": 1_000,
             "max.poll.interval.ms": 60_000,
             "queued.min.messages": 1_000_000,
-            "queued.max.messages.kbytes": 64 << 10,
+            "queued.max.messages.kbytes": 32 << 10,
             "fetch.queue.backoff.ms": 5,
             "max.partition.fetch.bytes": 8 << 20,
             "topic.metadata.refresh.interval.ms": 30_000,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import cast
@@ -13,6 +14,8 @@ from schemas.ragged import padded, starts_of
 from streams.gateway.clients import ANSWER_S, check, halt
 from streams.gateway.events import Messages, Slices
 from streams.gateway.spec import GatewaySpec
+
+log = logging.getLogger(__name__)
 
 Place = tuple[str, int]
 _CHUNK = 5_000
@@ -88,12 +91,22 @@ class Intake:
             return
         try:
             for p in self._consumer.committed(self.partitions(), ANSWER_S):
+                self._see_what_was_trimmed(p)
                 self.reached[p.topic, p.partition] = max(p.offset, 0) if p.offset >= 0 else -1
                 self._consumer.seek(
                     TopicPartition(p.topic, p.partition, p.offset if p.offset >= 0 else OFFSET_BEGINNING)
                 )
         except KafkaException as e:
             raise halt("taking up its partitions", e) from None
+
+    def _see_what_was_trimmed(self, committed: TopicPartition) -> None:
+        """Say aloud that events were deleted before they were read; they cannot be had back."""
+        low, _ = self._consumer.get_watermark_offsets(TopicPartition(committed.topic, committed.partition), ANSWER_S)
+        if 0 <= committed.offset < low:
+            log.error(
+                "a source was trimmed before it was read: raise its retention, and backfill what is missing",
+                extra={"topic": committed.topic, "partition": committed.partition, "lost": low - committed.offset},
+            )
 
 
 def place_of(message: Message) -> Place:
@@ -106,12 +119,18 @@ def offset_of(message: Message) -> int:
     return cast(int, message.offset())
 
 
-def as_messages(found: Sequence[Message]) -> tuple[Messages, list[Place]]:
-    """Return `found` as columns, and the source partitions in the order in which they appear."""
+def as_messages(found: Sequence[Message], topics: Sequence[str]) -> tuple[Messages, list[Place]]:
+    """Return `found`, read from `topics`, as columns, and the source partitions in the order in which they appear."""
     values = [m.value() or b"" for m in found]
     keys = [m.key() or b"" for m in found]
-    places: dict[Place, int] = {}
-    sources = [places.setdefault(place_of(m), len(places)) for m in found]
+    partitions = np.array([m.partition() for m in found], np.int64)
+    numbers = {topic: i for i, topic in enumerate(topics)}
+    topic = np.array([numbers[cast(str, m.topic())] for m in found], np.int64) if len(topics) > 1 else 0
+    codes = partitions * len(topics) + topic
+    distinct, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(first))
+    order = [int(distinct[i]) for i in np.argsort(first)]
+    places = [(topics[code % len(topics)], code // len(topics)) for code in order]
     value_lengths = np.fromiter(map(len, values), np.int64, len(values))
     key_lengths = np.fromiter(map(len, keys), np.int64, len(keys))
     messages = Messages(
@@ -119,10 +138,10 @@ def as_messages(found: Sequence[Message]) -> tuple[Messages, list[Place]]:
         value=Slices(starts_of(value_lengths), value_lengths),
         keys=padded(b"".join(keys)),
         key=Slices(starts_of(key_lengths), key_lengths),
-        source=np.array(sources, np.int64),
+        source=rank[inverse],
         offset=np.array([m.offset() for m in found], np.int64),
     )
-    return messages, list(places)
+    return messages, places
 
 
 def spans_of(messages: Messages, places: Sequence[Place], used: int) -> dict[Place, tuple[int, int]]:

@@ -100,7 +100,7 @@ class _Gateway:
         found = self._intake.read()
         noted = False
         while found:
-            messages, places = as_messages(found)
+            messages, places = as_messages(found, self._spec.read_topics)
             if not noted:
                 self._intake.note(spans_of(messages, places, len(found)))
                 noted = True

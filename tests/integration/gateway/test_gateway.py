@@ -8,6 +8,8 @@ import sys
 import uuid
 from collections import Counter
 
+from confluent_kafka import Producer
+
 from ops.local.service import KafkaServer
 from tests.integration.gateway.running import (
     CODEC,
@@ -68,8 +70,6 @@ def test_a_gateway_started_again_goes_on_where_it_stopped(kafka: KafkaServer, pr
 
 
 def test_events_of_an_open_transaction_hold_the_watermark_back(kafka: KafkaServer, prefix: str) -> None:
-    from confluent_kafka import Producer
-
     topics, heard = make_topics(kafka.bootstrap, prefix), Heard()
     producer = Producer({"bootstrap.servers": kafka.bootstrap, "transactional.id": f"{prefix}-slow"})
     producer.init_transactions(30)
