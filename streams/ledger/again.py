@@ -56,7 +56,7 @@ def look(work: Work, budget: int) -> int:
         if head.forced:
             _force(work, org, category, target, columns, key)
         else:
-            segments.store_by_day(work, org, category, target, columns)
+            segments.store_by_day(work, org, category, keys.RETURNED + target, columns)
     return handled
 
 

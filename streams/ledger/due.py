@@ -72,9 +72,19 @@ def _marks_due(work: Work, org_name: str, category: str, pair: PairRow, plan: Pl
             if keys.read_day_and_position(key)[0] <= newest:
                 return max(work.today, 0)
             break
-    for key, _ in work.store.scan(prefix, prefix + keys.u32(pair.pass_day + 1)):
-        return plan.due(keys.read_day_and_position(key)[0])
-    return None
+    after = keys.u32(pair.pass_day + 1)
+    days: list[int | None] = []
+    marked = work.first(prefix, prefix + after)
+    if marked is not None:
+        days.append(plan.due(keys.read_day_and_position(marked[0])[0]))
+    first = work.first(prefix)
+    passed = first is not None and keys.read_day_and_position(first[0])[0] <= pair.pass_day
+    if plan.kind == "contract_end" and passed:  # an end before a record's creation counts from there
+        rows = keys.segments(org_name, category)
+        created = work.first(rows, rows + after)
+        if created is not None and (day := keys.read_segment(created[0]).day) < keys.PARKED:
+            days.append(plan.due(day))
+    return min((day for day in days if day is not None), default=None)
 
 
 def _oldest_mark(work: Work, org_name: str, category: str, pair: PairRow) -> int:

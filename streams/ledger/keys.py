@@ -92,6 +92,10 @@ class Bucket(NamedTuple):
         return text(self.org) + text(self.category) + _U32.pack(self.day) + text(self.target)
 
 
+RETURNED: Final = "="
+"""Begins the target of a bucket of rows that this target withheld: they must go from there, wherever they moved."""
+
+
 class SegmentKey(NamedTuple):
     """A segment's place. `level` says how often it was merged, 2 being the last."""
 
@@ -105,6 +109,15 @@ class SegmentKey(NamedTuple):
     @property
     def bucket(self) -> Bucket:
         return Bucket(self.org, self.category, self.day, self.target)
+
+    @property
+    def store(self) -> str:
+        """The one target that its rows lie in, "": each of the category's."""
+        return self.target.removeprefix(RETURNED)
+
+    @property
+    def returned(self) -> bool:
+        return self.target.startswith(RETURNED)
 
     def pack(self, kind: bytes = SEGMENT) -> bytes:
         return kind + self.bucket.pack() + _U8.pack(self.level) + self.pos.pack()

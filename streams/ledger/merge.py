@@ -64,7 +64,7 @@ def _merge(work: Work, chosen: list[tuple[SegmentKey, Segment]]) -> None:
     columns = segments.resolved(Columns.concat(parts))
     pair = work.ensure_pair(first.org, first.category)
     if any(name.startswith(DELETED) for name in pair.marks):
-        gone = Joined(work, first.org, first.category, pair, columns).cancelled(first.target)
+        gone = Joined(work, first.org, first.category, pair, columns).cancelled(first.store)
         work.clock.cancelled += int(gone.sum())
         columns = columns.take(np.flatnonzero(~gone))
     spread = any(segment.spread for _, segment in chosen)

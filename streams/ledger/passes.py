@@ -63,7 +63,8 @@ def _begin(work: Work, at: Place) -> bool:
             break
         any_due = True
         full |= day > pair.pass_day or pos.offset >= pair.pass_offset
-    if not any_due or not (full or pair.newest >= pair.pass_offset):
+    grown = at.plan.kind == "contract_end" and newest > pair.pass_day
+    if not any_due or not (full or grown or pair.newest >= pair.pass_offset):
         return False
     pair.cursor, pair.full = keys.segments(at.org_name, at.category).hex(), full
     pair.goal_day, pair.goal_offset = newest, work.offset
@@ -71,7 +72,8 @@ def _begin(work: Work, at: Place) -> bool:
 
 
 def _concerns(pair: PairRow, key: SegmentKey) -> bool:
-    return pair.full or key.pos.offset >= pair.pass_offset
+    """Whether the pass must look at a segment: all, what came since the last, or days that passed since."""
+    return pair.full or key.pos.offset >= pair.pass_offset or pair.pass_day < key.day <= pair.goal_day
 
 
 def _segment(work: Work, at: Place, key: SegmentKey, segment: Segment) -> str | None:
@@ -89,12 +91,12 @@ def _segment(work: Work, at: Place, key: SegmentKey, segment: Segment) -> str | 
     rows = np.flatnonzero(marked & (days <= newest))
     if not len(rows):
         return None
-    if key.target and key.target not in at.plan.targets:
+    if key.store and key.store not in at.plan.targets:
         stranded.add(work, key, segment)
         return None
     columns, ordinals = columns.take(rows), ordinals[rows]
     joined = Joined(work, at.org_name, at.category, at.pair, columns)
-    selection = select(at.plan, key.target, at.pair, columns, joined)
+    selection = select(at.plan, key, at.pair, columns, joined)
     origin = Origin(at.org_name, at.category, key.pos)
     settled, limit = cut_selection(work, at.org, at.plan, origin, columns, ordinals, selection.wanted)
     stranded.add_rows(

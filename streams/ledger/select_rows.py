@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from schemas.columns import Columns
 from streams.ledger import children, cut
 from streams.ledger.cut import Chunk, Origin
+from streams.ledger.keys import SegmentKey
 from streams.ledger.marks import Joined
 from streams.ledger.plans import DELETED, MOVED, Plan
 from streams.ledger.rows import OrgRow, PairRow
@@ -34,17 +35,18 @@ def is_plain(pair: PairRow) -> bool:
     return not any(name == MOVED or name.startswith(DELETED) for name in pair.marks)
 
 
-def select(plan: Plan, target: str, pair: PairRow, columns: Columns, marks: Joined) -> Selection:
-    """Say where each row must be erased. `target` is the segment's own, "" for each of the category's.
+def select(plan: Plan, key: SegmentKey, pair: PairRow, columns: Columns, marks: Joined) -> Selection:
+    """Say where each row of the segment at `key` must be erased.
 
-    A moved row that lies in one target is erased from its new one; a row of every target from the new one as well.
+    A moved row that lies in one target is erased from its new one; a row of every target, or one that a target
+    withheld before, from the new one as well.
     """
-    n = len(columns)
+    n, target = len(columns), key.store
     everywhere = dict.fromkeys((target,) if target else plan.targets)
     wanted: dict[str, Mask] = {name: np.ones(n, np.bool_) for name in everywhere}
     if not is_plain(pair):
         for row, new in marks.moves(MOVED).items():
-            if target:
+            if target and not key.returned:
                 wanted[target][row] = False
             wanted.setdefault(new, np.zeros(n, np.bool_))[row] = True
         for name, mask in wanted.items():

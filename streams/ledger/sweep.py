@@ -131,10 +131,10 @@ def _chunk(work: Work, at: Place, budget: int) -> tuple[int, str | None]:
 
 def _segment(work: Work, at: Place, key: SegmentKey, segment: Segment) -> str | None:
     """Settle one segment; return the target that it must wait for."""
-    if key.target and key.target not in at.plan.targets:
+    if key.store and key.store not in at.plan.targets:
         stranded.add(work, key, segment)
         return None
-    for target in (key.target,) if key.target else at.plan.targets:
+    for target in (key.store,) if key.store else at.plan.targets:
         if room(work, target) == 0:
             return target
     ordinals = segments.alive_rows(work, key, segment)
@@ -150,7 +150,7 @@ def _segment(work: Work, at: Place, key: SegmentKey, segment: Segment) -> str | 
     if distinct is not None:
         columns, ordinals = columns.take(distinct), ordinals[distinct]
         joined = Joined(work, at.org_name, at.category, at.pair, columns)
-    selection = select(at.plan, key.target, at.pair, columns, joined)
+    selection = select(at.plan, key, at.pair, columns, joined)
     origin = Origin(at.org_name, at.category, key.pos)
     settled, limit = cut_selection(work, at.org, at.plan, origin, columns, ordinals, selection.wanted)
     stranded.add_rows(
