@@ -114,18 +114,19 @@ def residual(connection: Connection, table: Table, batch: Batch, how: Anonymiser
 def free_keys(connection: Connection, table: Table, org: Key, keys: Sequence[Key]) -> tuple[set[Key], set[Key]]:
     """Lock those rows of `keys` that nobody else holds; return their keys, and those that are held by others."""
     chosen, args = table.chosen(org, keys)
-    key = sql.SQL("t.{}").format(sql.Identifier(table.key.name))
+    as_text = sql.SQL("t.{}::text").format(sql.Identifier(table.key.name))
     there = connection.execute(
-        sql.SQL("SELECT {}, count(*) FROM {} AS t WHERE {} GROUP BY 1").format(key, table.name, chosen), args
+        sql.SQL("SELECT {}, count(*) FROM {} AS t WHERE {} GROUP BY 1").format(as_text, table.name, chosen), args
     ).fetchall()
     locked = connection.execute(
-        sql.SQL("SELECT {} FROM {} AS t WHERE {} FOR UPDATE OF t SKIP LOCKED").format(key, table.name, chosen), args
+        sql.SQL("SELECT {} FROM {} AS t WHERE {} FOR UPDATE OF t SKIP LOCKED").format(as_text, table.name, chosen), args
     ).fetchall()
     ours: dict[object, int] = {}
     for (mine,) in locked:
         ours[mine] = ours.get(mine, 0) + 1
-    held = {k for k, rows in there if ours.get(k, 0) < rows}  # type: ignore[operator]
-    return set(keys) - held, held  # type: ignore[return-value]
+    waiting = {text for text, rows in there if ours.get(text, 0) < int(str(rows))}
+    held = {key for key in keys if str(key) in waiting}
+    return set(keys) - held, held
 
 
 def _read(

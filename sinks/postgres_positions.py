@@ -1,8 +1,8 @@
 """What a PostgreSQL target remembers about itself: how far it is, and what it answered.
 
 Both are written in the transaction of the effect, so a store that is killed, restored or failed over never disagrees
-with itself. Tables `ebbtide.positions` and `ebbtide.receipts` are made by the target; they hold offsets, ordinals and
-counts, no record id. Used by `sinks.postgres`; `tests/integration/targets/test_postgres.py` says what it promises.
+with itself. Tables `positions` and `receipts` of the schema `ebbtide_target` are made by the target; they hold
+offsets, ordinals and counts, no record id. Used by `sinks.postgres`; `tests/integration/targets/test_postgres.py` says what it promises.
 """
 
 from __future__ import annotations
@@ -20,24 +20,27 @@ RECEIPTS_KEPT_DAYS = 100
 """Longer than the 90 days that a batch stays in its topic: a batch is never older than its receipt."""
 
 _MIGRATION_LOCK = 0x6562627469646531  # "ebbtide1": two runners of one database do not create at once
+# Not just `ebbtide`: a role of that name would have the schema first in its search path ("$user"), and its own tables
+# without a schema would land there.
 _TABLES = """
-    CREATE SCHEMA IF NOT EXISTS ebbtide;
-    CREATE TABLE IF NOT EXISTS ebbtide.positions (
+    CREATE SCHEMA IF NOT EXISTS ebbtide_target;
+    CREATE TABLE IF NOT EXISTS ebbtide_target.positions (
         target text NOT NULL, source text NOT NULL, partition integer NOT NULL,
         next_offset bigint NOT NULL, moved_at timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (target, source, partition));
-    CREATE TABLE IF NOT EXISTS ebbtide.receipts (
+    CREATE TABLE IF NOT EXISTS ebbtide_target.receipts (
         target text NOT NULL, source text NOT NULL, batch_id text NOT NULL, digest bytea NOT NULL,
         receipt text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (target, source, batch_id, digest));
-    CREATE INDEX IF NOT EXISTS receipts_age ON ebbtide.receipts (applied_at);
+    CREATE INDEX IF NOT EXISTS receipts_age ON ebbtide_target.receipts (applied_at);
 """
 
 
 def migrate(connection: Connection) -> None:
     """Create what is missing, in the caller's transaction. Does nothing, and needs no right, where all is there."""
     there = connection.execute(
-        "SELECT to_regclass('ebbtide.positions') IS NOT NULL AND to_regclass('ebbtide.receipts_age') IS NOT NULL"
+        "SELECT to_regclass('ebbtide_target.positions') IS NOT NULL"
+        " AND to_regclass('ebbtide_target.receipts_age') IS NOT NULL"
     ).fetchone()
     if there is None or not there[0]:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
@@ -47,7 +50,7 @@ def migrate(connection: Connection) -> None:
 def read(connection: Connection, target: str, source: Source, partitions: Sequence[int]) -> dict[int, int | None]:
     """Return the next offset of each partition, None where there is none."""
     rows = connection.execute(
-        "SELECT partition, next_offset FROM ebbtide.positions"
+        "SELECT partition, next_offset FROM ebbtide_target.positions"
         " WHERE target = %s AND source = %s AND partition = ANY(%s::int[])",
         (target, source.id, list(partitions)),
     ).fetchall()
@@ -58,7 +61,7 @@ def read(connection: Connection, target: str, source: Source, partitions: Sequen
 def adopt(connection: Connection, target: str, source: Source, starts: Mapping[int, int]) -> None:
     """Give partitions without a position one."""
     connection.cursor().executemany(
-        "INSERT INTO ebbtide.positions (target, source, partition, next_offset) VALUES (%s, %s, %s, %s)"
+        "INSERT INTO ebbtide_target.positions (target, source, partition, next_offset) VALUES (%s, %s, %s, %s)"
         " ON CONFLICT DO NOTHING",
         [(target, source.id, partition, offset) for partition, offset in starts.items()],
     )
@@ -70,7 +73,7 @@ def lock(connection: Connection, target: str, source: Source, spans: Mapping[int
     Raises StoreWentBack where a position is behind the span's first offset: what lies between would be lost.
     """
     rows = connection.execute(
-        "SELECT partition, next_offset FROM ebbtide.positions"
+        "SELECT partition, next_offset FROM ebbtide_target.positions"
         " WHERE target = %s AND source = %s AND partition = ANY(%s::int[]) ORDER BY partition FOR UPDATE",
         (target, source.id, sorted(spans)),
     ).fetchall()
@@ -87,7 +90,7 @@ def receipts(connection: Connection, target: str, source: Source, batches: Itera
     """
     asked = {batch.digest: batch.id for batch in batches}
     rows = connection.execute(
-        "SELECT batch_id, digest, receipt FROM ebbtide.receipts"
+        "SELECT batch_id, digest, receipt FROM ebbtide_target.receipts"
         " WHERE target = %s AND source = %s AND batch_id = ANY(%s::text[])",
         (target, source.id, sorted(set(asked.values()))),
     ).fetchall()
@@ -107,14 +110,14 @@ def save(
 ) -> None:
     """Move the positions forward (never back) and keep the receipts, in the effect's transaction."""
     connection.execute(
-        "UPDATE ebbtide.positions p SET next_offset = greatest(p.next_offset, u.next), moved_at = now()"
+        "UPDATE ebbtide_target.positions p SET next_offset = greatest(p.next_offset, u.next), moved_at = now()"
         " FROM unnest(%s::int[], %s::bigint[]) AS u(partition, next)"
         " WHERE p.target = %s AND p.source = %s AND p.partition = u.partition",
         (list(spans), [span.next for span in spans.values()], target, source.id),
     )
     if done:
         connection.execute(
-            "INSERT INTO ebbtide.receipts (target, source, batch_id, digest, receipt)"
+            "INSERT INTO ebbtide_target.receipts (target, source, batch_id, digest, receipt)"
             " SELECT %s, %s, * FROM unnest(%s::text[], %s::bytea[], %s::text[])"
             " ON CONFLICT DO NOTHING",
             (
@@ -130,6 +133,6 @@ def save(
 def prune(connection: Connection, target: str) -> None:
     """Forget receipts that no batch in any topic can ask for again."""
     connection.execute(
-        "DELETE FROM ebbtide.receipts WHERE target = %s AND applied_at < now() - make_interval(days => %s)",
+        "DELETE FROM ebbtide_target.receipts WHERE target = %s AND applied_at < now() - make_interval(days => %s)",
         (target, RECEIPTS_KEPT_DAYS),
     )

@@ -312,9 +312,10 @@ def test_a_restored_store_gets_again_what_it_forgot(kafka: KafkaServer, database
         wait_for(lambda: runner.error is not None or len(cluster.acks()) == 5, "five acks")
     with psycopg.connect(database) as connection:  # a backup from after the second batch
         connection.execute("INSERT INTO messages SELECT n, 'acme', 'hello' FROM generate_series(21, 50) n")
-        connection.execute("UPDATE ebbtide.positions SET next_offset = 2 WHERE partition = 0")
+        connection.execute("UPDATE ebbtide_target.positions SET next_offset = 2 WHERE partition = 0")
         connection.execute(
-            "DELETE FROM ebbtide.receipts WHERE batch_id = ANY(%s)", ([a["batch_id"] for a in cluster.acks()][2:],)
+            "DELETE FROM ebbtide_target.receipts WHERE batch_id = ANY(%s)",
+            ([a["batch_id"] for a in cluster.acks()][2:],),
         )
 
     with running(cluster.spec(), make_sink(database)) as runner:
@@ -352,7 +353,7 @@ def test_a_store_older_than_the_topic_halts_and_says_so_in_an_ack(
     with running(cluster.spec(), make_sink(database)) as runner:
         wait_for(lambda: runner.error is not None or len(cluster.acks()) == 4, "the acks")
     with psycopg.connect(database) as connection:
-        connection.execute("UPDATE ebbtide.positions SET next_offset = 1 WHERE partition = 0")
+        connection.execute("UPDATE ebbtide_target.positions SET next_offset = 1 WHERE partition = 0")
     cluster.trim(cluster.topics.erasures("crm"), 0, before=3)
 
     halted = Running(lambda stop: run(cluster, database, stop))
@@ -380,7 +381,7 @@ def test_a_position_beyond_the_topic_halts(kafka: KafkaServer, database: str, pr
     with running(cluster.spec(), make_sink(database)) as runner:
         wait_for(lambda: runner.error is not None or len(cluster.acks()) == 1, "the ack")
     with psycopg.connect(database) as connection:
-        connection.execute("UPDATE ebbtide.positions SET next_offset = 99 WHERE partition = 0")
+        connection.execute("UPDATE ebbtide_target.positions SET next_offset = 99 WHERE partition = 0")
 
     halted = Running(lambda stop: run(cluster, database, stop))
     wait_for(lambda: not halted.alive, "the runner halts")
@@ -393,7 +394,7 @@ def test_a_store_that_goes_back_under_a_live_runner_is_noticed(database: str) ->
     sink = make_sink(database)
     apply(sink, a_batch(["1"]))
     with psycopg.connect(database) as connection:
-        connection.execute("UPDATE ebbtide.positions SET next_offset = 0")
+        connection.execute("UPDATE ebbtide_target.positions SET next_offset = 0")
 
     with pytest.raises(StoreWentBack, match="restored or failed over"):
         sink.apply(SOURCE, [Job(batch=a_batch(["2"]), partition=0)], {0: Span(1, 2)})

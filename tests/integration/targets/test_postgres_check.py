@@ -80,7 +80,7 @@ def test_a_role_that_may_not_delete_or_does_not_see_all_rows_is_refused(database
         connection.execute(TABLE)
         connection.execute("DROP ROLE IF EXISTS ebbtide_check")
         connection.execute("CREATE ROLE ebbtide_check LOGIN PASSWORD 'check'")
-        connection.execute("CREATE SCHEMA ebbtide AUTHORIZATION ebbtide_check")
+        connection.execute("CREATE SCHEMA ebbtide_target AUTHORIZATION ebbtide_check")
         connection.execute("GRANT CREATE ON DATABASE {} TO ebbtide_check".format(database.rsplit("/", 1)[1]))
         connection.execute("GRANT SELECT, UPDATE ON messages TO ebbtide_check")
     address = database.split("@")[1]
