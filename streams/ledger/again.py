@@ -2,7 +2,7 @@
 
 A withheld row goes back to its created day's bucket, for that target alone, and is decided on under the policy then in
 force. A row that followed its source has no policy to ask: it becomes a batch again. Used by pending, children and the
-steps; `tests/unit/streams/ledger/test_withheld.py` says what it promises.
+steps; `tests/unit/streams/ledger/test_pending.py` says what it promises.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A pair stands on its due day, or on today if that has passed, behind those that came before it: so the oldest comes
 first among the coming days, and no pair's backlog keeps others waiting. Used by everything that changes a pair.
-`tests/unit/streams/ledger/test_due.py` says what it promises.
+`tests/unit/streams/ledger/test_sweep.py`, `test_pending.py` and `test_orgs.py` say what it promises.
 """
 
 from __future__ import annotations

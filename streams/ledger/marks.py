@@ -3,7 +3,7 @@
 A mark row holds the ids of one (org, category, name): their 64-bit hashes sorted, the id filter that is searched
 first, their clocks, and behind them the ids themselves, read only where a hash meets. So a touch costs an append, and
 a join costs a search per row of the segment at hand. Deletes under a target of their own carry it in their name.
-Used by intake, sweep and passes; `tests/unit/streams/ledger/test_marks.py` says what it promises.
+Used by intake, sweep and passes; `tests/unit/streams/ledger/test_deletes_and_moves.py` says what it promises.
 """
 
 from __future__ import annotations

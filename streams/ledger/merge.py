@@ -1,7 +1,7 @@
 """Merging: small segments of one bucket become one, and small mark rows of one name become one.
 
 Rows with the same id and created day become one, rows that a producer deleted are left out. Called by the steps;
-`tests/unit/streams/ledger/test_merge.py` says what it promises.
+`tests/unit/streams/ledger/test_intake.py` says what it promises.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Packs wait until many records are there, until one of their groups may be due, or until the day changes. Then all that
 wait are exploded together, in order of their groups and in Steps: what they hold of one bucket becomes one segment.
-Used by intake, the org's commands and the steps; `tests/unit/streams/ledger/test_packs.py` says what it promises.
+Used by intake, the org's commands and the steps; `tests/unit/streams/ledger/test_intake.py` says what it promises.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A clock that single records' events start (deactivation, named, a record's own contract end) has no day to scan by: the
 due marks are looked up in the pair's segments, in Steps, once for each day on which marks become due and for what
 arrives after. `gather` undoes moves between buckets when the clock that made them no longer holds. Called by the sweep;
-`tests/unit/streams/ledger/test_passes.py` says what it promises.
+`tests/unit/streams/ledger/test_clocks.py` says what it promises.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Segment rows: stored, read without their dead rows, removed; and the counters by which buckets are merged.
 
-Used by intake, packs, sweep, passes and merges. `tests/unit/streams/ledger/test_segments.py` says what it promises.
+Used by intake, packs, sweep, passes and merges. `tests/unit/streams/ledger/test_intake.py` says what it promises.
 """
 
 from __future__ import annotations

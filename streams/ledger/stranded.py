@@ -1,6 +1,6 @@
 """Rows whose target the rules have not: put aside, counted, and put back when the rules change.
 
-Used by sweep, passes and the change of rules; `tests/unit/streams/ledger/test_stranded.py` says what it promises.
+Used by sweep, passes and the change of rules; `tests/unit/streams/ledger/test_orgs.py` says what it promises.
 """
 
 from __future__ import annotations

@@ -301,3 +301,24 @@ def test_a_period_lengthened_and_shortened_again_misses_no_marked_record() -> No
     assert first == {31: ["a"]}
     assert second == {}
     assert log.erased(sends) == ["b"]
+
+
+def test_a_contract_that_ended_before_a_record_was_created_counts_from_its_creation() -> None:
+    log = ready(category("deals", "10 d", clock="contract_end"))
+    log.frame(group(["a", "b"], day(20), kind="contract", category="deals"))
+    log.frame(group(["a"], day(0), category="deals"), group(["b"], day(26), category="deals"))
+
+    erased = on(log, 30, 31, 36, 37)
+
+    assert erased == {31: ["a"], 37: ["b"]}
+
+
+def test_a_contract_that_ends_in_future_leaves_the_ledger_quiet_until_then() -> None:
+    log = ready(category("deals", "10 d", clock="contract_end"))
+    log.frame(group(["a"], day(0), category="deals"))
+    log.frame(group(["a"], day(500), kind="contract", category="deals"))
+
+    erased = on(log, 50, 510, 511)
+
+    assert erased == {511: ["a"]}
+    assert log.steps < 20

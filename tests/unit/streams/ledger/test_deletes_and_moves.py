@@ -137,3 +137,16 @@ def test_many_deletes_are_merged_and_still_cancel() -> None:
 
     assert len(mark_rows) < 20
     assert log.erased(sends) == sorted(f"r{n}" for n in range(20, 40))
+
+
+def test_a_withheld_row_comes_back_to_its_target_though_the_record_moved_since() -> None:
+    log = ready(category("messages", targets=("crm", "lake")))
+    log.frame(group(["a"], day(0)))
+    crm, lake = sorted(log.batches(log.to_day(91)), key=lambda b: b.target)
+    log.ack(crm)
+    log.ack(lake, withheld=[0])
+    log.frame(group(["a"], day(91), kind="moved", targets=["crm"]))
+
+    sends = log.to_day(92)
+
+    assert log.erased(sends, "lake") == ["a"]
