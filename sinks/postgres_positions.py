@@ -2,7 +2,8 @@
 
 Both are written in the transaction of the effect, so a store that is killed, restored or failed over never disagrees
 with itself. Tables `positions` and `receipts` of the schema `ebbtide_target` are made by the target; they hold
-offsets, ordinals and counts, no record id. Used by `sinks.postgres`; `tests/integration/targets/test_postgres.py` says what it promises.
+offsets, ordinals and counts, no record id. Used by `sinks.postgres`;
+`tests/integration/targets/test_postgres.py` says what it promises.
 """
 
 from __future__ import annotations
