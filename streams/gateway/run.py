@@ -17,12 +17,13 @@ from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPa
 from confluent_kafka.admin import AdminClient
 
 from schemas.codec import full_codec
+from schemas.seal import Seal
 from schemas.sequence import HEADER
 from schemas.sequence import Sequence as Numbered
 from schemas.subjects import SubjectKeys
 from streams.gateway.clients import ANSWER_S, RouteReader, halt, ledger_producer, log_ends, source_consumer
-from streams.gateway.dead_letters import Seal, dead_letter
 from streams.gateway.intake import Intake, Place, as_messages, offset_of, place_of, spans_of
+from streams.gateway.letters import dead_letter
 from streams.gateway.pack import Packed, Packer
 from streams.gateway.routing import Routes
 from streams.gateway.spec import GatewayHooks, GatewaySpec, NoHooks

@@ -7,7 +7,7 @@ from collections import Counter
 
 from ops.local.service import KafkaServer
 from schemas.reasons import REASONS
-from streams.gateway.dead_letters import Seal
+from schemas.seal import Seal
 from tests.integration.gateway.running import CODEC, Heard, gateway, make_topics, publish, record_ids, wait
 from tests.integration.log import committed
 from tests.support.lifecycle import MASTER, bad_messages, event
