@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from ebbtide.wire import WireError
-from schemas.errors import Halt, Retry
+from schemas.errors import Halt, Reject, Retry
 from sinks.base import Job, NoPlan, Outcome, Sink, Source, Span, Write
 from sinks.batch import BadBatch, Batch, Receipt
 from streams.runner.hooks import NoHooks, RunnerHooks
@@ -183,9 +183,18 @@ class TargetRunner:
         try:
             return start_of(self._sink.name, partition, known)
         except StoreRestored:
-            record = {"batch_id": "", "target": self._sink.name, "level": "none", "outcome": "restored"}
+            oldest = self._oldest_batch(partition, known.log_start)
+            record = {"batch_id": oldest, "target": self._sink.name, "level": "none", "outcome": "restored"}
             self._transactions.commit([self._ack(partition, record)], {}, self._consumer)
             raise
+
+    def _oldest_batch(self, partition: int, log_start: int) -> str:
+        """Return the id of the first batch that a partition still has, zeros where it has none."""
+        self._consumer.assign([TopicPartition(self._topic, partition, log_start)])
+        for message in self._valid(self._consumer.consume(1, 5.0)):
+            with suppress(WireError, Reject):
+                return self._decode(message).id
+        return "0" * 32
 
     # --- reading ---
 
