@@ -174,6 +174,11 @@ class Pack:
         """Return its bytes."""
         return b"".join((bytes((VERSION,)), np.uint32(len(self._directory)).tobytes(), self._directory, self._body))
 
+    @property
+    def body(self) -> bytes:
+        """The joint body as it came (`schemas.bodies`)."""
+        return self._body
+
     @cached_property
     def columns(self) -> Columns:
         """All rows, group after group."""

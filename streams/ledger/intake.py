@@ -107,8 +107,7 @@ class Intake:
         records = [group for group in fresh if group.kind == RECORD]
         if not records:
             return
-        raw = pack.encode()
-        derived = children.has_parents(raw[5 + int.from_bytes(raw[1:5], "little") :])
+        derived = children.has_parents(pack.body)
         for group in records:
             count_closed(self._work, group.org, group.count)
             if derived:  # known before its pack is exploded: its source may go today
@@ -117,7 +116,7 @@ class Intake:
             for group in records:  # part of it is a replay: what is new does not wait
                 packs.store_bucket(self._work, Bucket(group.org, group.category, group.day, group.target), [group])
         else:
-            packs.add(self._work, raw, records)
+            packs.add(self._work, pack, records)
 
     def _mark(self, group: Group) -> None:
         columns = group.columns()

@@ -26,11 +26,11 @@ _GROUP_BYTES: Final = 600
 _RECORD_BYTES: Final = 40
 
 
-def add(work: Work, raw: bytes, records: Sequence[Group]) -> None:
-    """Keep a frame's pack as its bytes. `records` are its record groups."""
+def add(work: Work, pack: Pack, records: Sequence[Group]) -> None:
+    """Keep a frame's pack. `records` are its record groups."""
     pos = work.position()
     count = sum(group.count for group in records)
-    work.store.put(keys.PACK + pos.pack(), raw)
+    work.store.put(keys.PACK + pos.pack(), pack.encode())
     row = work.packs()
     row.packs.append([pos.offset, pos.row, count])
     row.records += count
