@@ -23,7 +23,6 @@ class Watch:
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 10,
             }
         )
         self._consumer.assign([TopicPartition(topic, p, 0) for topic in view.topics for p in range(partitions)])
