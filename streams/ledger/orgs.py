@@ -107,8 +107,8 @@ def _take_over(work: Work, name: str, org: OrgRow, record: dict[str, Any]) -> No
     org.shards, org.status = list(record["shards"]), record["status"]
     changed = set()
     contract = record["contract_end"] // 1000
-    if contract != org.contract:
-        org.contract = contract
+    if contract != org.contract_told:  # else a contract event may have said otherwise since
+        org.contract = org.contract_told = contract
         changed.add(CONTRACT)
     if record["policy_version"] > org.policy_version:
         org.policy_version, org.settings = record["policy_version"], sorted_settings(record["settings"])

@@ -110,7 +110,9 @@ class PacksRow(Row):
 
 @dataclass(slots=True)
 class OrgRow(Row):
-    """What is known of an org here. `clocks`: category ("": all) to event name to seconds since the epoch."""
+    """What is known of an org here. `contract`: the contract's end in seconds, 0: none, by whoever spoke last;
+    `contract_told`: what the coordinator said last. `clocks`: category ("": all) to event name to seconds since the
+    epoch."""
 
     open: bool = False
     epoch: int = -1
@@ -119,6 +121,7 @@ class OrgRow(Row):
     policy_version: int = -1
     settings: list[dict[str, str]] = field(default_factory=list)
     contract: int = 0
+    contract_told: int = 0
     status: str = ""
     clocks: dict[str, dict[str, int]] = field(default_factory=dict)
     closed: int = 0

@@ -322,3 +322,14 @@ def test_a_contract_that_ends_in_future_leaves_the_ledger_quiet_until_then() -> 
 
     assert erased == {511: ["a"]}
     assert log.steps < 20
+
+
+def test_an_orgs_unchanged_facts_do_not_undo_what_a_contract_event_said() -> None:
+    log = ready(category("deals", "10 d", clock="contract_end"))
+    log.frame(group(["a"], day(0), category="deals"))
+    log.frame(group([""], day(50), kind="contract", category=""))
+    log.open(version=9)
+
+    erased = on(log, 60, 61)
+
+    assert erased == {61: ["a"]}
