@@ -34,6 +34,9 @@ MAX_BODY_BYTES = 64 << 20
 MAX_ROWS = 4 << 20
 
 _SUBJECTS, _PARENTS, _TARGETS = 1, 2, 4
+_UNSIGNED = {width: np.dtype(f"<u{width}") for width in (1, 2, 4, 8)}
+_FEW = 256
+"""So many values are quicker one by one than sorted."""
 _own = threading.local()
 
 
@@ -71,13 +74,16 @@ def decompress(body: bytes) -> bytes:
 
 def planes(values: NDArray[Any], width: int) -> bytes:
     """Return unsigned `values` as `width` planes of bytes, the lowest first."""
-    return np.ascontiguousarray(values.astype(f"<u{width}").view(np.uint8).reshape(-1, width).T).tobytes()
+    return values.astype(_UNSIGNED[width]).view(np.uint8).reshape(-1, width).T.tobytes()
 
 
 def zigzag_differences(values: NDArray[Any]) -> NDArray[np.uint32]:
     """Return the differences from row to row of u32 `values`, small whichever their sign."""
-    steps = np.diff(values.astype(np.uint32), prepend=np.uint32(0)).view(np.int32)
-    folded: NDArray[np.uint32] = ((steps << 1) ^ (steps >> 31)).view(np.uint32)
+    whole = values.astype(np.uint32)
+    steps = whole.copy()
+    steps[1:] -= whole[:-1]
+    signed = steps.view(np.int32)
+    folded: NDArray[np.uint32] = ((signed << 1) ^ (signed >> 31)).view(np.uint32)
     return folded
 
 
@@ -91,6 +97,7 @@ class Reader:
     """Reads a fixed layout from bytes; every claim is checked against what is left. Raises BadBody."""
 
     def __init__(self, data: bytes) -> None:
+        self._raw = data
         self._data = np.frombuffer(data, np.uint8)
         self._at = 0
 
@@ -103,18 +110,21 @@ class Reader:
     def array(self, n: int, dtype: str) -> NDArray[Any]:
         return self.take(n * np.dtype(dtype).itemsize).view(dtype)
 
-    def number(self, dtype: str) -> int:
-        return int(self.array(1, dtype)[0])
+    def number(self, width: int) -> int:
+        """Read an unsigned number of `width` bytes."""
+        at = self._at
+        self.take(width)
+        return int.from_bytes(self._raw[at : at + width], "little")
 
-    def count(self, dtype: str, most: int = MAX_ROWS) -> int:
-        n = self.number(dtype)
+    def count(self, width: int, most: int = MAX_ROWS) -> int:
+        n = self.number(width)
         if n > most:
             raise BadBody(f"it claims {n} entries, allowed are {most}")
         return n
 
     def planes(self, n: int, width: int) -> NDArray[Any]:
         whole = np.ascontiguousarray(self.take(n * width).reshape(width, n).T)
-        return whole.reshape(-1).view(f"<u{width}")
+        return whole.reshape(-1).view(_UNSIGNED[width])
 
     def rest(self) -> bytes:
         return self.take(len(self._data) - self._at).tobytes()
@@ -133,7 +143,7 @@ def encode_columns(columns: Columns) -> bytes:
         | _PARENTS * (columns.parents is not None)
         | _TARGETS * (columns.targets is not None)
     )
-    parts = [bytes((VERSION, flags)), np.uint32(n).tobytes()]
+    parts = [bytes((VERSION, flags)), n.to_bytes(4, "little")]
     _write_ids(parts, columns.ids)
     parts.append(planes(zigzag_differences(columns.clocks), 4))
     if columns.subjects is not None:
@@ -148,10 +158,10 @@ def encode_columns(columns: Columns) -> bytes:
 def decode_columns(body: bytes) -> Columns:
     """Return the columns of one body. Raises BadBody."""
     reader = Reader(decompress(body))
-    version, flags = reader.number("<u1"), reader.number("<u1")
+    version, flags = reader.number(1), reader.number(1)
     if version != VERSION:
         raise BadBody(f"its version is {version}, known is {VERSION}")
-    n = reader.count("<u4")
+    n = reader.count(4)
     columns = Columns(
         ids=_read_ids(reader, n),
         clocks=undo_differences(reader.planes(n, 4)),
@@ -165,17 +175,17 @@ def decode_columns(body: bytes) -> Columns:
 
 def _write_ids(parts: list[bytes], ids: Ids) -> None:
     if ids.all_uuid():
-        parts += [b"\1", np.ascontiguousarray(ids.data.reshape(-1, 16).T).tobytes()]
+        parts += [b"\1", ids.data.reshape(-1, 16).T.tobytes()]
         return
     parts += [b"\0", np.packbits(ids.is_uuid, bitorder="little").tobytes()]
     parts.append(planes(ids.lengths[~ids.is_uuid], 2))
     in_uuid = np.repeat(ids.is_uuid, ids.lengths)
     parts.append(ids.data[~in_uuid].tobytes())
-    parts.append(np.ascontiguousarray(ids.data[in_uuid].reshape(-1, 16).T).tobytes())
+    parts.append(ids.data[in_uuid].reshape(-1, 16).T.tobytes())
 
 
 def _read_ids(reader: Reader, n: int) -> Ids:
-    if reader.number("<u1") == 1:
+    if reader.number(1) == 1:
         data = np.ascontiguousarray(reader.take(16 * n).reshape(16, n).T).reshape(-1)
         return Ids(np.ones(n, np.bool_), np.full(n, 16, np.int64), data)
     is_uuid = np.unpackbits(reader.take((n + 7) // 8), bitorder="little")[:n].astype(np.bool_)
@@ -213,7 +223,7 @@ def _write_subjects(parts: list[bytes], subjects: Subjects) -> None:
     if not one_each:
         parts.append(planes(subjects.counts, 2))
     hashes, codes = _dictionary(refs)
-    parts += [np.uint32(len(refs)).tobytes(), np.uint32(len(hashes)).tobytes()]
+    parts += [len(refs).to_bytes(4, "little"), len(hashes).to_bytes(4, "little")]
     if len(hashes) < len(refs):
         parts.append(planes(codes, _code_width(len(hashes))))
     parts.append(hashes.astype("<u8").tobytes())
@@ -221,6 +231,10 @@ def _write_subjects(parts: list[bytes], subjects: Subjects) -> None:
 
 def _dictionary(refs: Words) -> tuple[Words, NDArray[Any]]:
     """Return the distinct references in order of first use, and each reference's place among them."""
+    if len(refs) <= _FEW:
+        places: dict[int, int] = {}
+        few = [places.setdefault(ref, len(places)) for ref in refs.tolist()]
+        return np.fromiter(places, np.uint64, len(places)), np.array(few, np.int64)
     distinct, first, codes = np.unique(refs, return_index=True, return_inverse=True)
     if len(distinct) == len(refs):
         return refs, codes
@@ -235,9 +249,9 @@ def _code_width(entries: int) -> int:
 
 
 def _read_subjects(reader: Reader, n: int) -> Subjects:
-    one_each = reader.number("<u1")
+    one_each = reader.number(1)
     counts = np.ones(n, np.int64) if one_each else reader.planes(n, 2).astype(np.int64)
-    total, entries = reader.count("<u4"), reader.count("<u4")
+    total, entries = reader.count(4), reader.count(4)
     if total != int(counts.sum()) or entries > total:
         raise BadBody(f"its rows count {int(counts.sum())} subject references, it names {total} by {entries} hashes")
     if entries == total:
@@ -257,7 +271,7 @@ def _write_targets(parts: list[bytes], targets: tuple[str, ...]) -> None:
 
 
 def _read_targets(reader: Reader, n: int) -> tuple[str, ...]:
-    lengths = reader.array(reader.number("<u2"), "<u2").astype(np.int64)
+    lengths = reader.array(reader.number(2), "<u2").astype(np.int64)
     try:
         names = [reader.take(int(length)).tobytes().decode() for length in lengths]
     except UnicodeDecodeError:

@@ -17,7 +17,6 @@ from schemas.ragged import Bytes, Rows, Words, gather, gather_fixed, padded, sip
 MAX_ID_BYTES = 1024
 
 _DASHES = (8, 13, 18, 23)
-_DIGITS = np.array([i for i in range(36) if i not in (8, 13, 18, 23)])
 _BLOCKS = ((0, 0, 8), (8, 9, 13), (12, 14, 18), (16, 19, 23), (20, 24, 36))  # where the digits stand without dashes
 _BAD_PAIR = 1 << 8
 _PAIRS = np.full(1 << 16, _BAD_PAIR, np.uint16)
@@ -93,6 +92,8 @@ class Ids:
         """Return the rows of `parts`, one after the other."""
         if not parts:
             return Ids.empty(0)
+        if len(parts) == 1:
+            return parts[0]
         return Ids(
             np.concatenate([p.is_uuid for p in parts]),
             np.concatenate([p.lengths for p in parts]),
@@ -133,6 +134,9 @@ class Ids:
 
     def texts(self) -> list[str]:
         """Return the ids as texts."""
+        if self.all_uuid():
+            text = _uuid_texts(self.data).tobytes().decode("ascii")
+            return [text[at : at + 36] for at in range(0, len(text), 36)]
         data, lengths = self._text_form()
         ends = np.cumsum(lengths).tolist()
         raw = data.tobytes()
@@ -151,16 +155,25 @@ class Ids:
         if not self.is_uuid.any():
             return self.data, self.lengths
         in_uuid = np.repeat(self.is_uuid, self.lengths)
-        binary = (self.data[in_uuid] if not in_uuid.all() else self.data).reshape(-1, 16)
-        text = np.full((len(binary), 36), ord("-"), np.uint8)
-        text[:, _DIGITS[0::2]] = _HEX[binary >> 4]
-        text[:, _DIGITS[1::2]] = _HEX[binary & 15]
+        text = _uuid_texts(self.data[in_uuid] if not in_uuid.all() else self.data)
         lengths = np.where(self.is_uuid, 36, self.lengths).astype(np.int64)
         data = np.empty(int(lengths.sum()), np.uint8)
         in_text = np.repeat(self.is_uuid, lengths)
         data[in_text] = text.reshape(-1)
         data[~in_text] = self.data[~in_uuid]
         return data, lengths
+
+
+def _uuid_texts(data: Bytes) -> NDArray[np.uint8]:
+    """Return UUIDs of 16 bytes each as texts, a row of 36 characters each."""
+    binary = data.reshape(-1, 16)
+    digits = np.empty((len(binary), 32), np.uint8)
+    digits[:, 0::2] = _HEX[binary >> 4]
+    digits[:, 1::2] = _HEX[binary & 15]
+    text = np.full((len(binary), 36), ord("-"), np.uint8)
+    for at, begin, end in _BLOCKS:
+        text[:, begin:end] = digits[:, at : at + end - begin]
+    return text
 
 
 class Subjects:
@@ -192,15 +205,13 @@ class Subjects:
 
     @staticmethod
     def concat(parts: Sequence[Subjects]) -> Subjects:
-        """Return the rows of `parts`, one after the other."""
+        """Return the rows of `parts`, one after the other.
+
+        Only references that are used are copied: a part may be a small slice of a pack with a large dictionary.
+        """
         if not parts:
             return Subjects.of(np.zeros(0, np.int64), np.zeros(0, np.uint64))
-        bases = starts_of(np.array([len(p.dictionary) for p in parts], np.int64))
-        return Subjects(
-            np.concatenate([p.counts for p in parts]),
-            np.concatenate([p.codes + base for p, base in zip(parts, bases, strict=True)]),
-            np.concatenate([p.dictionary for p in parts]),
-        )
+        return Subjects.of(np.concatenate([p.counts for p in parts]), np.concatenate([p.refs() for p in parts]))
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -245,9 +256,9 @@ class Columns:
 
     def __post_init__(self) -> None:
         n = len(self.clocks)
-        lengths = [len(c) for c in (self.ids, self.subjects, self.parents, self.targets) if c is not None]
-        if any(length != n for length in lengths):
-            raise ValueError(f"columns of unequal length: {n} clocks beside {lengths}")
+        for column in (self.ids, self.subjects, self.parents, self.targets):
+            if column is not None and len(column) != n:
+                raise ValueError(f"columns of unequal length: {len(column)} beside {n} clocks")
 
     def __len__(self) -> int:
         return len(self.clocks)
@@ -265,6 +276,8 @@ class Columns:
 
     def slice(self, first: int, stop: int) -> Columns:
         """Return the rows [first, stop)."""
+        if first == 0 and stop >= len(self):
+            return self
         return Columns(
             ids=self.ids.slice(first, stop),
             clocks=self.clocks[first:stop],
@@ -275,13 +288,12 @@ class Columns:
 
     def lean(self) -> Columns:
         """Return the same rows without columns that say nothing."""
-        return Columns(
-            ids=self.ids,
-            clocks=self.clocks,
-            subjects=self.subjects if self.subjects is not None and len(self.subjects.codes) else None,
-            parents=self.parents if self.parents is not None and len(self.parents.data) else None,
-            targets=self.targets if self.targets is not None and any(self.targets) else None,
-        )
+        subjects = self.subjects if self.subjects is not None and len(self.subjects.codes) else None
+        parents = self.parents if self.parents is not None and len(self.parents.data) else None
+        targets = self.targets if self.targets is not None and any(self.targets) else None
+        if subjects is self.subjects and parents is self.parents and targets is self.targets:
+            return self
+        return Columns(ids=self.ids, clocks=self.clocks, subjects=subjects, parents=parents, targets=targets)
 
     @staticmethod
     def concat(parts: Sequence[Columns]) -> Columns:

@@ -164,10 +164,10 @@ class Pack:
     def decode(data: bytes) -> Pack:
         """Read a pack; only its framing is checked here. Raises BadBody."""
         reader = Reader(data)
-        version = reader.number("<u1")
+        version = reader.number(1)
         if version != VERSION:
             raise BadBody(f"its pack version is {version}, known is {VERSION}")
-        directory = reader.take(reader.number("<u4")).tobytes()
+        directory = reader.take(reader.number(4)).tobytes()
         return Pack(directory, data[5 + len(directory) :])
 
     def encode(self) -> bytes:
@@ -268,11 +268,11 @@ def encode_rows(
 def decode_frame(body: bytes) -> FrameView:
     """Read a frame; large bodies and the pack's stay compressed. Raises BadBody."""
     reader = Reader(body)
-    version = reader.number("<u1")
+    version = reader.number(1)
     if version != VERSION:
         raise BadBody(f"its frame version is {version}, known is {VERSION}")
-    count = reader.count("<u4", MAX_GROUPS)
-    directory = reader.take(reader.number("<u4")).tobytes()
+    count = reader.count(4, MAX_GROUPS)
+    directory = reader.take(reader.number(4)).tobytes()
     sizes = reader.array(count, "<u4").tolist()
     bodies = [reader.take(size).tobytes() for size in sizes]
     large = _read_directory(directory, bodies=bodies)
@@ -319,7 +319,7 @@ def _directory(headers: Sequence[GroupHeader], counts: Sequence[int], clocks: Se
 
 def _read_directory(data: bytes, *, bodies: Sequence[bytes] | None = None, pack: Pack | None = None) -> list[Group]:
     reader = Reader(decompress(data))
-    n = reader.count("<u4", MAX_GROUPS)
+    n = reader.count(4, MAX_GROUPS)
     kinds = reader.take(n).tolist()
     if kinds and max(kinds) >= len(KINDS):
         raise BadBody(f"a group's kind is {max(kinds)}, known are {len(KINDS)}")
@@ -366,7 +366,7 @@ def _read_directory(data: bytes, *, bodies: Sequence[bytes] | None = None, pack:
 
 
 def _read_texts(reader: Reader, n: int) -> list[str]:
-    lengths = reader.planes(reader.count("<u4", MAX_GROUPS), 2).tolist()
+    lengths = reader.planes(reader.count(4, MAX_GROUPS), 2).tolist()
     try:
         texts = [reader.take(length).tobytes().decode() for length in lengths]
     except UnicodeDecodeError:
