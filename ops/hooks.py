@@ -29,6 +29,10 @@ class LaneMetrics:
         log.info("partition restored", extra={"partition": partition, "rows": rows})
         self.metrics.add("ebbtide_lane_restored_rows_total", rows, str(partition))
         self.metrics.put("ebbtide_lane_restore_seconds", seconds, str(partition))
+
+    def on_ready(self, partitions: Sequence[int]) -> None:
+        """The assignment runs; a worker in reserve has none, and is ready all the same."""
+        self.metrics.put("ebbtide_lane_partitions", len(partitions))
         self.metrics.ready()
 
     def on_checkpoint(self, stats: CheckpointStats) -> None:
@@ -139,6 +143,10 @@ class GatewayMetrics:
 
     metrics: Metrics
 
+    def ready(self) -> None:
+        """The group has let it in."""
+        self.metrics.ready()
+
     def events(self, producer: str, kind: str, count: int) -> None:
         """Events are in frames."""
         self.metrics.add("ebbtide_events_total", count, producer, kind)
@@ -157,6 +165,5 @@ class GatewayMetrics:
         self.metrics.observe("ebbtide_pack_seconds", seconds)
 
     def watermark(self, through_ms: int) -> None:
-        """Everything up to then is in frames; the first of these says that the gateway works."""
+        """Everything up to then is in frames."""
         self.metrics.put("ebbtide_watermark_timestamp_seconds", through_ms / 1000)
-        self.metrics.ready()

@@ -51,6 +51,7 @@ DEFINITIONS: tuple[MetricDef, ...] = (
         (),
         ("gateway",),
     ),
+    MetricDef("ebbtide_lane_partitions", "gauge", "Partitions that are this worker's.", (), LANE),
     MetricDef("ebbtide_lane_entries_total", "counter", "Log entries applied.", ("partition",), LANE),
     MetricDef("ebbtide_lane_repeats_total", "counter", "Log entries dropped as repeats.", ("partition",), LANE),
     MetricDef("ebbtide_lane_sends_total", "counter", "Records sent by checkpoints.", ("partition",), LANE),

@@ -221,7 +221,7 @@ def _target(settings: Settings, name: str, stop: threading.Event, ready: Callabl
     spec = RunnerSpec(
         bootstrap=settings.kafka_bootstrap,
         topics=topics,
-        seal=Seal(settings.key("dead_letter_key")).seal,
+        seal=Seal(settings.key("dead_letter_key")),
         slot=settings.slot,
         codec=registered_codec(settings.registry_url),
     )

@@ -59,6 +59,7 @@ def run_gateway(spec: GatewaySpec, *, hooks: GatewayHooks | None = None, clock: 
         while not stop.is_set():
             reader.poll()
             gateway.turn()
+            gateway.tell_ready()
     finally:
         consumer.close()
         reader.close()
@@ -93,6 +94,13 @@ class _Gateway:
         self._intake = Intake(consumer, spec)
         self._mark: _Mark | None = None
         self._asked = 0.0
+        self._told = False
+
+    def tell_ready(self) -> None:
+        """Say once that the group has let us in; a gateway in reserve has no partitions, and is ready all the same."""
+        if self._intake.joined and not self._told:
+            self._told = True
+            self._hooks.ready()
 
     def turn(self) -> None:
         """Read once and write what follows from it."""

@@ -63,6 +63,8 @@ class GatewaySpec:
 class GatewayHooks(Protocol):
     """What a gateway tells its metrics. Labels come from closed sets: `producer` is a known one or "other"."""
 
+    def ready(self) -> None: ...
+
     def events(self, producer: str, kind: str, count: int) -> None: ...
 
     def dead_letters(self, reason: str, producer: str, count: int) -> None: ...
@@ -76,6 +78,9 @@ class GatewayHooks(Protocol):
 
 class NoHooks:
     """Hooks that count nothing."""
+
+    def ready(self) -> None:
+        """Say nothing."""
 
     def events(self, producer: str, kind: str, count: int) -> None:
         """Count nothing."""

@@ -1,11 +1,13 @@
 """What the lane tells its surroundings: metrics, traces, and the crash points of the tests.
 
-`on_restore` and `on_step` are called in the lane's own thread, the others in the event loop; none may block. An
-exception in a hook ends the worker like any other unexpected error.
+`on_ready` says that an assignment, which may be empty, is restored and runs. `on_restore` and `on_step` are called in
+the lane's own thread, the others in the event loop; none may block. An exception in a hook ends the worker like any
+other unexpected error.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -47,6 +49,8 @@ class LaneHooks(Protocol):
 
     def on_restore(self, partition: int, rows: int, seconds: float) -> None: ...
 
+    def on_ready(self, partitions: Sequence[int]) -> None: ...
+
     def on_checkpoint(self, stats: CheckpointStats) -> None: ...
 
     def on_step(self, partition: int, step: Step) -> None: ...
@@ -58,6 +62,8 @@ class NoHooks:
     """Nobody listens."""
 
     def on_restore(self, partition: int, rows: int, seconds: float) -> None: ...
+
+    def on_ready(self, partitions: Sequence[int]) -> None: ...
 
     def on_checkpoint(self, stats: CheckpointStats) -> None: ...
 

@@ -64,6 +64,7 @@ class Lanes:
         for partition, lane in lanes.items():
             self._runs[partition] = asyncio.ensure_future(self._run(lane))
         log.info("lanes are ready", extra={"partitions": sorted(lanes)})
+        self._hooks.on_ready(sorted(lanes))
         return True
 
     async def feed(self, partition: int, record: Record) -> None:

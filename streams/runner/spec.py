@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ebbtide.wire import Codec
 from schemas.codec import full_codec
+from schemas.seal import Seal
 from schemas.topics import MAX_MESSAGE_BYTES, Topics
 
 
@@ -32,12 +33,12 @@ class RunnerSpec:
 
     slot: one process at a time has it; a second one with the same slot fences the first.
     client_config: librdkafka options for security (`security.protocol`, `sasl.*`, `ssl.*`), used for every client.
-    seal: encrypts a dead letter's payload.
+    seal: closes a dead letter's payload.
     """
 
     bootstrap: str
     topics: Topics
-    seal: Callable[[bytes], bytes] = field(repr=False)
+    seal: Seal = field(repr=False)
     slot: str = "0"
     client_config: Mapping[str, str] = field(default_factory=dict, repr=False)
     limits: RunnerLimits = RunnerLimits()

@@ -38,15 +38,17 @@ class DeadLetter:
     detail: str
 
     def record(self, spec: RunnerSpec, producer: str) -> dict[str, Any]:
+        topic = self.message.topic() or ""
+        partition, offset = self.message.partition() or 0, self.message.offset() or 0
         return {
-            "topic": self.message.topic(),
-            "partition": self.message.partition(),
-            "offset": self.message.offset(),
+            "topic": topic,
+            "partition": partition,
+            "offset": offset,
             "reason": self.reason,
             "detail": self.detail,
             "producer": producer,
             "seen_at": int(time.time() * 1000),
-            "payload": spec.seal(self.message.value() or b""),
+            "payload": spec.seal.close(self.message.value() or b"", topic=topic, partition=partition, offset=offset),
         }
 
 

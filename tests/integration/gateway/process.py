@@ -22,7 +22,7 @@ def spec_of(bootstrap: str, prefix: str, slot: int, **limits: int) -> GatewaySpe
         rules=RULES,
         subject_key=MASTER,
         dead_letter_key=MASTER,
-        slot=slot,
+        slot=str(slot),
         producers=frozenset({"test"}),
         limits=Limits(**limits),
     )

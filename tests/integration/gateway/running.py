@@ -31,6 +31,10 @@ class Heard:
         self.accepted: Counter[tuple[str, str]] = Counter()
         self.refused: Counter[tuple[str, str]] = Counter()
         self.marks: list[int] = []
+        self.is_ready = False
+
+    def ready(self) -> None:
+        self.is_ready = True
 
     def events(self, producer: str, kind: str, count: int) -> None:
         self.accepted[producer, kind] += count

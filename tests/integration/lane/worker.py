@@ -75,6 +75,9 @@ class TellingHooks:
     def on_restore(self, partition: int, rows: int, seconds: float) -> None:
         self._tell(event="restored", partition=partition, rows=rows, seconds=round(seconds, 3))
 
+    def on_ready(self, partitions: Sequence[int]) -> None:
+        self._tell(event="ready", partitions=list(partitions))
+
     def on_checkpoint(self, stats: CheckpointStats) -> None:
         if not self.quiet:
             self._tell(event="checkpoint", **asdict(stats))

@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 
 from schemas.datamap import load_data_map
+from schemas.seal import Seal
 from schemas.topics import Topics
 from sinks.build import SinkSettings
 from streams.runner.role import run_target
@@ -28,7 +29,7 @@ def main() -> None:
         RunnerSpec(
             bootstrap=said["bootstrap"],
             topics=topics,
-            seal=lambda payload: payload[::-1],
+            seal=Seal(bytes(32)),
             limits=RunnerLimits(batches=said["batches"], linger_s=0.02, backoff_first_s=0.1, backoff_most_s=0.5),
         ),
         load_data_map(said["data_map"], said["variables"]),
