@@ -45,6 +45,8 @@ def run(bootstrap: str, topics: Topics, target: str, partitions: int, stop: thre
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
             "auto.offset.reset": "earliest",
+            "fetch.min.bytes": 256 << 10,
+            "fetch.wait.max.ms": 20,
             "fetch.queue.backoff.ms": 5,
         }
     )

@@ -23,6 +23,9 @@ class Watch:
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "earliest",
+                # Each fetch asks for every partition again: a few a second are soon enough, and cost the broker little.
+                "fetch.min.bytes": 1 << 20,
+                "fetch.wait.max.ms": 50,
             }
         )
         self._consumer.assign([TopicPartition(topic, p, 0) for topic in view.topics for p in range(partitions)])
