@@ -22,6 +22,8 @@ LEVELS: Final = (512, 4096)
 """A segment of fewer records than these is of level 0, 1; others are of level 2 and stay as they are."""
 FAN_IN: Final = 8
 """So many segments of one bucket and level are merged."""
+_FEW: Final = 256
+"""So many values are quicker one by one than sorted."""
 
 
 def level_of(count: int) -> int:
@@ -76,8 +78,11 @@ def dead_rows(work: Work, key: SegmentKey) -> NDArray[np.uint16]:
 
 def alive_rows(work: Work, key: SegmentKey, segment: Segment) -> NDArray[np.intp]:
     """Return the ordinals of a segment's rows that are still there."""
+    dead = dead_rows(work, key)
+    if len(dead) == 0:
+        return np.arange(segment.count, dtype=np.intp)
     alive = np.ones(segment.count, np.bool_)
-    alive[dead_rows(work, key)] = False
+    alive[dead] = False
     return np.flatnonzero(alive)
 
 
@@ -90,6 +95,8 @@ def resolved(columns: Columns) -> Columns:
 def distinct_rows(columns: Columns) -> NDArray[np.intp] | None:
     """Return the ordinals of one row for each (id, created day); None: all rows are."""
     proxy = _proxies(columns)
+    if len(proxy) <= _FEW and len(set(proxy.tolist())) == len(proxy):
+        return None
     order = np.argsort(proxy, kind="stable")
     same = np.flatnonzero(np.diff(proxy[order].view(np.int64)) == 0)
     if len(same) == 0:
