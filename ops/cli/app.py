@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ops.cli import backfill, demo, doctor, policy, role, rules, sweep, up
+from ops.cli import backfill, dead_letters, demo, doctor, policy, role, rules, sweep, up
 
 app = typer.Typer(
     name="ebbtide",
@@ -19,6 +19,7 @@ app.command("run")(role.run)
 app.command("backfill")(backfill.backfill)
 app.command("sweep")(sweep.sweep)
 app.command("doctor")(doctor.doctor)
+app.command("dead-letters")(dead_letters.dead_letters)
 app.command("install")(up.install)
 app.add_typer(policy.app, name="policy")
 app.add_typer(rules.app, name="rules")

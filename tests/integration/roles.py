@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,13 +70,13 @@ class Roles:
         """Start these roles, all if none is named, and wait until they are ready."""
         for name in names or self.all_names:
             self.running[name] = Supervisor([Role(name, to_environ(self.settings))], self.settings.data_dir / "roles")
-        for name in names or self.all_names:
-            self.running[name].start()
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda name: self.running[name].start(), names or self.all_names))
 
     def stop(self, *names: str) -> None:
         """Stop these roles, all if none is named."""
-        for name in names or list(self.running):
-            self.running.pop(name).stop()
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda name: self.running.pop(name).stop(), names or list(self.running)))
 
     def kill(self, name: str) -> None:
         """End a role as a power cut would; it stays down."""

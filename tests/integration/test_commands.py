@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -103,6 +104,19 @@ def test_a_day_of_work_with_the_commands(roles: Roles, database: str) -> None:
     # Taken back to the rules' default.
     ebbtide(roles, "policy", "set", "acme", "messages.period=default")
     assert policy(roles, "acme")["messages"]["period"] == "90 d"
+
+
+def test_a_refused_event_is_listed_with_its_reason_and_opens_only_on_request(roles: Roles) -> None:
+    with Publisher(roles.settings.kafka_bootstrap, prefix=roles.settings.prefix, producer="test") as publisher:
+        publisher.created("acme", "dreams", "d-1")
+    eventually(lambda: bool(ebbtide(roles, "dead-letters", "--json")[0]), what="the dead letter")
+
+    sealed, _ = ebbtide(roles, "dead-letters", "--json")
+    opened, _ = ebbtide(roles, "dead-letters", "--json", "--reveal")
+
+    assert [letter["reason"] for letter in sealed] == ["unknown_category"]
+    assert "payload_base64" not in sealed[0]
+    assert b"dreams" in base64.b64decode(opened[0]["payload_base64"])
 
 
 def left(database: str) -> list[str]:

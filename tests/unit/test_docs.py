@@ -14,7 +14,7 @@ from ops.metrics import DEFINITIONS
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-COMMANDS = sorted(set(re.findall(r"`ebbtide ([a-z]+)", OPERATIONS)))
+COMMANDS = sorted(set(re.findall(r"`ebbtide ([a-z-]+)", OPERATIONS)))
 
 
 def test_the_operations_page_lists_every_metric_as_declared() -> None:
