@@ -1,7 +1,8 @@
 """Runs one role in this process, from settings alone: the one place where values become clients, cores and loops.
 
 `run_role` is what `ebbtide run ROLE` does. Each role serves its metrics on loopback, says `ready` through them, and
-ends within seconds of SIGTERM. What a role may end with otherwise is in docs/lane.md.
+ends within seconds of SIGTERM. What a role may end with otherwise is in docs/lane.md. A role imports what it needs
+itself: a clock that starts again should not wait for Faust.
 """
 
 from __future__ import annotations
@@ -29,16 +30,9 @@ from schemas.reasons import REASONS
 from schemas.rules import Rules
 from schemas.seal import Seal
 from schemas.topics import MAX_MESSAGE_BYTES, Topics
-from sinks.build import SinkSettings
 from streams.clock import ClockSpec, run_clock
 from streams.coordinator import Coordinator
-from streams.gateway.run import run_gateway
-from streams.gateway.spec import GatewaySpec
-from streams.lane.app import run_worker
 from streams.lane.spec import LaneSpec, Source
-from streams.ledger.ledger import Ledger
-from streams.runner.role import run_target
-from streams.runner.spec import RunnerSpec
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +70,8 @@ def _serve(metrics: Metrics, settings: Settings, ready: Callable[[int], None]) -
 
 
 def _coordinator(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:
+    from streams.lane.app import run_worker
+
     topics, codec = Topics(settings.prefix), registered_codec(settings.registry_url)
     metrics = Metrics("coordinator", Domains(partitions=settings.partitions))
     _serve(metrics, settings, ready)
@@ -95,6 +91,9 @@ def _coordinator(settings: Settings, stop: threading.Event, ready: Callable[[int
 
 
 def _ledger(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:
+    from streams.lane.app import run_worker
+    from streams.ledger.ledger import Ledger
+
     topics, codec = Topics(settings.prefix), registered_codec(settings.registry_url)
     rules = rules_in_force(settings.kafka_bootstrap, topics, codec)
     targets = sorted({target for category in rules.categories.values() for target in category.targets})
@@ -132,6 +131,9 @@ def _lane(settings: Settings, role: str, *, sources: tuple[Source, ...], changel
 
 
 def _gateway(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:
+    from streams.gateway.run import run_gateway
+    from streams.gateway.spec import GatewaySpec
+
     topics, codec = Topics(settings.prefix), registered_codec(settings.registry_url)
     producers = load_data_map(data_map_path(settings), variables(settings)).producers
     domains = Domains(producers=producers, kinds=EVENT_KINDS, reasons=tuple(REASONS))
@@ -214,6 +216,10 @@ def _clock(settings: Settings, stop: threading.Event, ready: Callable[[int], Non
 
 
 def _target(settings: Settings, name: str, stop: threading.Event, ready: Callable[[int], None]) -> int:
+    from sinks.build import SinkSettings
+    from streams.runner.role import run_target
+    from streams.runner.spec import RunnerSpec
+
     topics = Topics(settings.prefix)
     metrics = Metrics("target", Domains(targets=(name,), reasons=TARGET_REASONS))
     _serve(metrics, settings, ready)

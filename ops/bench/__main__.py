@@ -6,6 +6,7 @@ sound (every contender erased exactly what was due), not whether bars are held.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import platform
@@ -21,13 +22,14 @@ from ops.bench.contenders import all_contenders
 from ops.bench.dataset import Shape
 from ops.bench.load import load
 from ops.bench.results import bars, markdown, medians, report
-from ops.bench.run import run_rounds
+from ops.bench.run import run_rounds, warm_up
 from ops.local.config import StackConfig
 from ops.local.stack import start_kafka
 from ops.settings import read_settings
 
 _QUICK_RECORDS, _QUICK_ROUNDS = 500_000, 2
 _FULL_RECORDS, _FULL_ROUNDS = 2_000_000, 3
+_WARM_UP_RECORDS = 100_000
 
 
 def main(
@@ -55,11 +57,15 @@ def main(
         config = StackConfig(cache_dir=cache_dir, docker=False, stand_ins=False, kafka_heap="1g")
         kafka = start_kafka(config, directory)
         try:
+            broker = Broker(bootstrap=kafka.bootstrap, pid=kafka.pid)
+            typer.echo("warming up the broker")
+            small = dataclasses.replace(shape, records=min(_WARM_UP_RECORDS, shape.records))
+            warm_up(chosen, broker, load(kafka.bootstrap, _topic(), small), directory=directory)
             typer.echo(f"loading {shape.records:,} events of {shape.orgs} orgs")
-            dataset = load(kafka.bootstrap, f"bench-{secrets.token_hex(4)}", shape)
+            dataset = load(kafka.bootstrap, _topic(), shape)
             done = run_rounds(
                 chosen,
-                Broker(bootstrap=kafka.bootstrap, pid=kafka.pid),
+                broker,
                 dataset,
                 rounds=rounds or (_QUICK_ROUNDS if quick else _FULL_ROUNDS),
                 directory=directory,
@@ -82,6 +88,10 @@ def main(
     typer.echo("\n" + text)
     for bar in bars(medians(done)):
         typer.echo(str(bar))
+
+
+def _topic() -> str:
+    return f"bench-{secrets.token_hex(4)}"
 
 
 typer.run(main)

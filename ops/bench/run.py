@@ -43,6 +43,15 @@ def run_rounds(
     return done
 
 
+def warm_up(contenders: Mapping[str, ContenderFactory], broker: Broker, dataset: Dataset, *, directory: Path) -> None:
+    """Run every contender once on a data set of its own, and forget the figures.
+
+    A young broker spends more on compiling its code than on running it, and would do so at the cost of whoever comes
+    first. Raises as `run_rounds`.
+    """
+    run_rounds(contenders, broker, dataset, rounds=1, directory=directory / "warm-up", say=lambda _: None)
+
+
 def _round(contender: Contender, number: int, broker: Broker, dataset: Dataset) -> Round:
     try:
         contender.prepare(broker, dataset)

@@ -8,8 +8,6 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ops.backfill.run import run_backfill
-from ops.backfill.spec import BackfillSpec
 from ops.cli.output import Exit, emit, error_console, guarded, say
 from ops.cli.up import AsJson, DataMapFile
 from ops.datamaps import data_map_path, variables
@@ -27,6 +25,9 @@ def backfill(
 
     Exit code 1: some rows could not be told (no id, no date), counted by reason.
     """
+    from ops.backfill.run import run_backfill  # heavy: a quick `--help` must not wait for it
+    from ops.backfill.spec import BackfillSpec
+
     settings = read_settings(os.environ)
     path = data_map or data_map_path(settings)
     spec = BackfillSpec.of(settings, load_data_map(path, variables(settings)))

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -17,8 +17,10 @@ from ops.cli.output import Exit, console, emit, error_console, guarded, say
 from ops.cli.up import AsJson, settings_for
 from ops.datamaps import DEMO_MAP
 from ops.demo.expected import Cell
-from ops.demo.run import Demo, Result, Show, make_demo_stores, report
-from ops.engine import Engine
+
+if TYPE_CHECKING:
+    from ops.demo.run import Result, Show
+    from ops.engine import Engine
 
 
 @guarded
@@ -31,6 +33,9 @@ def demo(
     limit_s: Annotated[float, typer.Option(help="Give up after so many seconds of sweeping.")] = 180,
 ) -> None:
     """Fill three stores with made-up people, sweep them live, read them again, and compare with the policies."""
+    from ops.demo.run import Demo, make_demo_stores, report  # heavy: a quick `--help` must not wait for it
+    from ops.engine import Engine
+
     with _directory(data_dir) as directory:
         engine = Engine.start(settings_for(directory, DEMO_MAP, 0.0), report=say, before_roles=make_demo_stores)
         try:

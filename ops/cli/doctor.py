@@ -10,7 +10,6 @@ import typer
 from ops.cli.output import Exit, console, emit, guarded
 from ops.cli.up import AsJson, DataMapFile
 from ops.datamaps import data_map_path, variables
-from ops.doctor import examine
 from ops.settings import read_settings
 from schemas.codec import registered_codec
 from schemas.datamap import load_data_map
@@ -22,6 +21,8 @@ MARKS = {"ok": "[green]ok   [/]", "watch": "[yellow]watch[/]", "mend": "[red]men
 @guarded
 def doctor(data_map: DataMapFile = None, as_json: AsJson = False) -> None:
     """Look at brokers, topics, rules, stores and progress. Exit code 1 if something must be mended."""
+    from ops.doctor import examine  # heavy: a quick `--help` must not wait for it
+
     settings = read_settings(os.environ)
     if not settings.kafka_bootstrap:
         raise Refused("EBBTIDE_KAFKA_BOOTSTRAP is not set: give it the address that `ebbtide up` prints")

@@ -10,7 +10,6 @@ import typer
 
 from ops.cli.output import emit, guarded, say
 from ops.cli.up import stop_on_signals
-from ops.roles import run_role
 from ops.settings import read_settings, to_environ
 from ops.supervisor import Role, Supervisor
 
@@ -22,6 +21,8 @@ def run(
     """Run one role in this process, or several, each in a process of its own that is started again if it ends."""
     settings = read_settings(os.environ)
     if len(roles) == 1:
+        from ops.roles import run_role  # heavy: a quick `--help` must not wait for it
+
         code = run_role(roles[0], settings, stop_on_signals(), ready=lambda port: say(f"{roles[0]}: metrics on {port}"))
         sys.exit(code)
     stop = stop_on_signals()

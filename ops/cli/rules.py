@@ -12,7 +12,6 @@ import typer
 from ops.cli.output import console, emit, guarded, say
 from ops.cli.up import AsJson
 from ops.datamaps import variables
-from ops.engine import prepare
 from ops.rules_topic import rules_in_force
 from ops.settings import read_settings
 from schemas.codec import registered_codec
@@ -27,6 +26,8 @@ app = typer.Typer(help="The rules that the data map makes.", no_args_is_help=Tru
 @guarded
 def apply(data_map: Annotated[Path, typer.Option(help="The data map.")]) -> None:
     """Create missing topics and put the data map's rules in force; the same data map twice changes nothing."""
+    from ops.engine import prepare  # heavy: a quick `--help` must not wait for it
+
     settings = read_settings(os.environ)
     if not settings.kafka_bootstrap:
         raise Refused("EBBTIDE_KAFKA_BOOTSTRAP is not set: give it the brokers' addresses")

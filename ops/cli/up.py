@@ -7,15 +7,16 @@ import os
 import signal
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from ops.cli.output import console, emit, guarded, say
-from ops.engine import Engine
-from ops.local.install import install as install_parts
 from ops.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from ops.engine import Engine
 
 DataDir = Annotated[Path | None, typer.Option(help="Where everything is kept. Default: EBBTIDE_DATA_DIR or .ebbtide.")]
 DataMapFile = Annotated[Path | None, typer.Option(help="The data map. Default: EBBTIDE_DATA_MAP or the demo's.")]
@@ -53,6 +54,8 @@ def up(
     day_seconds: DaySeconds = 0.0,
 ) -> None:
     """Start Kafka, PostgreSQL, S3 and every role, and stay until SIGTERM or Ctrl-C."""
+    from ops.engine import Engine  # heavy: a quick `--help` must not wait for it
+
     stop = stop_on_signals()
     engine = Engine.start(settings_for(data_dir, data_map, day_seconds), lite=lite, report=say)
     try:
@@ -69,6 +72,8 @@ def up(
 @guarded
 def install() -> None:
     """Fetch and build what the local stack needs, once."""
+    from ops.local.install import install as install_parts
+
     install_parts(read_settings(os.environ).cache_dir, report=say)
 
 
