@@ -205,7 +205,7 @@ class Lane:
         if not new:
             batch.repeats += 1
             return
-        if record.value is None:
+        if record.value is None and self._sequenced[record.topic]:
             raise BadSource(f"{record.topic}/{self.partition} offset {record.offset}: a record without a value")
         entry = Entry(
             topic=record.topic,
@@ -213,7 +213,7 @@ class Lane:
             offset=record.offset,
             log_ms=record.log_ms,
             key=record.key,
-            value=record.value,
+            value=record.value or b"",  # a tombstone from outside: the reducer cannot read it, and dead-letters it
         )
         batch.entries += 1
         for send in self._reducer.apply(overlay, entry):

@@ -122,6 +122,22 @@ def test_a_gap_or_a_stranger_in_the_log_halts_before_its_offset_can_pass(
     assert committed(s.bootstrap, s.prefix, source_names(s.prefix), PARTITIONS)[source_names(s.prefix)[0], 0] <= 2
 
 
+def test_a_tombstone_from_outside_is_an_empty_entry_and_stops_nothing(worker: WorkerProcess) -> None:
+    s = worker.settings
+    acks = source_names(s.prefix)[1]
+    producer = Producer({"bootstrap.servers": s.bootstrap, "enable.idempotence": True})
+    for value in (b"before", None, b"behind"):
+        producer.produce(acks, value, b"k", 0)
+    assert producer.flush(30) == 0
+
+    worker.start()
+    drain(s.bootstrap, s.prefix, PARTITIONS, 60)
+
+    outs = [Out.decode(m.value() or b"") for m in read_committed(s.bootstrap, f"{s.prefix}-out", PARTITIONS)[0]]
+    assert [out.offset for out in outs] == [0, 1, 2]
+    assert worker.stop() == 0
+
+
 def test_aborted_and_open_transactions_are_not_seen(worker: WorkerProcess) -> None:
     s = worker.settings
     producer = Producer({"bootstrap.servers": s.bootstrap, "transactional.id": f"{s.prefix}-w"})
