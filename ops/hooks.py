@@ -44,7 +44,8 @@ class LaneMetrics:
         self.metrics.add("ebbtide_lane_rows_total", stats.rows, partition)
         self.metrics.add("ebbtide_lane_bytes_total", stats.bytes, partition)
         self.metrics.observe("ebbtide_lane_checkpoint_seconds", stats.seconds)
-        self.metrics.put("ebbtide_lane_newest_entry_timestamp_seconds", stats.newest_log_ms / 1000, partition)
+        if stats.entries or stats.repeats:  # else it wrote the position alone
+            self.metrics.put("ebbtide_lane_newest_entry_timestamp_seconds", stats.newest_log_ms / 1000, partition)
 
     def on_step(self, partition: int, step: Step) -> None:
         """A checkpoint goes on: nothing to count."""

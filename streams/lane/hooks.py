@@ -31,7 +31,8 @@ class CheckpointStats:
     """One committed checkpoint.
 
     `rows` are changelog records, `bytes` those of rows and sends together; `seconds` runs from the first entry's
-    arrival to the local write. `newest_log_ms` is the broker's append time of its last entry (ms since the epoch).
+    arrival to the local write. `newest_log_ms` is the broker's append time of its last entry (ms since the epoch); a
+    checkpoint of the position alone has neither entries nor repeats, and 0 there.
     """
 
     partition: int

@@ -36,6 +36,7 @@ class Inbox:
         self._records: deque[Record] = deque()
         self._bytes = 0
         self._closed = False
+        self._woken = False
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -62,11 +63,17 @@ class Inbox:
         return record
 
     async def wait(self) -> bool:
-        """Wait until there is a record; False once closed."""
-        while not self._records and not self._closed:
+        """Wait until there is a record, or until woken; False once closed."""
+        while not self._records and not self._closed and not self._woken:
             self._changed.clear()
             await self._changed.wait()
+        self._woken = False
         return not self._closed
+
+    def wake(self) -> None:
+        """Let who waits go on without a record."""
+        self._woken = True
+        self._changed.set()
 
     def close(self) -> None:
         """Drop everything, and free who waits."""

@@ -81,6 +81,9 @@ class Lane:
         self._local: Partition | None = None
         self._overlay: Overlay | None = None
         self._transactions: Transactions | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._noted: dict[str, tuple[int, int]] = {}
+        self._moved = False  # the position is to be written even if no entry comes
         self.ready = False
 
     @property
@@ -92,7 +95,7 @@ class Lane:
         """Fence, restore, prove; False when the lane was stopped meanwhile. Raises LaneHalt."""
         if self._halting:
             return False
-        self._local = local
+        self._local, self._loop = local, asyncio.get_running_loop()
         self.ready = await self._in_thread(self._settle)
         return self.ready
 
@@ -103,12 +106,34 @@ class Lane:
 
     async def run(self) -> None:
         """Make checkpoints until stopped. Raises Halt, LaneHalt or whatever a reducer raises."""
-        while await self._inbox.wait():
+        while self._moved or await self._inbox.wait():
             batch = await self._gather()
             if batch is None:
                 return
-            if batch.entries or batch.repeats:
+            self._take_note()
+            if batch.entries or batch.repeats or self._moved:
+                self._moved = False
                 self._hooks.on_checkpoint(await self._in_thread(partial(self._commit, batch)))
+
+    def note_empty(self, topic: str, position: int, end: int) -> None:
+        """Take note, from any thread, that nothing readable lies between `position` and `end` of a source.
+
+        The next checkpoint writes it, one of its own if no entry comes: without it, retention that takes the last
+        markers of a quiet source would look as if it had taken records.
+        """
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._note, topic, position, end)
+
+    def _note(self, topic: str, position: int, end: int) -> None:
+        self._noted[topic] = position, end
+        self._inbox.wake()
+
+    def _take_note(self) -> None:
+        """Between two commits: the position is written in the lane's thread."""
+        for topic, (position, end) in self._noted.items():
+            if self._position.next.get(topic, 0) == position and end > self._position.floor(topic):
+                self._position.empty[topic], self._moved = end, True
+        self._noted.clear()
 
     def halt(self) -> None:
         """Ask the lane to end: at the next entry, or after the commit that is under way."""
@@ -135,7 +160,7 @@ class Lane:
         restored = restore(self._spec, self.partition, self._local, halted=lambda: self._halting, now=self._now)
         if restored is None or self._halting:
             return False
-        self._position = restored.position
+        self._position, self._moved = restored.position, restored.moved
         self._overlay = Overlay(self._local)
         self._hooks.on_restore(self.partition, restored.rows, restored.seconds)
         return True

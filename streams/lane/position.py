@@ -31,11 +31,18 @@ class Position:
     next: source topic -> the offset after the last one passed.
     heard: (source topic, writer) -> (incarnation, last seq).
     told: (topic, partition) -> last seq given to a sequenced send.
+    empty: source topic -> an offset below which nothing was left to be read once: what lay between was markers and
+        aborted records. So retention may take them before `next` can pass them.
     """
 
     next: dict[str, int] = field(default_factory=dict)
     heard: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     told: dict[tuple[str, int], int] = field(default_factory=dict)
+    empty: dict[str, int] = field(default_factory=dict)
+
+    def floor(self, topic: str) -> int:
+        """The offset below which no record of a source is still to be read."""
+        return max(self.next.get(topic, 0), self.empty.get(topic, 0))
 
     def hear(self, topic: str, offset: int, sequence: Sequence) -> bool:
         """Take note of a sequenced record; False for a repeat, which must be dropped.
@@ -69,6 +76,7 @@ class Position:
                 "next": self.next,
                 "in": [[topic, writer, inc, seq] for (topic, writer), (inc, seq) in self.heard.items()],
                 "out": [[topic, partition, seq] for (topic, partition), seq in self.told.items()],
+                "empty": self.empty,
             },
             separators=(",", ":"),
         ).encode()
@@ -89,6 +97,7 @@ class Position:
                 next={str(topic): int(offset) for topic, offset in raw["next"].items()},
                 heard={(topic, writer): (inc, seq) for topic, writer, inc, seq in raw["in"]},
                 told={(topic, partition): seq for topic, partition, seq in raw["out"]},
+                empty={str(topic): int(offset) for topic, offset in raw.get("empty", {}).items()},
             )
         except (ValueError, KeyError, TypeError) as error:
             raise BadPosition(

@@ -11,7 +11,7 @@ the last one of the state) or the directory is another cluster's. Both need a pe
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -22,6 +22,7 @@ from streams.lane.position import KEY as POSITION_KEY
 from streams.lane.position import Position
 from streams.lane.rocks import Partition
 from streams.lane.spec import LaneSpec
+from streams.lane.tail import holds_records
 from streams.lane.transactions import TRANSACTION_TIMEOUT_MS
 
 _CALL_S = 30.0
@@ -30,7 +31,10 @@ _BATCH = 2_000  # records written at once; also how soon a halt is seen
 
 @dataclass(frozen=True, slots=True)
 class Restored:
+    """`moved`: the position knows more than its row, and is to be written."""
+
     position: Position
+    moved: bool
     rows: int
     seconds: float
 
@@ -49,17 +53,31 @@ def restore(
             at.topic: max(at.offset, 0)
             for at in settled.committed([TopicPartition(s.topic, partition) for s in spec.sources], _CALL_S)
         }
-        starts = {s.topic: _watermarks(settled, s.topic, partition)[0] for s in spec.sources}
+        logs = {s.topic: _watermarks(settled, s.topic, partition) for s in spec.sources}
         began_s = now()
         start, end = _stable_end(spec, partition, settled, raw)
         at = _resume_at(spec, partition, local.offset(), start, end)
         rows = _replay(settled, TopicPartition(spec.changelog, partition, at), end, local, halted, began_s)
+        if rows is None:
+            return None
+        position = Position.decode(local.get(POSITION_KEY))
+        _agree(spec, partition, position, committed, {topic: start for topic, (start, _) in logs.items()})
+        moved = False
+        for topic, (start, stable) in logs.items():
+            floor = position.floor(topic)
+            rest = TopicPartition(topic, partition, max(floor, start))
+            if floor < stable and holds_records(settled, rest, stable) is False:
+                position.empty[topic], moved = stable, True
     finally:
         settled.close()
         raw.close()
-    if rows is None:
-        return None
-    position = Position.decode(local.get(POSITION_KEY))
+    return Restored(position, moved, rows, time.monotonic() - began)
+
+
+def _agree(
+    spec: LaneSpec, partition: int, position: Position, committed: Mapping[str, int], starts: Mapping[str, int]
+) -> None:
+    """Prove that state and committed offsets agree, and that no log begins behind what is to be read next."""
     for source in spec.sources:
         stands = position.next.get(source.topic, 0)
         where = f"{source.topic}/{partition}"
@@ -68,11 +86,10 @@ def restore(
                 ExitCode.POSITION, f"{where}: state stands at {stands}, the group at {committed[source.topic]}"
             )
         # One offset of grace: the marker that ended the last transaction holds no record.
-        if starts[source.topic] > stands + 1:
+        if starts[source.topic] > position.floor(source.topic) + 1:
             raise LaneHalt(
                 ExitCode.TRIMMED, f"{where}: state stands at {stands}, the log begins at {starts[source.topic]}"
             )
-    return Restored(position, rows, time.monotonic() - began)
 
 
 def _resume_at(spec: LaneSpec, partition: int, have: int | None, start: int, end: int) -> int:

@@ -25,6 +25,7 @@ from streams.lane.clients import librdkafka
 from streams.lane.exits import ExitCode, LaneHalt
 from streams.lane.lane import Lane
 from streams.lane.spec import LaneSpec
+from streams.lane.tail import holds_records
 
 log = logging.getLogger(__name__)
 
@@ -76,19 +77,20 @@ class Watchdog(threading.Thread):
         )
         try:
             while not self._stopping.wait(max(self._spec.stuck_after_s / 10, 0.5)):
-                positions = {
-                    (source.topic, partition): lane.position.next.get(source.topic, 0)
+                lanes = {
+                    (source.topic, partition): lane
                     for partition, lane in self._owned().items()
                     for source in self._spec.sources
                 }
-                self._look(client, positions)
+                self._look(client, lanes)
         finally:
             client.close()
 
-    def _look(self, client: Consumer, positions: dict[tuple[str, int], int]) -> None:
+    def _look(self, client: Consumer, lanes: dict[tuple[str, int], Lane]) -> None:
         now = monotonic()
-        self._seen = {at: seen for at, seen in self._seen.items() if at in positions}
-        for at, position in positions.items():
+        self._seen = {at: seen for at, seen in self._seen.items() if at in lanes}
+        for at, lane in lanes.items():
+            position, floor = lane.position.next.get(at[0], 0), lane.position.floor(at[0])
             seen = self._seen.get(at)
             if seen is None or seen.next != position:
                 seen = self._seen[at] = _Seen(position, now)
@@ -100,31 +102,21 @@ class Watchdog(threading.Thread):
             if offsets is None:
                 continue
             start, end = offsets
-            if start > position + 1:
+            if start > max(floor, seen.empty_up_to) + 1:
                 raise LaneHalt(ExitCode.TRIMMED, f"{at[0]}/{at[1]}: stands at {position}, the log begins at {start}")
-            if end <= position or end <= seen.empty_up_to or now - seen.since < self._spec.stuck_after_s:
+            if end <= floor or end <= seen.empty_up_to or now - seen.since < self._spec.stuck_after_s:
                 continue
-            if self._readable(client, TopicPartition(at[0], at[1], max(position, start)), end):
+            try:
+                waits = holds_records(client, TopicPartition(at[0], at[1], max(position, start)), end)
+            except KafkaException:
+                continue
+            if waits:
                 raise LaneHalt(
                     ExitCode.STUCK,
                     f"{at[0]}/{at[1]}: stands at {position} since {now - seen.since:.0f} s, the log ends at {end}",
                 )
+            if waits is None:
+                continue
             log.info("only markers wait", extra={"topic": at[0], "partition": at[1], "next": position, "end": end})
             seen.empty_up_to = end
-
-    def _readable(self, client: Consumer, at: TopicPartition, end: int) -> bool:
-        """Whether there is a committed record between `at` and `end`."""
-        client.assign([at])
-        deadline = monotonic() + _CALL_S
-        try:
-            while monotonic() < deadline:
-                message = client.poll(0.5)
-                if message is None:
-                    continue
-                if message.error() is None:
-                    return True
-                if (message.offset() or 0) >= end:
-                    return False
-        finally:
-            client.unassign()
-        return False
+            lane.note_empty(at[0], position, end)

@@ -30,6 +30,7 @@ class WorkerProcess:
         self.thaw_at = 0.0
         self._reaped = False
         self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
 
     def start(self, **changes: Any) -> None:
         """Start anew; `changes` replace settings for this life."""
@@ -39,7 +40,8 @@ class WorkerProcess:
             self._process = subprocess.Popen(
                 replace(self.settings, **changes).argv(), stdout=subprocess.PIPE, stderr=log, text=True
             )
-        threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
+        self._reader.start()
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
@@ -65,9 +67,11 @@ class WorkerProcess:
         self.frozen = number == signal.SIGSTOP
 
     def wait(self, seconds: float = 30) -> int:
-        """Wait for the end of this life; its exit code."""
+        """Wait for the end of this life, and until all that it told is read; its exit code."""
         assert self._process is not None
+        assert self._reader is not None
         code = self._process.wait(seconds)
+        self._reader.join(seconds)
         if not self._reaped:
             self.codes.append(code)
         self._reaped = True

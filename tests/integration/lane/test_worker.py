@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -241,6 +242,69 @@ def test_a_log_trimmed_beyond_the_position_is_refused(worker: WorkerProcess) -> 
     assert "stands at 0, the log begins at 50" in worker.seen("halt")[0]["text"]
 
 
+def two_transactions_that_end_together(bootstrap: str, prefix: str) -> None:
+    """Two sequenced writers whose markers both lie behind their last record, as concurrent lanes make them."""
+    log = source_names(prefix)[0]
+    producers = [Producer({"bootstrap.servers": bootstrap, "transactional.id": f"{prefix}-{w}"}) for w in "ab"]
+    for writer, producer in zip("ab", producers, strict=True):
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        producer.produce(log, b"v", b"k", 0, headers=[(HEADER, Sequence(writer, 1, 1).encode())])
+        producer.flush(30)
+    for producer in producers:
+        producer.commit_transaction(30)
+
+
+def trim(bootstrap: str, prefix: str) -> None:
+    """Take the whole log of partition 0 away, as retention does with one that is quiet for long."""
+    at = TopicPartition(source_names(prefix)[0], 0, -1)  # -1: up to its end
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for future in admin.delete_records([at]).values():
+        future.result(30)
+
+
+def told_empty(bootstrap: str, prefix: str) -> bool:
+    """Whether the committed position says that only markers lie behind it."""
+    rows = read_committed(bootstrap, f"{prefix}-changelog", PARTITIONS)[0]
+    return any(json.loads(m.value() or b"").get("empty") for m in rows if m.key() == b"\0position")
+
+
+def test_retention_may_take_the_markers_at_the_end_of_a_quiet_source(worker: WorkerProcess) -> None:
+    s = worker.settings
+    two_transactions_that_end_together(s.bootstrap, s.prefix)
+    worker.start(stuck_after_s=1.0)
+    drain(s.bootstrap, s.prefix, PARTITIONS, 60)
+    until(lambda: told_empty(s.bootstrap, s.prefix), 60, f"the watchdog's look is committed\n{worker.log_tail()}")
+
+    trim(s.bootstrap, s.prefix)
+    write(s.bootstrap, s.prefix, 0, [1])
+    out = f"{s.prefix}-out"
+    until(lambda: len(read_committed(s.bootstrap, out, PARTITIONS)[0]) == 3, 60, f"it goes on\n{worker.log_tail()}")
+    assert worker.stop() == 0
+    trim(s.bootstrap, s.prefix)
+    worker.start()
+    until(lambda: worker.seen("ready"), 60, f"it works again\n{worker.log_tail()}")
+
+    assert worker.stop() == 0
+
+
+def test_markers_that_were_alone_when_the_worker_stopped_are_known_from_its_next_start(worker: WorkerProcess) -> None:
+    s = worker.settings
+    two_transactions_that_end_together(s.bootstrap, s.prefix)
+    worker.start()
+    drain(s.bootstrap, s.prefix, PARTITIONS, 60)
+    assert worker.stop() == 0
+
+    worker.start()
+    until(lambda: told_empty(s.bootstrap, s.prefix), 60, f"its start is committed\n{worker.log_tail()}")
+    assert worker.stop() == 0
+    trim(s.bootstrap, s.prefix)
+    worker.start()
+    until(lambda: worker.seen("ready"), 60, f"it works again\n{worker.log_tail()}")
+
+    assert worker.stop() == 0
+
+
 def test_a_lane_that_stands_still_while_records_wait_ends_the_process(worker: WorkerProcess) -> None:
     s = worker.settings
     write(s.bootstrap, s.prefix, 0, list(range(1, 101)))
@@ -252,14 +316,14 @@ def test_a_lane_that_stands_still_while_records_wait_ends_the_process(worker: Wo
 
 def test_a_quiet_lane_behind_markers_only_is_not_taken_for_stuck(worker: WorkerProcess) -> None:
     s = worker.settings
+    worker.start(stuck_after_s=1.0)
+    until(lambda: len(worker.seen("restored")) == PARTITIONS, 60, f"both restored\n{worker.log_tail()}")
     producer = Producer({"bootstrap.servers": s.bootstrap, "transactional.id": f"{s.prefix}-w"})
     producer.init_transactions(30)
     producer.begin_transaction()
     producer.produce(source_names(s.prefix)[0], b"v", b"k", 0, headers=[(HEADER, Sequence("w", 1, 1).encode())])
     producer.flush(30)
     producer.abort_transaction(30)
-    worker.start(stuck_after_s=1.0)
-    until(lambda: len(worker.seen("restored")) == PARTITIONS, 60, f"both restored\n{worker.log_tail()}")
     until(lambda: "only markers" in worker.log_tail(200), 60, f"the watchdog has looked\n{worker.log_tail()}")
 
     assert worker.alive()
