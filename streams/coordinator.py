@@ -15,24 +15,34 @@ record can reach a partition that does not know its org's policy. Run by `ops.ro
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from ebbtide.events import MAX_NAME_BYTES
 from ebbtide.partition import ledger_partition, partition_of
 from ebbtide.wire import Codec, WireError
 from schemas.errors import Refused
 from schemas.policy import Setting
-from schemas.rules import Rules
+from schemas.rules import CODE_VERSION, BadRules, Rules
 from schemas.topics import Topics
 from streams.deadletter import dead_letter
+from streams.ledger.orgs import RulesTooNew
 from streams.ledger.retention import check_settings
 from streams.reducer import Entry, Send, Store
 
 _RULES = b"R"
+_RULES_FIELDS = ("version", "code_version", "hash")
 _ORG = b"o"
 
 MAX_SHARDS = 1024
+MAX_REASON = 500
+"""Characters of a refusal: it quotes what was asked, which may be of any length."""
+MAX_CLOCK_MS = (2**32 - 1) * 1000
+"""The ledger's clocks are 32-bit seconds: until 2106."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,14 +78,17 @@ class Coordinator:
         self._partition, self._partitions, self._topics, self._codec = partition, partitions, topics, codec
 
     def apply(self, store: Store, entry: Entry) -> Sequence[Send]:
-        """Fold one entry; what cannot be read is answered where possible and never stops the rest."""
+        """Fold one entry; what cannot be read is answered where possible and never stops the rest.
+
+        Raises RulesTooNew, a Halt, for rules that need a later program.
+        """
         try:
             name, record = self._codec.decode(entry.value)
         except WireError:
             return [self._dead_letter(entry, "undecodable")]
         match name:
             case "RulesSet" if entry.topic == self._topics.requests:
-                return self._rules(store, record)
+                return self._rules(store, entry, record)
             case "OrgSet" if entry.topic == self._topics.orgs:
                 return self._org_set(store, entry, record)
             case "PolicyRequest" if entry.topic == self._topics.requests:
@@ -85,23 +98,36 @@ class Coordinator:
             case _:
                 return [self._dead_letter(entry, "unknown_schema")]
 
-    def _rules(self, store: Store, record: Mapping[str, Any]) -> list[Send]:
+    def _rules(self, store: Store, entry: Entry, record: Mapping[str, Any]) -> list[Send]:
+        if record["code_version"] > CODE_VERSION:
+            raise RulesTooNew(
+                f"rules version {record['version']} need code version {record['code_version']}, this program has "
+                f"{CODE_VERSION}: update the coordinators"
+            )
+        try:
+            given = Rules.from_json(record["body"])
+        except BadRules:
+            return [self._dead_letter(entry, "bad_rules")]
+        if (given.version, given.code_version, given.hash) != tuple(record[n] for n in _RULES_FIELDS):
+            return [self._dead_letter(entry, "bad_rules")]
         raw = store.get(_RULES)
         if raw is not None and Rules.from_json(raw.decode()).version >= record["version"]:
             return []
         store.put(_RULES, record["body"].encode())
-        entry = {name: record[name] for name in ("version", "hash", "code_version", "body")}
-        return [self._to_ledger(self._partition, "Rules", entry)]
+        told = {name: record[name] for name in (*_RULES_FIELDS, "body")}
+        return [self._to_ledger(self._partition, "Rules", told)]
 
     def _org_set(self, store: Store, entry: Entry, record: Mapping[str, Any]) -> list[Send]:
         org = record["org"]
-        if self._misplaced(entry, org):
-            return [self._dead_letter(entry, "org_mismatch")]
+        if fault := self._fault(entry, org):
+            return [self._dead_letter(entry, fault)]
         row = _read(store, org)
         shards = row.shards
         if shards[-1] < record["shards"] <= MAX_SHARDS:
             shards = (*shards, record["shards"])
-        facts = replace(row, shards=shards, contract_end=record["contract_end"], status=record["status"])
+        # An end that the clocks cannot hold, such as 9999-12-31 or -1, means what it says: none.
+        end = record["contract_end"] if 0 < record["contract_end"] <= MAX_CLOCK_MS else 0
+        facts = replace(row, shards=shards, contract_end=end, status=record["status"])
         if facts == row and row.version:
             return []
         grown = shards != row.shards or not row.version
@@ -116,8 +142,10 @@ class Coordinator:
 
     def _policy(self, store: Store, entry: Entry, record: Mapping[str, Any]) -> list[Send]:
         org, request = record["org"], record["request_id"]
-        if self._misplaced(entry, org):
-            return [self._dead_letter(entry, "org_mismatch")]
+        if fault := self._fault(entry, org):
+            return [self._dead_letter(entry, fault)]
+        if not 0 < len(request.encode()) <= MAX_NAME_BYTES:
+            return [self._dead_letter(entry, "bad_request_id")]
         row, rules = _read(store, org), store.get(_RULES)
         if rules is None:
             return [self._status(entry, org, request, "refused", "no_rules: the engine has no data map yet")]
@@ -164,15 +192,21 @@ class Coordinator:
         shards = range(max(row.shards))
         return sorted({ledger_partition(org, shard, self._partitions) for shard in shards})
 
-    def _misplaced(self, entry: Entry, org: str) -> bool:
+    def _fault(self, entry: Entry, org: str) -> str:
+        """Return why nothing can be known of such an org, "" if it can. The gateway judges events likewise."""
         key = org.encode()
-        return not org or entry.key != key or partition_of(key, self._partitions) != entry.partition
+        if not org or entry.key != key or partition_of(key, self._partitions) != entry.partition:
+            return "org_mismatch"
+        if len(key) > MAX_NAME_BYTES:
+            return "bad_org"
+        return "bad_text" if _CONTROL.search(org) else ""
 
     def _to_ledger(self, partition: int, name: str, record: Mapping[str, Any]) -> Send:
         value = self._codec.encode(name, record)
         return Send(topic=self._topics.ledger, partition=partition, value=value, sequenced=True)
 
     def _status(self, entry: Entry, org: str, request: str, state: str, reason: str) -> Send:
+        reason = reason if len(reason) <= MAX_REASON else reason[: MAX_REASON - 1] + "…"
         record = {"request_id": request, "org": org, "state": state, "reason": reason, "at": entry.log_ms}
         return Send(
             topic=self._topics.request_status,

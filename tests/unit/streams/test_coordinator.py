@@ -10,9 +10,10 @@ import pytest
 from ebbtide.partition import ledger_partition, partition_of
 from schemas.codec import full_codec
 from schemas.policy import Setting
-from schemas.rules import CategoryRules, Rules
+from schemas.rules import CODE_VERSION, CategoryRules, Rules
 from schemas.topics import Topics
 from streams.coordinator import Coordinator
+from streams.ledger.orgs import RulesTooNew
 from streams.reducer import Entry, Send
 from tests.support.memory_store import MemoryStore
 
@@ -170,6 +171,63 @@ def test_what_cannot_be_read_becomes_a_dead_letter_and_nothing_else(desk: Desk, 
     sends = desk.raw(TOPICS.requests, value)
 
     assert names(sends) == [(TOPICS.dead_letters, HOME, "DeadLetter")]
+
+
+@pytest.mark.parametrize("end", [-1, 253_402_214_400_000, 2**62])  # -1; 9999-12-31; beyond every calendar
+def test_a_contract_end_that_no_clock_holds_is_none(desk: Desk, end: int) -> None:
+    sends = desk.org(contract_end=end)
+
+    assert [read(s)["contract_end"] for s in sends] == [0]
+
+
+def test_a_refusal_is_short_whatever_was_asked(desk: Desk) -> None:
+    desk.org()
+
+    sends = desk.policy("\x00" * 4_000_000)
+
+    assert read(sends[0])["state"] == "refused"
+    assert len(sends[0].value or b"") < 4096
+
+
+@pytest.mark.parametrize(("org", "reason"), [("o" * 300, "bad_org"), ("a\0b", "bad_text"), ("a\nb", "bad_text")])
+def test_an_org_that_no_event_can_name_is_a_dead_letter(org: str, reason: str) -> None:
+    key = org.encode()
+    core = Coordinator(partition_of(key, PARTITIONS), PARTITIONS, TOPICS, CODEC)
+    value = CODEC.encode("OrgSet", {"org": org, "name": "Acme", "set_at": 1})
+
+    sends = core.apply(
+        MemoryStore(),
+        Entry(topic=TOPICS.orgs, partition=partition_of(key, PARTITIONS), offset=1, log_ms=1000, key=key, value=value),
+    )
+
+    assert [read(s)["reason"] for s in sends] == [reason]
+
+
+def test_a_request_id_without_bounds_is_a_dead_letter(desk: Desk) -> None:
+    record = {"request_id": "r" * 1_000_000, "org": ORG, "settings": [], "requested_at": 1}
+
+    sends = desk.give(TOPICS.requests, "PolicyRequest", record)
+
+    assert [read(s)["reason"] for s in sends] == ["bad_request_id"]
+
+
+@pytest.mark.parametrize("change", [{"body": "{}"}, {"version": 9}, {"hash": "00"}])
+def test_rules_that_contradict_themselves_are_a_dead_letter_and_change_nothing(change: dict[str, Any]) -> None:
+    desk = Desk()
+    true = read(desk.rules()[0])
+
+    sends = desk.give(TOPICS.requests, "RulesSet", true | change, key=b"")
+    after = desk.rules(version=2)
+
+    assert [read(s)["reason"] for s in sends] == ["bad_rules"]
+    assert names(after) == [(TOPICS.ledger, HOME, "Rules")]
+
+
+def test_rules_of_a_later_program_halt_before_they_can_be_passed_over(desk: Desk) -> None:
+    record = {"version": 2, "hash": "", "code_version": CODE_VERSION + 1, "body": '{"a field": "of a later program"}'}
+
+    with pytest.raises(RulesTooNew, match="update the coordinators"):
+        desk.give(TOPICS.requests, "RulesSet", record, key=b"")
 
 
 def test_a_record_under_another_orgs_key_is_a_dead_letter(desk: Desk) -> None:
