@@ -1,0 +1,108 @@
+"""Plain values that the world hands to the oracle: what happened, in words and numbers, nothing encoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tests.model.periods import Kind, Said
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One lifecycle event as its producer told it, and its place in the source: (partition, offset).
+
+    `kind`: created, derived, touched, deleted, moved, deactivated, reactivated, contract or named. `at`: seconds since
+    the epoch when it occurred; of `contract` the contract's end, 0 for none. `id` is empty for a whole org's.
+    """
+
+    kind: str
+    org: str
+    category: str
+    id: str
+    at: int
+    target: str = ""
+    parent: str = ""
+    root: str = ""
+    name: str = ""
+    source: int = 0
+    offset: int = 0
+
+    def short(self) -> str:
+        """Return it in one line."""
+        more = " ".join(f"{n}={getattr(self, n)}" for n in ("target", "parent", "name") if getattr(self, n))
+        day, second = divmod(self.at, 86_400)
+        return f"{self.kind} {self.org}/{self.category} {self.id or '(org)'} at {day}+{second}s {more} #{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """A frame: what it holds, and the offset up to which it covers each source partition."""
+
+    events: tuple[Event, ...]
+    through: dict[int, int]
+
+    def short(self) -> str:
+        return "frame: " + "; ".join(event.short() for event in self.events)
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Watermarks: source partition to ms."""
+
+    through: dict[int, int]
+
+    def short(self) -> str:
+        return f"watermarks {self.through}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    now: int
+    approved: bool
+
+    def short(self) -> str:
+        return f"tick {self.now / 86_400_000:.2f}{' approved' if self.approved else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class RulesSaid:
+    """Rules of a version. `leap_days` 0: the test clock, no leap is too far."""
+
+    version: int
+    kinds: dict[str, Kind]
+    sources: int
+    leap_days: int
+    lateness_s: int
+    room: int
+
+    def short(self) -> str:
+        return f"rules {self.version}: {[(k.name, k.said) for k in self.kinds.values()]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An org's facts. `contract` in seconds, 0: none."""
+
+    org: str
+    epoch: int
+    version: int
+    policy_version: int
+    said: dict[str, Said] = field(default_factory=dict)
+    contract: int = 0
+
+    def short(self) -> str:
+        return f"open {self.org} {self.epoch}.{self.version} contract {self.contract} policy {self.said}"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySaid:
+    org: str
+    epoch: int
+    version: int
+    said: dict[str, Said] = field(default_factory=dict)
+
+    def short(self) -> str:
+        return f"policy {self.org} version {self.version}: {self.said}"
+
+
+Fact = Events | Marks | Tick | RulesSaid | Opened | PolicySaid

@@ -1,0 +1,151 @@
+"""A model of the lane: checkpoints of a real `Ledger` over a real `Overlay` and `Position`, on a fake broker.
+
+Fence, restore from committed changelog rows (into an empty store or one that is behind), then checkpoints: entries,
+one transaction, one write of the store. `Fate` says where a checkpoint ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from random import Random
+
+from schemas.sequence import Sequence as Numbered
+from streams.lane.overlay import Overlay
+from streams.lane.position import KEY, Position
+from streams.ledger.ledger import Ledger
+from streams.reducer import Entry, Send
+from tests.model.broker import Draft, Log, Partition, Record, abort, commit
+from tests.model.disk import Disk
+from tests.support.ledger_log import CODEC, TOPICS
+
+
+class Fate(Enum):
+    """Where a checkpoint ends."""
+
+    DONE = "done"
+    LOST = "crash before the commit"
+    UNWRITTEN = "crash after the commit, before the store is written"
+    WRITTEN = "crash after the store is written"
+
+
+class Died(Exception):
+    """The lane's process is gone."""
+
+
+class Fenced(Exception):
+    """A newer lane has the partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """One committed entry and what it sent."""
+
+    topic: str
+    record: Record
+    sends: tuple[Send, ...]
+
+
+Seen = Callable[[Partition, Sequence[Applied]], None]
+
+
+class Lane:
+    """One assignment of one partition. `seen` is told of every committed entry, once."""
+
+    def __init__(self, broker: Partition, partitions: int, disk: Disk, seen: Seen) -> None:
+        broker.epoch += 1
+        self.broker = broker
+        self.disk = disk
+        self._epoch = broker.epoch
+        self._seen = seen
+        if not disk.through:
+            disk.load(broker.compacted, len(broker.changelog))
+        for at in range(disk.through, len(broker.changelog)):
+            disk.write(broker.changelog[at], at + 1)
+        self.position = Position.decode(disk.get(KEY))
+        assert self.position.next == broker.committed, "position and committed offsets disagree"
+        self._overlay = Overlay(disk)
+        self._ledger = Ledger(broker.number, partitions, TOPICS, CODEC)
+
+    def unread(self) -> bool:
+        return any(self._waiting(topic) for topic in (TOPICS.ledger, TOPICS.acks))
+
+    def _log(self, topic: str) -> Log:
+        return self.broker.ledger if topic == TOPICS.ledger else self.broker.acks
+
+    def _waiting(self, topic: str) -> Record | None:
+        """Return the next record of a source that this lane has not passed."""
+        records, begin = self._log(topic).records, self.position.next.get(topic, 0)
+        low, high = 0, len(records)
+        while low < high:
+            middle = (low + high) // 2
+            if records[middle].offset < begin:
+                low = middle + 1
+            else:
+                high = middle
+        return records[low] if low < len(records) else None
+
+    def checkpoint(self, random: Random, entries: int, fate: Fate = Fate.DONE) -> None:
+        """Apply up to `entries` and commit. Raises Died as `fate` says, Fenced, and whatever the ledger raises."""
+        applied: list[Applied] = []
+        drafts: list[Draft] = []
+        for _ in range(entries):
+            ready = [t for t in (TOPICS.ledger, TOPICS.acks) if self._waiting(t) is not None]
+            if not ready:
+                break
+            topic = random.choice(ready)
+            record = self._waiting(topic)
+            assert record is not None
+            self.position.next[topic] = record.offset + 1
+            if topic == TOPICS.ledger:
+                assert record.sequence is not None
+                if not self.position.hear(topic, record.offset, record.sequence):
+                    continue
+            sends = tuple(self._ledger.apply(self._overlay, entry_of(self.broker.number, topic, record)))
+            applied.append(Applied(topic, record, sends))
+            drafts += [draft for send in sends if (draft := self._draft(send)) is not None]
+        self._commit(applied, drafts, fate)
+
+    def _draft(self, send: Send) -> Draft | None:
+        assert send.value is not None
+        if send.topic == TOPICS.ledger:
+            assert send.sequenced
+            assert send.partition == self.broker.number
+            seq = self.position.tell(send.topic, send.partition)
+            return Draft(self.broker.ledger, send.value, Numbered(f"ledger-{send.partition}", 0, seq))
+        if send.topic.startswith(TOPICS.erasures("")):
+            assert send.partition == self.broker.number
+            return Draft(self.broker.erasures[send.topic.removeprefix(TOPICS.erasures(""))], send.value)
+        return None  # answers, progress and dead letters are judged by the history alone
+
+    def _commit(self, applied: list[Applied], drafts: list[Draft], fate: Fate) -> None:
+        broker, rows = self.broker, self._overlay.pending
+        if fate is Fate.LOST or self._epoch != broker.epoch:
+            abort(drafts)
+            raise Fenced if self._epoch != broker.epoch else Died
+        rows[KEY] = self.position.encode()
+        broker.log_rows(dict(rows))
+        broker.committed = dict(self.position.next)
+        commit(drafts, applied[-1].record.log_ms if applied else 0)
+        self._seen(broker, applied)
+        if fate is Fate.UNWRITTEN:
+            raise Died
+        self.disk.write(rows, len(broker.changelog))
+        self._overlay.clear()
+        if fate is Fate.WRITTEN:
+            raise Died
+
+    def zombie(self) -> Lane:
+        """Return what is left of this lane when another takes over and it has not noticed: its own copy of all."""
+        other = object.__new__(Lane)
+        other.broker, other.disk, other._epoch, other._seen = self.broker, self.disk.copy(), self._epoch, self._seen
+        other.position = Position.decode(other.disk.get(KEY))
+        other._overlay = Overlay(other.disk)
+        other._ledger = self._ledger
+        return other
+
+
+def entry_of(partition: int, topic: str, record: Record) -> Entry:
+    """Return what the reducer sees of a record."""
+    return Entry(topic=topic, partition=partition, offset=record.offset, log_ms=record.log_ms, value=record.value)

@@ -1,0 +1,301 @@
+"""The oracle: what one partition must and must not have erased, told by loops over single records.
+
+It knows what docs/ledger.md promises and shares no code with the ledger, the policies or the frames: only plain values
+of `tests.model.facts` go in. `tests.model.witness` holds what the ledger sends against it. Where the promise leaves a
+choice (which of two twins is read first), a record has two due days: from `may` on it may go, from `must` on it must.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tests.model.facts import Event, Events, Fact, Marks, Opened, PolicySaid, RulesSaid, Tick
+from tests.model.periods import Held, Kind, Said, due, held_for, passed
+
+DAY_S = 86_400
+DAY_MS = 86_400_000
+NEVER = 1 << 40
+SLACK = 10**6
+Id = tuple[str, str, str]
+"""Org, category, record id."""
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """One record as it was told, or as a target gave it back (`returned`, from day `since` on)."""
+
+    key: Id = field(repr=False)
+    at: int
+    target: str = ""
+    returned: bool = False
+    since: int = -1
+    sure: bool = True
+    live: bool = True
+    got: set[str] = field(default_factory=set)
+    memo: tuple[int, int, int] | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Forced:
+    """A derived record that follows its erased source in one target, from `day` on."""
+
+    key: Id = field(repr=False)
+    target: str
+    day: int
+    at: int
+    sure: bool = True
+
+
+@dataclass(slots=True)
+class OrgFacts:
+    """What is known of one org."""
+
+    open: bool = False
+    stamp: tuple[int, int] = (0, 0)
+    policy_version: int = -1
+    said: dict[str, Said] = field(default_factory=dict)
+    contract: int = 0
+    contract_told: int = 0
+    clocks: dict[tuple[str, str], int] = field(default_factory=dict)
+    changes: int = 0
+    held: dict[str, Held] = field(default_factory=dict)
+
+    def changed(self) -> None:
+        self.changes += 1
+        self.held.clear()
+
+
+class Oracle:
+    """One partition's history, and what follows from it."""
+
+    def __init__(self) -> None:
+        self.kinds: dict[str, Kind] = {}
+        self.version = 0
+        self.room = 0
+        self._rules: RulesSaid | None = None
+        self._tick = -1
+        self._through: dict[int, int] = {}
+        self._now = -1
+        self._next: dict[int, int] = {}
+        self.orgs: dict[str, OrgFacts] = defaultdict(OrgFacts)
+        self.rows: dict[Id, list[Row]] = defaultdict(list)
+        self.forced: dict[Id, list[Forced]] = defaultdict(list)
+        self._marks: dict[Id, list[tuple[str, int, str]]] = defaultdict(list)
+        self._children: dict[tuple[str, str], list[tuple[Id, int, str, bool]]] = defaultdict(list)
+
+    @property
+    def today(self) -> int:
+        """The ledger's day; -1 while it is unknown."""
+        return self._now // DAY_MS if self._now >= 0 else -1
+
+    # -- what is told --------------------------------------------------------------------------------------------
+
+    def tell(self, fact: Fact, log_ms: int) -> None:
+        """Take in one entry of the log."""
+        match fact:
+            case Events(events, through):
+                self._frame(events, through)
+            case Marks(through):
+                for source, at in through.items():
+                    self._through[source] = max(self._through.get(source, -1), at)
+                self._pass()
+            case Tick(now, approved):
+                self._ticked(now, approved, log_ms)
+            case RulesSaid():
+                if fact.version > self.version:
+                    self.version, self.kinds, self.room, self._rules = fact.version, fact.kinds, fact.room, fact
+                    for org in self.orgs.values():
+                        org.changed()
+                    self._pass()
+            case Opened():
+                self._opened(fact)
+            case PolicySaid(name, epoch, version, said):
+                org = self.orgs[name]
+                if org.open and epoch >= org.stamp[0] and version > org.policy_version:
+                    org.policy_version, org.said = version, said
+                    org.changed()
+
+    def _opened(self, fact: Opened) -> None:
+        org = self.orgs[fact.org]
+        if (fact.epoch, fact.version) <= org.stamp:
+            return
+        org.stamp, org.open = (fact.epoch, fact.version), True
+        if fact.contract != org.contract_told:
+            org.contract = org.contract_told = fact.contract
+        if fact.policy_version > org.policy_version:
+            org.policy_version, org.said = fact.policy_version, fact.said
+        org.changed()
+
+    def _ticked(self, now: int, approved: bool, log_ms: int) -> None:
+        if now <= self._tick:
+            return
+        leap = self._rules.leap_days if self._rules is not None else 2
+        if leap and not approved:
+            if now - log_ms > 3_600_000:
+                return
+            if self._tick >= 0 and now - self._tick > leap * DAY_MS:
+                return
+        self._tick = now
+        self._pass()
+
+    def _pass(self) -> None:
+        rules = self._rules
+        if rules is None or self._tick < 0 or any(self._through.get(s, -1) < 0 for s in range(rules.sources)):
+            return
+        slowest = min([self._tick, *(self._through[s] for s in range(rules.sources))])
+        self._now = max(self._now, slowest - rules.lateness_s * 1000)
+
+    def _frame(self, events: tuple[Event, ...], through: dict[int, int]) -> None:
+        for event in sorted(events, key=lambda e: (e.source, e.offset)):
+            self._event(event, replayed=event.offset < self._next.get(event.source, 0))
+        for source, following in through.items():
+            self._next[source] = max(self._next.get(source, 0), following)
+
+    def _event(self, event: Event, *, replayed: bool) -> None:
+        key = (event.org, event.category, event.id)
+        if event.kind in ("created", "derived"):
+            # Of a replay the group may be new in part: then its rows come twice, which does no harm.
+            self._add(Row(key, event.at, event.target, sure=not replayed))
+            if event.parent:
+                self._children[event.org, event.parent].append((key, event.at, event.target, not replayed))
+        elif replayed:
+            return
+        elif event.id:
+            kind = f"named:{event.name}" if event.kind == "named" else event.kind
+            self._marks[key].append((kind, event.at, event.target))
+            self._forget(key)
+        else:
+            self._org_event(event)
+
+    def _org_event(self, event: Event) -> None:
+        org = self.orgs[event.org]
+        if event.kind == "contract" and not event.category:
+            org.contract = event.at
+        elif event.kind == "contract":
+            org.clocks[event.category, "contract"] = event.at
+        else:
+            scope = (event.category, f"named:{event.name}" if event.kind == "named" else event.kind)
+            org.clocks[scope] = max(org.clocks.get(scope, 0), event.at)
+        org.changed()
+
+    def _add(self, row: Row) -> None:
+        self.rows[row.key].append(row)
+        self._forget(row.key)
+
+    def _forget(self, key: Id) -> None:
+        for row in self.rows.get(key, ()):
+            row.memo = None
+
+    # -- what follows --------------------------------------------------------------------------------------------
+
+    def held(self, org_name: str, category: str) -> Held:
+        """Return what holds for a category of an org."""
+        org = self.orgs[org_name]
+        if category not in org.held:
+            org.held[category] = held_for(self.kinds, org.said, category)
+        return org.held[category]
+
+    def due_days(self, row: Row) -> tuple[int, int]:
+        """Return the first day from which the row may go, and the one from which it must."""
+        org = self.orgs[row.key[0]]
+        if not org.open or row.key[1] not in self.kinds:
+            return NEVER, NEVER
+        if row.memo is None or row.memo[0] != org.changes:
+            days = [self._due(row, at) for at in {row.at, self._merged(row)}]
+            row.memo = org.changes, max(min(days), row.since), max(*days, row.since)
+        return row.memo[1], row.memo[2]
+
+    def _merged(self, row: Row) -> int:
+        """Return the row's clock when it is read together with its twins: the latest of one created day."""
+        twins = [r for r in self.rows[row.key] if r.live and r.target == row.target]
+        return max([row.at, *(r.at for r in twins if r.at // DAY_S == row.at // DAY_S)])
+
+    def _due(self, row: Row, created: int) -> int:
+        org_name, category, _ = row.key
+        held = self.held(org_name, category)
+        clock = self._clock(row.key, held.clock, created)
+        day = due(held, clock // DAY_S) if clock is not None else None
+        return NEVER if day is None else day
+
+    def _clock(self, key: Id, clock: str, created: int) -> int | None:
+        """Return when the record's clock started, in seconds; None: it has not."""
+        org, marks = self.orgs[key[0]], self._marks.get(key, [])
+
+        def own(kind: str) -> int:
+            return max([at for k, at, _ in marks if k == kind and at >= created], default=-1)
+
+        def whole(kind: str) -> int:
+            return max(org.clocks.get((scope, kind), -1) for scope in (key[1], ""))
+
+        if clock == "created":
+            return created
+        if clock == "last_activity":
+            return max(created, own("touched"))
+        if clock == "deactivation":
+            starts = [own("deactivated")] if own("deactivated") > own("reactivated") else []
+            if whole("deactivated") > max(whole("reactivated"), own("reactivated")):
+                starts.append(whole("deactivated"))
+            return max(min(starts), created) if starts else None
+        if clock == "contract_end":
+            told = [at for k, at, _ in marks if k == "contract"]
+            ends = ([told[-1]] if told else []) + [org.clocks.get((key[1], "contract"), 0), org.contract]
+            end = next((e for e in ends if e), None)
+            return None if end is None else max(end, created)
+        happened = max(own(clock), whole(clock))
+        return max(happened, created) if happened >= 0 else None
+
+    def wanted(self, row: Row) -> tuple[set[str], set[str]]:
+        """Return the targets in which the row may be erased, and those in which it must be."""
+        found = [self._wanted(row, at) for at in {row.at, self._merged(row)}]
+        must = set.intersection(*found)
+        return set.union(*found), must & {row.target} if row.returned else must
+
+    def _wanted(self, row: Row, at: int) -> set[str]:
+        marks, targets = self._marks.get(row.key, []), self.kinds[row.key[1]].targets
+        found = {row.target} if row.target else set(targets)
+        moves = [(when, target) for kind, when, target in marks if kind == "moved" and when >= at]
+        if moves:
+            if row.target and not row.returned:
+                found.clear()
+            found.add(max(moves)[1])
+        for kind, when, target in marks:
+            if kind in ("deleted", "followed") and when >= at:
+                found -= {target} if target else found.copy()
+        return found & set(targets)
+
+    def is_deleted(self, key: Id, at: int, target: str, kind: str = "deleted") -> bool:
+        """Whether its producer deleted the record from `target` (or with "followed": it has followed its source)."""
+        return any(k == kind and when >= at and where in ("", target) for k, when, where in self._marks.get(key, []))
+
+    def erased(self, key: Id) -> None:
+        """Let the children of a record that the sweep erased follow it."""
+        org, _, record = key
+        for child, at, target, sure in self._children.pop((org, record), []):
+            held = self.held(org, child[1])
+            day = max([self.today, *(passed(at // DAY_S, text) for text in held.retains)])
+            for name in (target,) if target else self.kinds[child[1]].targets:
+                first = not self.is_deleted(child, at, name, "followed")
+                self.forced[child].append(Forced(child, name, day, at, sure=sure and first))
+            self._marks[child].append(("followed", at, target))
+            self._forget(child)
+
+    def give_back(self, key: Id, target: str, at: int, *, forced: bool) -> None:
+        """A target kept a record: it is looked at again tomorrow."""
+        if forced:
+            self.forced[key].append(Forced(key, target, self.today + 1, at))
+        else:
+            self._add(Row(key, at, target, returned=True, since=self.today + 1))
+
+    def overdue(self) -> Iterator[tuple[Id, str, int]]:
+        """Yield what must be erased by now and is not: record, target, and since when."""
+        for key, rows in self.rows.items():
+            for row in rows:
+                if row.live and row.sure and (since := self.due_days(row)[1]) <= self.today:
+                    for target in self.wanted(row)[1] - row.got:
+                        yield key, target, since
+        for key, waiting in self.forced.items():
+            for child in waiting:
+                if child.sure and child.day + SLACK <= self.today and not self.is_deleted(key, child.at, child.target):
+                    yield key, child.target, child.day

@@ -1,0 +1,165 @@
+"""The simulator: one world, one seed, one thread, one virtual clock, and the real ledger under a modelled lane.
+
+`Simulator(seed).run()` plays months; the witness of each partition judges every committed entry, and on every day on
+which all targets are well nothing that is due may be left. At the end each committed log is folded again, by a fresh
+ledger without any crash: the same rows and the same sends, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from schemas.errors import EbbtideError
+from streams.lane.position import KEY
+from streams.ledger.ledger import Ledger
+from tests.model.broker import Partition
+from tests.model.disk import Disk
+from tests.model.lane import Applied, Died, Fate, Fenced, Lane, entry_of
+from tests.model.story import Line, story
+from tests.model.witness import Broken, Witness
+from tests.model.world import Shape, World
+from tests.support.ledger_log import CODEC, TOPICS
+from tests.support.memory_store import MemoryStore
+
+ERASURES = TOPICS.erasures("")
+CALM_DAYS = 40
+RESTLESS = 5_000
+"""More entries than any day of such a world takes."""
+
+
+class Simulator(World):
+    """See the module's head."""
+
+    def __init__(self, seed: int, *, days: int = 240, shape: Shape | None = None) -> None:
+        super().__init__(seed, days=days, shape=shape)
+        self.witnesses = [Witness(p.number) for p in self.partitions]
+        self.history: list[list[Applied]] = [[] for _ in self.partitions]
+        self.told: list[Line] = []
+        self.lanes = [Lane(p, len(self.partitions), Disk(), self._seen) for p in self.partitions]
+
+    def run(self) -> Simulator:
+        """Play all days. Raises Broken, with a short history, at the first broken promise."""
+        try:
+            self.begin()
+            while self.day < self.end:
+                self.round()
+            self.finish()
+        except (AssertionError, EbbtideError) as e:
+            partition, key = (e.partition, e.key) if isinstance(e, Broken) else (0, None)
+            lines = story(self.told, partition, key)
+            raise Broken(f"seed {self.seed}, {self.shape}:\n{str(e) or repr(e)}\n{lines}") from e
+        return self
+
+    def begin(self) -> None:
+        """Say the rules, and open the first org."""
+        self.say_rules()
+        self.say_org("acme")
+        self.drain()
+
+    def round(self) -> None:
+        """Play until the evening of the next day or days."""
+        self.live()
+        self.drain()
+        if self.all_well():
+            self.check()
+
+    def check(self) -> None:
+        """Hold that nothing that is due is left. Raises Broken."""
+        for witness in self.witnesses:
+            witness.check_all_gone()
+
+    def finish(self) -> None:
+        """Let the targets be well and a few days pass; then hold everything, and fold the logs again."""
+        self.shape = self.shape.calm()
+        for target in self.targets:
+            target.ill_until = target.silent_until = -1
+        while not self.gateway.is_done():
+            self.gateway.pack(self.random, self.now_ms)
+        for _ in range(CALM_DAYS):
+            self.day += 1
+            self.tell_time()
+            self.drain()
+        self.check()
+        for lane in self.lanes:
+            self._fold_again(lane)
+
+    def _fold_again(self, lane: Lane) -> None:
+        number, store = lane.broker.number, MemoryStore()
+        ledger = Ledger(number, len(self.partitions), TOPICS, CODEC)
+        for applied in self.history[number]:
+            sends = tuple(ledger.apply(store, entry_of(number, applied.topic, applied.record)))
+            if sends != applied.sends:
+                raise Broken(f"partition {number}: applying offset {applied.record.offset} again sends something else")
+        if store.rows() != {key: value for key, value in lane.disk.rows.items() if key != KEY}:
+            raise Broken(f"partition {number}: the store is not what its log says")
+
+    def drain(self) -> None:
+        """Let lanes and targets work in random turns until nothing is left to do."""
+        random, begin = self.random, self.counts["entries"]
+        while True:
+            if self.counts["entries"] - begin > RESTLESS:
+                raise Broken(
+                    f"the ledger does not come to rest: {RESTLESS} entries in one day, pending {self._pending()}"
+                )
+            busy = [p for p in range(len(self.lanes)) if self.lanes[p].unread()]
+            for p in busy:
+                self._checkpoint(p)
+            worked = False
+            for target in self.targets:
+                if not busy or random.random() < 0.5:
+                    worked |= target.work(random, self.day, self.now_ms)
+            if not busy and not worked:
+                return
+
+    def _pending(self) -> list[dict[str, int]]:
+        return [dict(witness.pending) for witness in self.witnesses]
+
+    def _checkpoint(self, p: int) -> None:
+        random = self.random
+        entries = random.choice((1, 4, 15))
+        fate, zombie = Fate.DONE, False
+        if random.random() < self.shape.faults:
+            fate = random.choice((Fate.LOST, Fate.UNWRITTEN, Fate.WRITTEN, Fate.DONE))
+            zombie = fate is Fate.DONE
+        lane = self.lanes[p]
+        if not zombie:
+            try:
+                lane.checkpoint(random, entries, fate)
+            except Died:
+                self.counts[fate.name] += 1
+                self._restart(p, lane.disk if random.random() < 0.5 else Disk())
+            return
+        self.counts["zombies"] += 1
+        old = lane.zombie()
+        self._restart(p, lane.disk if random.random() < 0.5 else Disk())
+        if random.random() < 0.5:
+            self.lanes[p].checkpoint(random, 2)
+        try:
+            old.checkpoint(random, entries)
+        except Fenced:
+            return
+        raise Broken("a fenced lane committed")
+
+    def _restart(self, p: int, disk: Disk) -> None:
+        self.lanes[p] = Lane(self.partitions[p], len(self.partitions), disk, self._seen)
+
+    def _seen(self, broker: Partition, applied: Sequence[Applied]) -> None:
+        for entry in applied:
+            self._judge(broker.number, entry)
+
+    def _judge(self, p: int, entry: Applied) -> None:
+        """Hold one committed entry and its sends against the oracle."""
+        record = entry.record
+        self.history[p].append(entry)
+        self.counts["entries"] += 1
+        if entry.topic != TOPICS.ledger:
+            return
+        name, body = ("", {}) if record.fact is not None else CODEC.decode(record.value)
+        witness = self.witnesses[p]
+        again = witness.entry(record.fact, body["ack"] if name == "Acked" else None, record.log_ms)
+        raws = [s.value for s in entry.sends if s.topic.startswith(TOPICS.erasures("")) and s.value is not None]
+        batches = [(CODEC.decode(raw)[1], raw) for raw in raws]
+        ack = body["ack"] if name == "Acked" else None
+        made = tuple(batch for batch, _ in batches)
+        self.told.append(Line(p, record.offset, witness.oracle.today, record.fact, ack, made))
+        witness.sent(batches, again)

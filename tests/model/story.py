@@ -1,0 +1,62 @@
+"""What is told when a promise breaks: the few entries of the log that concern the record at fault, in plain words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.model.facts import Events, Fact, Opened, PolicySaid, RulesSaid
+from tests.model.oracle import Id
+
+LINES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One committed entry, and the batches it sent."""
+
+    partition: int
+    offset: int
+    day: int
+    fact: Fact | None
+    ack: dict[str, Any] | None = field(repr=False)
+    batches: tuple[dict[str, Any], ...] = field(repr=False)
+
+
+def story(lines: list[Line], partition: int, key: Id | None) -> str:
+    """Return the last entries that concern `key` in its partition; without a key the last ones of all."""
+    told: list[str] = []
+    names: set[str] = set()
+    for line in lines:
+        if line.partition != partition:
+            continue
+        words = _words(line, key)
+        for batch in line.batches:
+            rows = batch["record_ids"]
+            if key is None or ((batch["org"], batch["category"]) == key[:2] and key[2] in rows):
+                names.add(batch["batch_id"])
+                words.append(
+                    f"sends {batch['target']} {batch['batch_id'][:8]} {batch['org']}/{batch['category']} {rows}"
+                )
+        if line.ack is not None and (key is None or line.ack["batch_id"] in names):
+            kept = [row["row"] for row in (*line.ack["withheld"], *line.ack["failed"])]
+            words.insert(0, f"{line.ack['target']} {line.ack['batch_id'][:8]} {line.ack['outcome']}, kept {kept}")
+        told += [f"  p{line.partition} @{line.offset} day {line.day}: {word}" for word in words]
+    return "\n".join(told[-LINES:])
+
+
+def _words(line: Line, key: Id | None) -> list[str]:
+    fact = line.fact
+    if fact is None:
+        return []
+    if key is None:
+        return [fact.short()[:200]]
+    if isinstance(fact, Events):
+        return [
+            event.short()
+            for event in fact.events
+            if event.org == key[0] and (event.id == key[2] or event.parent == key[2] or not event.id)
+        ]
+    if isinstance(fact, RulesSaid):
+        return [f"rules {fact.version}: {fact.kinds[key[1]].said}"]
+    return [fact.short()] if isinstance(fact, Opened | PolicySaid) and fact.org == key[0] else []

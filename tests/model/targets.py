@@ -1,0 +1,86 @@
+"""Fake targets: they take batches in order and acknowledge them, with faults that a seed chooses.
+
+Faults while a target is ill: silence, retries, withheld and failed rows, acks twice, of unknown batches, of rows that a
+batch has not, `hidden` before `deleted`. A target that is well applies every batch as soon as it is asked.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from tests.model.broker import Draft, Partition, commit
+from tests.support.ledger_log import CODEC
+
+
+class Target:
+    """One target over all partitions. `ill_until`: the virtual day before which it has faults."""
+
+    def __init__(self, name: str, partitions: list[Partition]) -> None:
+        self.name = name
+        self.partitions = partitions
+        self.ill_until = -1
+        self.silent_until = -1
+        self._next = [0] * len(partitions)
+        self._open: list[dict[int, dict[str, Any]]] = [{} for _ in partitions]
+
+    def is_well(self, day: int) -> bool:
+        return day >= max(self.ill_until, self.silent_until)
+
+    def work(self, random: Random, day: int, log_ms: int) -> bool:
+        """Take what has come, answer some of it; tell whether anything was done."""
+        if day < self.silent_until:
+            return False
+        done = False
+        for partition in self.partitions:
+            number = partition.number
+            log, waiting = partition.erasures[self.name], self._open[number]
+            while self._next[number] < len(log.records):
+                waiting[self._next[number]] = CODEC.decode(log.records[self._next[number]].value)[1]
+                self._next[number] += 1
+            for at, batch in list(waiting.items()):
+                if day < self.ill_until and random.random() < 0.4:
+                    continue
+                done = True
+                for ack in self._answer(random, batch, day < self.ill_until):
+                    commit([Draft(partition.acks, CODEC.encode("Ack", ack))], log_ms)
+                del waiting[at]
+        return done
+
+    def _answer(self, random: Random, batch: dict[str, Any], ill: bool) -> list[dict[str, Any]]:
+        size = len(batch["record_ids"])
+        good = self._ack(batch, changed=size)
+        if not ill:
+            return [good]
+        kept = sorted(random.sample(range(size), random.randint(1, size)))
+        split = random.randint(0, len(kept))
+        match random.randrange(8):
+            case 0:
+                return [{**good, "outcome": "retry", "level": "none"}]
+            case 1 | 2:
+                partly = self._ack(batch, changed=size - len(kept), withheld=kept[:split], failed=kept[split:])
+                return [partly] * random.randint(1, 2)
+            case 3:
+                return [good, good]
+            case 4:
+                return [{**good, "batch_id": f"{random.getrandbits(128):032x}"}, good]
+            case 5:
+                return [self._ack(batch, changed=0, withheld=[size + 3]), good]
+            case 6:
+                return [{**good, "level": "hidden"}, {**good, "outcome": "restored", "level": "none"}, good]
+            case _:
+                return [good]
+
+    def _ack(
+        self, batch: dict[str, Any], *, changed: int, withheld: list[int] | None = None, failed: list[int] | None = None
+    ) -> dict[str, Any]:
+        return {
+            "batch_id": batch["batch_id"],
+            "target": self.name,
+            "level": "deleted",
+            "outcome": "applied",
+            "found": len(batch["record_ids"]),
+            "changed": changed,
+            "withheld": [{"row": row, "reason": "hold"} for row in withheld or ()],
+            "failed": [{"row": row, "reason": "failed"} for row in failed or ()],
+        }
