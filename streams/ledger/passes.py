@@ -30,24 +30,42 @@ def run(work: Work, at: Place, budget: int) -> tuple[int, str | None]:
     if pair.cursor is None and not _begin(work, at):
         return 0, None
     assert pair.cursor is not None
-    prefix = keys.segments(at.org_name, at.category)
+    found, cursor = _concerned(work, at, bytes.fromhex(pair.cursor), budget)
     handled = 0
-    for raw, value in work.store.scan(prefix, bytes.fromhex(pair.cursor)):
-        key = keys.read_segment(raw)
-        segment = Segment.unpack(value)
-        cost = segment.count if _concerns(pair, key) else 1 + segment.count // 64
-        if handled and handled + cost > budget:
-            pair.cursor = raw.hex()
-            return handled, None
+    for raw, key, segment in found:
         if _concerns(pair, key):
             blocked = _segment(work, at, key, segment)
             if blocked is not None:
                 pair.cursor = raw.hex()
                 return handled, blocked
-        handled += cost
-    pair.cursor = None
-    pair.pass_day, pair.pass_offset = pair.goal_day, pair.goal_offset
+        handled += _cost(pair, key, segment)
+    pair.cursor = cursor
+    if cursor is None:
+        pair.pass_day, pair.pass_offset = pair.goal_day, pair.goal_offset
     return handled, None
+
+
+def _concerned(
+    work: Work, at: Place, start: bytes, budget: int
+) -> tuple[list[tuple[bytes, SegmentKey, Segment]], str | None]:
+    """Return segments from `start` on that cost about `budget`, at least one, and where to go on; None: at the end.
+
+    They are read before any is settled: that may rewrite a segment behind them, and whether a scan shows what is
+    written meanwhile is not defined.
+    """
+    found: list[tuple[bytes, SegmentKey, Segment]] = []
+    total = 0
+    for raw, value in work.store.scan(keys.segments(at.org_name, at.category), start):
+        key, segment = keys.read_segment(raw), Segment.unpack(value)
+        total += _cost(at.pair, key, segment)
+        if found and total > budget:
+            return found, raw.hex()
+        found.append((raw, key, segment))
+    return found, None
+
+
+def _cost(pair: PairRow, key: SegmentKey, segment: Segment) -> int:
+    return segment.count if _concerns(pair, key) else 1 + segment.count // 64
 
 
 def _begin(work: Work, at: Place) -> bool:
