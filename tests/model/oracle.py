@@ -17,7 +17,6 @@ from tests.model.periods import Held, Kind, Said, due, held_for, passed
 DAY_S = 86_400
 DAY_MS = 86_400_000
 NEVER = 1 << 40
-SLACK = 10**6
 Id = tuple[str, str, str]
 """Org, category, record id."""
 
@@ -83,6 +82,7 @@ class Oracle:
         self.rows: dict[Id, list[Row]] = defaultdict(list)
         self.forced: dict[Id, list[Forced]] = defaultdict(list)
         self._marks: dict[Id, list[tuple[str, int, str]]] = defaultdict(list)
+        self._following: list[tuple[Id, int, str]] = []
         self._children: dict[tuple[str, str], list[tuple[Id, int, str, bool]]] = defaultdict(list)
 
     @property
@@ -276,10 +276,17 @@ class Oracle:
             held = self.held(org, child[1])
             day = max([self.today, *(passed(at // DAY_S, text) for text in held.retains)])
             for name in (target,) if target else self.kinds[child[1]].targets:
-                first = not self.is_deleted(child, at, name, "followed")
-                self.forced[child].append(Forced(child, name, day, at, sure=sure and first))
+                first = not self.is_deleted(child, at, name, "followed") and (child, at, target) not in self._following
+                there = any(row.live and row.at <= at and name not in row.got for row in self.rows[child])
+                self.forced[child].append(Forced(child, name, day, at, sure=sure and first and there))
+            self._following.append((child, at, target))
+
+    def settle(self) -> None:
+        """End an entry: records that follow their source are no longer due by themselves."""
+        for child, at, target in self._following:
             self._marks[child].append(("followed", at, target))
             self._forget(child)
+        self._following.clear()
 
     def give_back(self, key: Id, target: str, at: int, *, forced: bool) -> None:
         """A target kept a record: it is looked at again tomorrow."""
@@ -297,5 +304,5 @@ class Oracle:
                         yield key, target, since
         for key, waiting in self.forced.items():
             for child in waiting:
-                if child.sure and child.day + SLACK <= self.today and not self.is_deleted(key, child.at, child.target):
+                if child.sure and child.day <= self.today and not self.is_deleted(key, child.at, child.target):
                     yield key, child.target, child.day

@@ -22,7 +22,7 @@ from tests.support.ledger_log import CODEC, TOPICS
 from tests.support.memory_store import MemoryStore
 
 ERASURES = TOPICS.erasures("")
-CALM_DAYS = 40
+CALM_DAYS = 3
 RESTLESS = 5_000
 """More entries than any day of such a world takes."""
 

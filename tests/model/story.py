@@ -26,6 +26,13 @@ class Line:
 def story(lines: list[Line], partition: int, key: Id | None) -> str:
     """Return the last entries that concern `key` in its partition; without a key the last ones of all."""
     told: list[str] = []
+    sources = {
+        event.parent
+        for line in lines
+        if isinstance(line.fact, Events)
+        for event in line.fact.events
+        if key is not None and (event.org, event.id) == (key[0], key[2]) and event.parent
+    }
     names: set[str] = set()
     for line in lines:
         if line.partition != partition:
@@ -33,7 +40,8 @@ def story(lines: list[Line], partition: int, key: Id | None) -> str:
         words = _words(line, key)
         for batch in line.batches:
             rows = batch["record_ids"]
-            if key is None or ((batch["org"], batch["category"]) == key[:2] and key[2] in rows):
+            mine = key is not None and batch["org"] == key[0] and bool({key[2], *sources} & set(rows))
+            if key is None or mine:
                 names.add(batch["batch_id"])
                 words.append(
                     f"sends {batch['target']} {batch['batch_id'][:8]} {batch['org']}/{batch['category']} {rows}"

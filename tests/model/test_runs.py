@@ -1,4 +1,4 @@
-"""Long random runs: whatever a seed brings, nothing goes early, nothing is forgotten, and the log decides everything."""
+"""Random worlds: whatever a seed brings, nothing goes early, nothing is forgotten, and the log decides everything."""
 
 from __future__ import annotations
 

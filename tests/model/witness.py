@@ -94,6 +94,7 @@ class Witness:
         for row in touched:
             if row.live and not self.oracle.wanted(row)[1] - row.got:
                 row.live = False
+        self.oracle.settle()
         self._check_room()
 
     def _let_children_follow(self) -> None:
@@ -157,13 +158,18 @@ class Witness:
     def _followed(self, key: Id, target: str) -> int | None:
         """Match a batch's row with a derived record that follows its source."""
         oracle = self.oracle
-        waiting = [f for f in oracle.forced.get(key, ()) if f.target == target and f.day <= oracle.today]
+        waiting = [
+            f
+            for f in oracle.forced.get(key, ())
+            if f.target == target and f.day <= oracle.today and not oracle.is_deleted(key, f.at + 1, target)
+        ]
         if not waiting:
             return None
-        oracle.forced[key].remove(waiting[0])
+        chosen = min(waiting, key=lambda f: not f.sure)
+        oracle.forced[key].remove(chosen)
         self.followed += 1
         self._gone.append(key)
-        return waiting[0].at
+        return chosen.at
 
     def _twin(self, key: Id, target: str) -> int | None:
         twins = self._twins.get((key, target))
