@@ -16,7 +16,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from schemas.columns import Columns
-from streams.ledger import again, due, keys, marks
+from streams.ledger import again, due, keys, marks, segments
 from streams.ledger.keys import Bucket, Position
 from streams.ledger.rows import Row
 from streams.ledger.state import DAY_S, Work
@@ -127,12 +127,16 @@ def _queue(work: Work, org_name: str, head: ChildHead, found: Columns) -> None:
         return  # stranded: the children stay where they are, and are counted there
     targets = (head.target,) if head.target else plan.targets
     days = found.clocks.astype(np.int64) // DAY_S
-    for day in np.unique(days).tolist():
-        part = found.take(np.flatnonzero(days == day))
-        for target in targets:
-            when = max(work.today, plan.retained_until(day))
-            again.queue(work, when, org_name, head.category, target, part, forced=True)
-        marks.store(work, org_name, head.category, marks.deleted_from(head.target), day, part)
     pair = work.ensure_pair(org_name, head.category)
+    for day in np.unique(days).tolist():
+        part = segments.resolved(found.take(np.flatnonzero(days == day)))
+        joined = marks.Joined(work, org_name, head.category, pair, part)
+        gone = {target: joined.cancelled(target) for target in targets}  # by its producer, or with a twin of it
+        for target, cancelled in gone.items():
+            if not bool(cancelled.all()):
+                when = max(work.today, plan.retained_until(day))
+                left = part.take(np.flatnonzero(~cancelled))
+                again.queue(work, when, org_name, head.category, target, left, forced=True)
+        marks.store(work, org_name, head.category, marks.deleted_from(head.target), day, part)
     if pair.oldest < 0:
         due.place(work, org_name, head.category, pair)

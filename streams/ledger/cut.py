@@ -1,7 +1,8 @@
 """Batches: due rows cut to size for one target, sent, and kept as pending.
 
 A batch's id is BLAKE2b-128 over what it concerns: org, category, target, action, the row that its records came from
-and the ordinal of the first of them. So applying the log again makes the same ids, and receivers drop what they have.
+and the ordinal of the first of them, with the partition (another one has the same offsets). So applying the log again
+makes the same ids, and receivers drop what they have.
 Used by the sweep, passes and rows looked at again; `tests/unit/streams/ledger/test_sweep.py` says what it promises.
 """
 
@@ -47,10 +48,10 @@ def room(work: Work, target: str) -> int:
     return 0 if row.blocked else max(0, work.rules.pending_batches - row.pending)
 
 
-def batch_id(origin: Origin, target: str, action: str, first: int) -> str:
+def batch_id(partition: int, origin: Origin, target: str, action: str, first: int) -> str:
     """Return the id of the batch of `origin` whose first record has ordinal `first` there: 32 hex digits."""
     parts = (origin.org, origin.category, target, action)
-    raw = b"".join(keys.text(part) for part in parts) + origin.pos.pack() + keys.u32(first)
+    raw = b"".join(keys.text(part) for part in parts) + keys.u32(partition) + origin.pos.pack() + keys.u32(first)
     return blake2b(raw, digest_size=16).hexdigest()
 
 
@@ -91,7 +92,7 @@ def batches(
             count=stop - start,
             forced=origin.forced,
         )
-        name = batch_id(origin, target, plan.action, int(ordinals[start]))
+        name = batch_id(work.context.partition, origin, target, plan.action, int(ordinals[start]))
         work.store.put(keys.pending(target, name), rows.join(head, chunk.body))
         send(work, target, name, head, chunk.ids)
         row.pending += 1

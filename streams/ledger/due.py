@@ -59,7 +59,9 @@ def next_due(work: Work, org_name: str, category: str, pair: PairRow, org: OrgRo
     if plan.by_event and pair.oldest >= 0 and plan.follows[0] in pair.marks:
         days.append(_marks_due(work, org_name, category, pair, plan))
     if pair.oldest < 0 and pair.marks and work.rules is not None:
-        days.append(_oldest_mark(work, org_name, category, pair) + work.rules.resend_days + 1)
+        forgotten = _last_mark(work, org_name, category, pair) + work.rules.resend_days + 1
+        # A pack may hold a record that they concern; by tomorrow it is exploded.
+        days.append(max(forgotten, work.today + 1) if work.packs().packs else forgotten)
     return min((day for day in days if day is not None), default=None)
 
 
@@ -87,13 +89,16 @@ def _marks_due(work: Work, org_name: str, category: str, pair: PairRow, plan: Pl
     return min((day for day in days if day is not None), default=None)
 
 
-def _oldest_mark(work: Work, org_name: str, category: str, pair: PairRow) -> int:
-    """Return the day of the pair's oldest mark."""
+def _last_mark(work: Work, org_name: str, category: str, pair: PairRow) -> int:
+    """Return the day by which marks of some name can be forgotten: the oldest's, of contract ends the latest's."""
     days: list[int] = []
     for name in pair.marks:
+        found = 0
         for key, _ in work.store.scan(keys.marks(org_name, category, name)):
-            days.append(keys.read_day_and_position(key)[0])
-            break
+            found = keys.read_day_and_position(key)[0]
+            if name != CONTRACT:
+                break
+        days.append(found)
     return min(days, default=0)
 
 
@@ -115,7 +120,7 @@ def place(work: Work, org_name: str, category: str, pair: PairRow, *, again: boo
     if due is None:
         remove(work, pair)
         return
-    if pair.place and pair.due == due and not again:
+    if pair.place and pair.due == due and not again and not _waits_in_vain(pair, plan):
         return
     remove(work, pair)
     pair.due = due
@@ -125,8 +130,15 @@ def place(work: Work, org_name: str, category: str, pair: PairRow, *, again: boo
     work.store.put(key, keys.u32(due))
 
 
+def _waits_in_vain(pair: PairRow, plan: Plan) -> bool:
+    """Whether the pair waits for a target that its category has no longer."""
+    key = bytes.fromhex(pair.place)
+    return key.startswith(keys.BLOCKED) and keys.read_blocked(key)[0] not in plan.targets
+
+
 def block(work: Work, org_name: str, category: str, pair: PairRow, plan: Plan, target: str) -> None:
-    """Let the pair wait for `target`."""
+    """Let the pair wait for `target`, which has all the batches it may have."""
+    work.target(target).blocked = True
     org = work.org(org_name)
     assert org is not None
     remove(work, pair)
@@ -167,5 +179,7 @@ def org_event(work: Work, org_name: str, names: set[str]) -> None:
         if pair is None:
             continue
         if plan is not None and plan.by_event and pair.spread and names & set(plan.follows):
+            if not pair.gather:
+                pair.cursor = None  # of a pass: rows lie before it as well
             pair.gather = True
         place(work, name, category, pair)

@@ -32,6 +32,7 @@ BLOCKED: Final = b"b"
 PENDING: Final = b"p"
 TARGET: Final = b"g"
 AGAIN: Final = b"h"
+FORCED: Final = b"j"
 MERGE: Final = b"w"
 MERGE_MARKS: Final = b"m"
 
@@ -220,6 +221,17 @@ def read_again(key: bytes) -> tuple[int, str, str, str]:
     org_name, at = read_text(key, 5)
     category, at = read_text(key, at)
     return _U32.unpack_from(key, 1)[0], org_name, category, read_text(key, at)[0]
+
+
+def forced(target_name: str, pos: Position, org_name: str, category: str) -> bytes:
+    return FORCED + text(target_name) + pos.pack() + text(org_name) + text(category)
+
+
+def read_forced(key: bytes) -> tuple[Position, str, str]:
+    """Read a key of kind FORCED: position, org, category."""
+    _, at = read_text(key, 1)
+    org_name, end = read_text(key, at + 12)
+    return Position(*_POS.unpack_from(key, at)), org_name, read_text(key, end)[0]
 
 
 def read_day_and_position(key: bytes) -> tuple[int, Position]:

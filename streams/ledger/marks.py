@@ -123,7 +123,9 @@ def put_row(work: Work, org: str, category: str, name: str, day: int, pos: keys.
     head = MarkHead(int.from_bytes(body[:4], "big"), int(clocks.min()), int(clocks.max()), work.offset)
     suffix = keys.u32(day) + pos.pack()
     work.store.put(keys.marks(org, category, name) + suffix, head.pack())
-    work.store.put(keys.marks(org, category, name, keys.MARK_BODY) + suffix, body)
+    key = keys.marks(org, category, name, keys.MARK_BODY) + suffix
+    work.store.put(key, body)
+    work.context.memo.drop(_memo_key(key, head))  # one entry may write a row of this key twice
 
 
 def rows(work: Work, org: str, category: str, name: str) -> Iterator[tuple[bytes, MarkHead]]:
@@ -143,7 +145,11 @@ def load(work: Work, org: str, category: str, name: str, suffix: bytes, head: Ma
             raise KeyError("a mark row has a head and no body")
         return head.count * _ROW_BYTES, Marks(body)
 
-    return work.context.memo.get(key + head.made.to_bytes(8, "big"), read)
+    return work.context.memo.get(_memo_key(key, head), read)
+
+
+def _memo_key(key: bytes, head: MarkHead) -> bytes:
+    return key + head.made.to_bytes(8, "big")
 
 
 def delete_row(work: Work, org: str, category: str, name: str, suffix: bytes) -> None:

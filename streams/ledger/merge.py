@@ -70,7 +70,7 @@ def _merge(work: Work, chosen: list[tuple[SegmentKey, Segment]]) -> None:
     spread = any(segment.spread for _, segment in chosen)
     for key, segment in chosen:
         segments.remove(work, key, segment)
-    segments.store_columns(work, first.bucket, columns, spread=spread, fresh=False)
+    segments.store_columns(work, first.bucket, columns, spread=spread, fresh=False, level=first.level)
 
 
 def marks_waiting(work: Work) -> bool:

@@ -52,33 +52,38 @@ def recheck(work: Work, budget: int) -> int:
     if cursor is None:
         return 0
     at = bytes.fromhex(cursor)
+    if not at.startswith(keys.PAIR):
+        return _put_back(work, at, budget)
     cost = 0
-    if at < keys.STRANDED:
-        for raw, value in _some(work, keys.STRANDED, b"", budget):
-            stranded.put_back(work, raw, Segment.unpack(value))
-            cost += 1
-        if not cost:
-            work.clock.recheck = (keys.STRANDED + keys.PAIR).hex()
-        return cost + 1
-    for raw, _ in _some(work, keys.PAIR, at[1:], budget):
+    for raw, _ in work.store.scan(keys.PAIR, at):
+        if cost >= max(budget, 1):
+            return cost
         name, category = keys.read_pair(raw)
         pair = work.pair(name, category)
         if pair is not None:
             due.place(work, name, category, pair)
-        work.clock.recheck = (keys.STRANDED + raw + b"\0").hex()
+        work.clock.recheck = (raw + b"\0").hex()
         cost += 1
-    if not cost:
-        work.clock.recheck = None
+    work.clock.recheck = None
     return cost + 1
 
 
-def _some(work: Work, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-    found: list[tuple[bytes, bytes]] = []
-    for row in work.store.scan(prefix, start):
-        found.append(row)
-        if len(found) >= max(limit, 1):
-            break
-    return found
+def _put_back(work: Work, start: bytes, budget: int) -> int:
+    """Put stranded segments back that the rules have a place for; the others stay, or they would come for ever."""
+    cost = 0
+    for raw, value in work.store.scan(keys.STRANDED, start):
+        key, segment = keys.read_segment(raw), Segment.unpack(value)
+        plan = work.plan(work.ensure_org(key.org), key.category)
+        known = plan is not None and key.store in plan.targets
+        size = segment.count if known else 1
+        if cost and cost + size > budget:
+            return cost
+        if known:
+            stranded.put_back(work, raw, segment)
+        work.clock.recheck = (raw + b"\0").hex()
+        cost += size
+    work.clock.recheck = keys.PAIR.hex()
+    return cost + 1
 
 
 def open_org(work: Work, record: dict[str, Any]) -> None:

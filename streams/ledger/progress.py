@@ -61,7 +61,7 @@ def anything_due(work: Work) -> bool:
 
 
 def _unlooked(work: Work) -> bool:
-    return packs.waiting(work.packs()) or work.clock.recheck is not None or again.waiting(work)
+    return packs.waiting(work.packs()) or work.clock.recheck is not None or again.undecided(work)
 
 
 def oldest_due(work: Work) -> int:

@@ -60,9 +60,9 @@ class ClockRow(Row):
 
     `due_from` (key, hex) and `again_from` (day) are where the rows of these queues can first lie, `merge_from` where
     the last merge was: so a search for the next one does not run over all that were deleted before. `blocked`,
-    `again`, `merges` and `mark_merges` count their rows. Times are ms since the epoch, -1: unknown. `recheck` and
-    `resend` are keys (hex) where such work goes on, "" at its start, None: no such work. `told_*`: as of which day
-    progress was last told of all targets, and whether anything was due then.
+    `again`, `forced`, `merges` and `mark_merges` count their rows. Times are ms since the epoch, -1: unknown.
+    `recheck` and `resend` are keys (hex) where such work goes on, "" at its start, None: no such work. `told_*`: as of
+    which day progress was last told of all targets, and whether anything was due then.
     """
 
     tick: int = -1
@@ -75,6 +75,7 @@ class ClockRow(Row):
     blocked: int = 0
     again: int = 0
     again_from: int = 0
+    forced: int = 0
     merges: int = 0
     merge_from: str = ""
     mark_merges: int = 0
@@ -161,7 +162,10 @@ class PairRow(Row):
 
 @dataclass(slots=True)
 class TargetRow(Row):
-    """Counts of one target on this partition. `blocked`: it had all the batches it may have, and not yet half acked."""
+    """Counts of one target on this partition.
+
+    `blocked`: it had all the batches it may have, and not yet half acked. `forced`: rows (of kind FORCED) wait for it.
+    """
 
     pending: int = 0
     blocked: bool = False
@@ -175,6 +179,7 @@ class TargetRow(Row):
     retries: int = 0
     restored: int = 0
     blocked_from: str = ""
+    forced: int = 0
 
 
 @dataclass(slots=True, frozen=True)

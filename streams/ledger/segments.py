@@ -36,12 +36,13 @@ def head_of(columns: Columns, *, spread: bool) -> Segment:
     return Segment(len(columns), int(clocks.min()), int(clocks.max()), spread, encode_columns(columns))
 
 
-def store(work: Work, bucket: Bucket, segment: Segment, *, fresh: bool = True) -> None:
+def store(work: Work, bucket: Bucket, segment: Segment, *, fresh: bool = True, level: int = 0) -> None:
     """Add a segment, bring its pair up to date, and ask for a merge where enough small ones lie together.
 
-    `fresh`: its rows were not here before, so passes must see them.
+    `fresh`: its rows were not here before, so passes must see them. Rows that were here keep at least their `level`:
+    so their new key lies behind the old one, and a pass that is on its way there does not miss them.
     """
-    level = level_of(segment.count)
+    level = max(level, level_of(segment.count))
     key = SegmentKey(*bucket, level, work.position())
     work.store.put(key.pack(), segment.pack())
     _count_level(work, bucket, level, 1)
@@ -57,11 +58,13 @@ def store(work: Work, bucket: Bucket, segment: Segment, *, fresh: bool = True) -
         due.place(work, bucket.org, bucket.category, pair)
 
 
-def store_columns(work: Work, bucket: Bucket, columns: Columns, *, spread: bool = False, fresh: bool = True) -> None:
+def store_columns(
+    work: Work, bucket: Bucket, columns: Columns, *, spread: bool = False, fresh: bool = True, level: int = 0
+) -> None:
     """Add columns as segments of at most MAX_SEGMENT records."""
     for first in range(0, len(columns), MAX_SEGMENT):
         part = columns.slice(first, min(first + MAX_SEGMENT, len(columns)))
-        store(work, bucket, head_of(part, spread=spread), fresh=fresh)
+        store(work, bucket, head_of(part, spread=spread), fresh=fresh, level=level)
 
 
 def store_by_day(work: Work, org: str, category: str, target: str, columns: Columns) -> None:
@@ -138,7 +141,7 @@ def mark_dead(work: Work, key: SegmentKey, segment: Segment, rows: NDArray[np.in
         alive[dead] = False
         rest = columns_of(segment).take(np.flatnonzero(alive))
         remove(work, key, segment)
-        store_columns(work, key.bucket, rest, spread=segment.spread, fresh=False)
+        store_columns(work, key.bucket, rest, spread=segment.spread, fresh=False, level=key.level)
     else:
         work.store.put(key.pack(keys.DEAD), dead.astype("<u2").tobytes())
 

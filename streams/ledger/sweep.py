@@ -16,7 +16,7 @@ from streams.ledger import decide, due, keys, marks, passes, segments, stranded
 from streams.ledger.cut import Origin, room
 from streams.ledger.keys import Bucket, SegmentKey
 from streams.ledger.marks import Joined
-from streams.ledger.plans import CONTRACT, Plan
+from streams.ledger.plans import CONTRACT, MOVED, Plan
 from streams.ledger.rows import OrgRow, PairRow, Segment
 from streams.ledger.select_rows import cut_selection, is_plain, select
 from streams.ledger.state import Work
@@ -123,7 +123,8 @@ def _chunk(work: Work, at: Place, budget: int) -> tuple[int, str | None]:
             if blocked is not None:
                 return handled, blocked
             handled += segment.count
-    if at.plan.by_event and at.plan.follows[0] in at.pair.marks and handled < budget:
+    passing = at.pair.cursor is not None  # to its end, though the marks that began it may be forgotten meanwhile
+    if at.plan.by_event and (passing or at.plan.follows[0] in at.pair.marks) and handled < budget:
         more, blocked = passes.run(work, at, budget - handled)
         return handled + more, blocked
     return handled, None
@@ -199,16 +200,23 @@ def _tidy(work: Work, at: Place) -> None:
     assert rules is not None
     if at.plan.by_event and pair.spread:
         return
-    oldest = [day for day in (pair.oldest, work.packs().min_day) if 0 <= day < keys.PARKED]
+    packs = work.packs()
+    oldest = [day for day in (pair.oldest, packs.min_day) if 0 <= day < keys.PARKED]
     floor = min([*oldest, work.today]) - rules.resend_days
     for name in list(pair.marks):
-        if name == CONTRACT and pair.oldest >= 0:
+        if name == CONTRACT and (pair.oldest >= 0 or packs.packs):
             continue  # filed under the contract's end, which says nothing of the record's age
-        left = False
-        for suffix, _ in list(marks.rows(work, at.org_name, at.category, name)):
+        if name == MOVED and pair.spread:
+            continue  # the bucket's day is the last touch: a move before it still says where the record is
+        old, left = [], False
+        for suffix, _ in marks.rows(work, at.org_name, at.category, name):
             if keys.read_day_and_position(suffix)[0] >= floor:
                 left = True
                 break
+            old.append(suffix)
+        if left and name == CONTRACT:
+            continue  # the last told counts: without it an end told before would come back
+        for suffix in old:
             marks.delete_row(work, at.org_name, at.category, name, suffix)
         if not left:
             del pair.marks[name]

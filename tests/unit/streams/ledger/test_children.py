@@ -90,3 +90,83 @@ def test_large_groups_of_derived_records_follow_as_small_ones_do() -> None:
     sends = log.to_day(31)
 
     assert log.erased(sends, "lake") == sorted(f"t{n}" for n in range(40))
+
+
+def test_derived_records_that_find_no_room_follow_the_same_day() -> None:
+    log = with_transcripts(batch_records=10, pending_batches=2)
+    log.frame(group([f"m{n:02}" for n in range(70)], day(0)))
+    log.frame(
+        group([f"t{n:02}" for n in range(70)], day(0), category="transcripts", parents=[f"m{n:02}" for n in range(70)])
+    )
+    log.to_day(31)
+    done: set[str] = set()
+
+    while waiting := [batch for batch in log.batches() if batch.id not in done]:
+        done |= {batch.id for batch in waiting}
+        for batch in waiting:
+            log.ack(batch)
+
+    assert log.erased(target="lake") == [f"t{n:02}" for n in range(70)]
+    assert log.progress(log.sends, "lake")[-1]["oldest_due_day"] == -1
+
+
+def test_derived_records_that_wait_for_room_are_told_as_due() -> None:
+    log = with_transcripts(batch_records=10, pending_batches=1)
+    log.frame(group(["m1", "m2"], day(0)), group(["t0"], day(0), category="transcripts", target="lake"))
+    log.frame(group([f"t{n:02}" for n in range(10, 40)], day(0), category="transcripts", parents=["m1"] * 30))
+
+    sends = log.to_day(31)
+
+    assert len(log.erased(sends, "lake")) == 10
+    assert log.progress(sends, "lake")[-1]["oldest_due_day"] == 31
+
+
+def test_a_record_created_again_after_its_delete_does_not_follow_its_first_source() -> None:
+    log = with_transcripts()
+    log.frame(group(["m1"], day(0)))
+    log.frame(group(["t1"], day(1), category="transcripts", parents=["m1"]))
+    log.frame(group(["t1"], day(5), kind="deleted", category="transcripts"))
+    log.frame(group(["t1"], day(10), category="transcripts"))
+
+    sends = log.to_day(31)
+    own = log.to_day(311)
+
+    assert log.erased(sends, "lake") == []
+    assert log.erased(own, "lake") == ["t1"]
+
+
+def test_a_derived_record_told_twice_follows_once() -> None:
+    log = with_transcripts()
+    log.frame(group(["m1"], day(0)))
+    log.frame(group(["t1"], day(1), category="transcripts", parents=["m1"]))
+    log.frame(group(["t1"], day(1), category="transcripts", parents=["m1"]))
+
+    sends = log.to_day(31)
+
+    assert log.erased(sends, "lake") == ["t1"]
+
+
+def test_a_derived_record_deleted_while_it_waits_for_its_minimum_retain_is_not_erased() -> None:
+    log = with_transcripts(min_retain="60 d")
+    log.frame(group(["m1"], day(0)), group(["t1", "t2"], day(1), category="transcripts", parents=["m1", "m1"]))
+    log.to_day(31)
+    log.frame(group(["t1"], day(40), kind="deleted", category="transcripts"))
+
+    sends = log.to_day(62)
+
+    assert log.erased(sends, "lake") == ["t2"]
+
+
+def test_a_record_queued_before_the_place_where_the_queue_is_read_goes_the_same_day() -> None:
+    log = with_transcripts(min_retain="60 d")
+    log.frame(group(["z1"], day(1), category="transcripts", parents=["m1"]))
+    log.frame(group(["z2"], day(2), category="transcripts", parents=["m1"]))
+    log.frame(group(["a1"], day(1), category="summaries", parents=["z1"]))
+    log.frame(group(["m1"], day(0)))
+    log.to_day(31)
+
+    first = log.to_day(62)
+    second = log.to_day(63)
+
+    assert log.erased(first, "lake") == ["a1", "z1"]
+    assert log.erased(second, "lake") == ["z2"]

@@ -333,3 +333,26 @@ def test_an_orgs_unchanged_facts_do_not_undo_what_a_contract_event_said() -> Non
     erased = on(log, 60, 61)
 
     assert erased == {61: ["a"]}
+
+
+def test_a_contract_end_stands_while_its_record_waits_in_a_pack() -> None:
+    log = ready(category("messages", "30 d", clock="contract_end"))
+    log.to_day(200)
+    log.frame(group(["a"], day(190)), group(["b"], day(190), org="closed"))
+    log.frame(group(["a"], day(100), kind="contract"))
+
+    erased = on(log, 201, 221)
+
+    assert erased == {221: ["a"]}
+
+
+def test_an_old_contract_end_does_not_come_back_when_a_later_told_one_is_past() -> None:
+    log = ready(category("messages", "30 d", clock="contract_end"))
+    log.frame(group(["a"], day(500), kind="contract"))
+    log.frame(group(["a"], day(20), kind="contract"))
+    log.to_day(80)
+    log.frame(group(["a"], day(70)))
+
+    erased = on(log, 81, 101, 600)
+
+    assert erased == {101: ["a"]}
