@@ -40,7 +40,15 @@ def rules_in_force(bootstrap: str, topics: Topics, codec: Codec) -> Rules:
 def apply_rules(
     bootstrap: str, topics: Topics, codec: Codec, make: Callable[[int], Rules], *, partitions: int
 ) -> tuple[Rules, bool]:
-    """Put `make(version)` in force; return the rules in force and whether that was a change."""
+    """Put `make(version)` in force; return the rules in force and whether that was a change.
+
+    Whoever applies rules at the same time is fenced off before the newest are read, so that no version is given twice.
+    Raises KafkaException in the one that was fenced: nothing of it is in force.
+    """
+    producer = Producer(
+        {"bootstrap.servers": bootstrap, "transactional.id": f"{topics.prefix}-rules", "transaction.timeout.ms": 10_000}
+    )
+    producer.init_transactions(30)
     old = current_rules(bootstrap, topics, codec)
     if old is not None and make(old.version).hash == old.hash:
         return old, False
@@ -52,10 +60,6 @@ def apply_rules(
         "body": rules.to_json(),
     }
     value = codec.encode("RulesSet", record)
-    producer = Producer(
-        {"bootstrap.servers": bootstrap, "transactional.id": f"{topics.prefix}-rules", "transaction.timeout.ms": 10_000}
-    )
-    producer.init_transactions(30)
     producer.begin_transaction()
     producer.produce(topics.rules, value, key=KEY, partition=0)
     for partition in range(partitions):

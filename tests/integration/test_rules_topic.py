@@ -1,0 +1,56 @@
+"""What applying rules promises: one version, one body, whoever else applies some at the same time."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+from confluent_kafka import KafkaException
+
+from ops.local.service import KafkaServer
+from ops.rules_topic import apply_rules, current_rules
+from ops.topics import create_topics
+from schemas.codec import full_codec
+from schemas.rules import Rules
+from schemas.topics import Topics, all_topics
+
+CODEC = full_codec()
+
+
+@pytest.fixture
+def topics(kafka: KafkaServer, prefix: str) -> Topics:
+    create_topics(kafka.bootstrap, all_topics(Topics(prefix), partitions=2))
+    return Topics(prefix)
+
+
+def test_rules_are_in_force_as_soon_as_they_are_applied_and_the_same_ones_change_nothing(
+    kafka: KafkaServer, topics: Topics
+) -> None:
+    for version in (1, 2, 3):
+        make = partial(_rules, version)
+
+        made = apply_rules(kafka.bootstrap, topics, CODEC, make, partitions=2)
+        again = apply_rules(kafka.bootstrap, topics, CODEC, make, partitions=2)
+
+        assert made == (make(version), True)
+        assert again == (make(version), False)
+        assert current_rules(kafka.bootstrap, topics, CODEC) == make(version)
+
+
+def _rules(lateness_s: int, version: int) -> Rules:
+    return Rules(version=version, lateness_s=lateness_s)
+
+
+def test_two_who_apply_rules_at_once_never_give_one_version_to_two_bodies(kafka: KafkaServer, topics: Topics) -> None:
+    others: list[Rules] = []
+
+    def make(version: int) -> Rules:
+        if not others:  # the other one comes between our look at the rules and our write
+            rules, _ = apply_rules(kafka.bootstrap, topics, CODEC, partial(_rules, 1), partitions=2)
+            others.append(rules)
+        return _rules(2, version)
+
+    with pytest.raises(KafkaException):
+        apply_rules(kafka.bootstrap, topics, CODEC, make, partitions=2)
+
+    assert current_rules(kafka.bootstrap, topics, CODEC) == others[0]
