@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 from ops.settings import Settings
 from schemas.datamap import DataMap
 from schemas.errors import Refused
-from schemas.topics import Topics, TopicSpec, all_topics
+from schemas.topics import MAX_MESSAGE_BYTES, Topics, TopicSpec, all_topics
 from streams.lane.changelog import changelog_config
 
 _SEEN_S = 30.0
@@ -26,7 +26,7 @@ def declared(settings: Settings, data_map: DataMap) -> list[TopicSpec]:
     return all_topics(
         Topics(settings.prefix),
         partitions=settings.partitions,
-        changelog=changelog_config(),
+        changelog=changelog_config(max_record_bytes=MAX_MESSAGE_BYTES),
         targets=data_map.targets,
         consumers=[name for name, target in data_map.targets.items() if target.kind == "consumer"],
     )
