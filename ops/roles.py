@@ -167,16 +167,18 @@ def _until_other_rules(
 
     def watch() -> None:
         next_look = monotonic() + RULES_LOOK_S
-        while not left.is_set() and not stop.wait(0.2):
-            if monotonic() < next_look:
-                continue
-            next_look = monotonic() + RULES_LOOK_S
-            with suppress(KafkaException, Retry):
-                now = look()
-                if now is not None and now.version != rules.version:
-                    log.info("other rules are in force", extra={"version": now.version})
-                    break
-        ended.set()
+        try:
+            while not left.is_set() and not stop.wait(0.2):
+                if monotonic() < next_look:
+                    continue
+                next_look = monotonic() + RULES_LOOK_S
+                with suppress(KafkaException, Retry):
+                    now = look()
+                    if now is not None and now.version != rules.version:
+                        log.info("other rules are in force", extra={"version": now.version})
+                        break
+        finally:
+            ended.set()  # also where the look failed for good: who goes on meets the same error, and tells it
 
     watcher = threading.Thread(target=watch, name="rules", daemon=True)
     watcher.start()
