@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def open_installation(data_dir: Path, *, partitions: int | None, day_seconds: fl
     """
     path = data_dir / FILE
     if not path.exists():
-        return _make(path, partitions or 4, day_seconds)
+        _make(path, partitions or 4, day_seconds)
     there = Installation(**json.loads(path.read_text(encoding="utf-8")))
     if partitions is not None and partitions != there.partitions:
         raise WrongInstallation(
@@ -54,7 +55,8 @@ def open_installation(data_dir: Path, *, partitions: int | None, day_seconds: fl
     return there
 
 
-def _make(path: Path, partitions: int, day_seconds: float) -> Installation:
+def _make(path: Path, partitions: int, day_seconds: float) -> None:
+    """Write a new installation, whole, unless somebody else was quicker: keys that are in use are never replaced."""
     made = Installation(
         partitions=partitions,
         day_seconds=day_seconds,
@@ -63,11 +65,14 @@ def _make(path: Path, partitions: int, day_seconds: float) -> Installation:
         dead_letter_key=secrets.token_hex(32),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".tmp")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(asdict(made), file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    return made
+    draft = path.with_name(f"{FILE}.{secrets.token_hex(8)}.tmp")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(asdict(made), file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()

@@ -177,8 +177,10 @@ def _until_other_rules(
                     if now is not None and now.version != rules.version:
                         log.info("other rules are in force", extra={"version": now.version})
                         break
+        except Exception:  # whatever it is: who starts again meets the same error, and ends with it
+            log.warning("the rules in force could not be read", exc_info=True)
         finally:
-            ended.set()  # also where the look failed for good: who goes on meets the same error, and tells it
+            ended.set()
 
     watcher = threading.Thread(target=watch, name="rules", daemon=True)
     watcher.start()

@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ops.local.ports import free_port, is_free
@@ -37,7 +37,8 @@ class Role:
     """A role to run: its name as in `ebbtide run NAME`, and the environment it gets."""
 
     name: str
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
+    """Holds keys and passwords."""
 
     @property
     def folder(self) -> str:

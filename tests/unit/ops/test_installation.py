@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -42,3 +45,19 @@ def test_a_fast_clock_starts_at_its_anchor_and_runs_a_day_in_so_many_seconds() -
     assert clock.at(1_000_000) == 1_000_000
     assert clock.at(1_002_000) == 1_000_000 + DAY_MS
     assert TimeSource().at(5) == 5
+
+
+def test_two_first_starts_at_once_agree_on_the_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both, write = threading.Barrier(2), os.fsync
+
+    def together(descriptor: int) -> None:
+        write(descriptor)
+        both.wait(30)  # each has drawn its keys before either has put them down
+
+    monkeypatch.setattr(os, "fsync", together)
+    with ThreadPoolExecutor(2) as pool:
+        starts = [pool.submit(open_installation, tmp_path, partitions=2, day_seconds=0.0) for _ in range(2)]
+        first, second = (start.result() for start in starts)
+
+    assert first == second == open_installation(tmp_path, partitions=2, day_seconds=0.0)
+    assert [p.name for p in tmp_path.iterdir()] == ["installation.json"]
