@@ -148,8 +148,13 @@ class Oracle:
         self._now = max(self._now, slowest - rules.lateness_s * 1000)
 
     def _frame(self, events: tuple[Event, ...], through: dict[int, int]) -> None:
+        ends: dict[tuple[object, ...], int] = {}
+        for event in events:
+            ends[_group(event)] = max(ends.get(_group(event), 0), event.offset + 1)
         for event in sorted(events, key=lambda e: (e.source, e.offset)):
-            self._event(event, replayed=event.offset < self._next.get(event.source, 0))
+            before = self._next.get(event.source, 0)
+            if ends[_group(event)] > before:  # else the whole group is a replay
+                self._event(event, replayed=event.offset < before)
         for source, following in through.items():
             self._next[source] = max(self._next.get(source, 0), following)
 
@@ -250,20 +255,39 @@ class Oracle:
         """Return the targets in which the row may be erased, and those in which it must be."""
         found = [self._wanted(row, at) for at in {row.at, self._merged(row)}]
         must = set.intersection(*found)
-        return set.union(*found), must & {row.target} if row.returned else must
+        if row.returned:
+            must &= {row.target}
+        elif self._was_gone(row):
+            must = set()
+        return set.union(*found), must
+
+    def _targets(self, row: Row) -> set[str]:
+        return {row.target} if row.target else set(self.kinds[row.key[1]].targets)
+
+    def _move(self, row: Row, at: int) -> tuple[int, str] | None:
+        """Return the latest move that concerns the row."""
+        moves = [(when, to) for kind, when, to in self._marks.get(row.key, []) if kind == "moved" and when >= at]
+        return max(moves, default=None)
+
+    def _was_gone(self, row: Row) -> bool:
+        """Whether its producer had deleted the record from wherever it was before saying that it moved."""
+        move = self._move(row, row.at)
+        own = self._targets(row)
+        for kind, when, target in self._marks.get(row.key, []):
+            if move is not None and kind == "deleted" and row.at <= when < move[0]:
+                own -= {target} if target else own.copy()
+        return not own
 
     def _wanted(self, row: Row, at: int) -> set[str]:
-        marks, targets = self._marks.get(row.key, []), self.kinds[row.key[1]].targets
-        found = {row.target} if row.target else set(targets)
-        moves = [(when, target) for kind, when, target in marks if kind == "moved" and when >= at]
-        if moves:
+        found, move = self._targets(row), self._move(row, at)
+        if move is not None:
             if row.target and not row.returned:
                 found.clear()
-            found.add(max(moves)[1])
-        for kind, when, target in marks:
+            found.add(move[1])
+        for kind, when, target in self._marks.get(row.key, []):
             if kind in ("deleted", "followed") and when >= at:
                 found -= {target} if target else found.copy()
-        return found & set(targets)
+        return found & set(self.kinds[row.key[1]].targets)
 
     def is_deleted(self, key: Id, at: int, target: str, kind: str = "deleted") -> bool:
         """Whether its producer deleted the record from `target` (or with "followed": it has followed its source)."""
@@ -280,6 +304,10 @@ class Oracle:
                 there = any(row.live and row.at <= at and name not in row.got for row in self.rows[child])
                 self.forced[child].append(Forced(child, name, day, at, sure=sure and first and there))
             self._following.append((child, at, target))
+
+    def follows_now(self, key: Id) -> bool:
+        """Whether the record's source was erased by the entry at hand."""
+        return any(child == key for child, _, _ in self._following)
 
     def settle(self) -> None:
         """End an entry: records that follow their source are no longer due by themselves."""
@@ -306,3 +334,10 @@ class Oracle:
             for child in waiting:
                 if child.sure and child.day <= self.today and not self.is_deleted(key, child.at, child.target):
                     yield key, child.target, child.day
+
+
+def _group(event: Event) -> tuple[object, ...]:
+    """Return what a frame keeps together: rows that are judged as a replay together."""
+    kind = "record" if event.kind in ("created", "derived") else event.kind
+    target = "" if kind == "moved" else event.target
+    return kind, event.org, event.category, target, event.at // DAY_S, event.name, event.source

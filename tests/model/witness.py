@@ -120,11 +120,13 @@ class Witness:
         batch = Sent(raw, record, [], forced=False)
         for record_id in ids:
             key = (org, category, record_id)
-            clock = self._own(key, target, touched)
+            clock = None if oracle.follows_now(key) else self._own(key, target, touched)
             if clock is None:
                 self._let_children_follow()
                 clock = self._followed(key, target)
                 batch.forced |= clock is not None
+            if clock is None:
+                clock = self._own(key, target, touched)
             if clock is None:
                 clock = self._twin(key, target)
             if clock is None:

@@ -1,0 +1,31 @@
+"""`python -m tests.model --seeds 1000`: play many random worlds, and tell the history of the first that breaks."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tests.model.simulator import Simulator
+from tests.model.witness import Broken
+
+
+def main() -> int:
+    """Play the seeds; return 1 if a promise broke."""
+    parser = argparse.ArgumentParser(prog="python -m tests.model", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=100, help="how many worlds")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--days", type=int, default=365, help="days that each world lives")
+    given = parser.parse_args()
+    for seed in range(given.first, given.first + given.seeds):
+        try:
+            played = Simulator(seed, days=given.days).run()
+        except Broken as broken:
+            print(broken)
+            return 1
+        erased = sum(witness.erased for witness in played.witnesses)
+        print(f"seed {seed}: {played.counts['entries']} entries, {erased} records erased", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
