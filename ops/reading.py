@@ -1,0 +1,88 @@
+"""Reads a topic to its end as of now: every committed record, none of a transaction that is still open.
+
+The end is the uncommitted one: a commit returns before its markers are written, and until then a committed reader's
+end lies before what was just committed. A reader that stopped there would not see its own writes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+
+from schemas.errors import Retry
+
+_PASSING = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.FENCED_LEADER_EPOCH,
+    }
+)
+
+
+class TopicUnreadable(Retry):
+    """A topic did not give its records in time."""
+
+
+def read_to_end(
+    bootstrap: str, topic: str, *, start: Callable[[int], int] = lambda _end: 0, limit_s: float = 60.0
+) -> Iterator[Message[bytes, bytes]]:
+    """Yield the committed records of all partitions, in order within each.
+
+    `start` gives the offset to begin at for a partition's end. Raises TopicUnreadable after `limit_s` seconds,
+    KafkaException on a broker's error.
+    """
+    consumer: Consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": f"{topic}-readers",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+        }
+    )
+    deadline = time.monotonic() + limit_s
+    try:
+        ends = _ends(bootstrap, consumer, topic, limit_s)
+        consumer.assign([TopicPartition(topic, p, max(0, start(end))) for p, end in ends.items()])
+        waiting = {p for p, end in ends.items() if end}
+        while waiting:
+            if time.monotonic() > deadline:
+                raise TopicUnreadable(
+                    f"topic {topic} was not read to its end within {limit_s:g} s: is the broker well, or a transaction "
+                    "left open?"
+                )
+            for message in consumer.consume(1000, 0.2):
+                error, partition = message.error(), message.partition() or 0
+                if error is None:
+                    yield message
+                elif error.code() != KafkaError._PARTITION_EOF:
+                    raise KafkaException(error)
+                elif (message.offset() or 0) >= ends[partition]:
+                    waiting.discard(partition)
+    finally:
+        consumer.close()
+
+
+def _ends(bootstrap: str, consumer: Consumer, topic: str, limit_s: float) -> dict[int, int]:
+    meta = consumer.list_topics(topic, timeout=limit_s).topics[topic]
+    if meta.error is not None:
+        raise KafkaException(meta.error)
+    latest = OffsetSpec.latest()
+    asked = {TopicPartition(topic, p): latest for p in meta.partitions}
+    admin = AdminClient({"bootstrap.servers": bootstrap})  # kept: futures of a client that is gone never end
+    deadline = time.monotonic() + limit_s
+    while True:
+        answers = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=limit_s)
+        try:
+            return {place.partition: answer.result(limit_s).offset for place, answer in answers.items()}
+        except KafkaException as e:  # a new topic's leaders, or changed ones, are not known everywhere at once
+            if e.args[0].code() not in _PASSING or time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)

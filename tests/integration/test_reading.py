@@ -1,0 +1,58 @@
+"""Reading a topic to its end: one's own commits are seen at once, open and aborted transactions never."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import Producer
+
+from ops.compacted import newest_values
+from ops.local.service import KafkaServer
+from ops.reading import TopicUnreadable, read_to_end
+from ops.topics import create_topics
+from schemas.topics import COMPACTED, TopicSpec
+
+
+@pytest.fixture
+def topic(kafka: KafkaServer, prefix: str) -> str:
+    create_topics(kafka.bootstrap, [TopicSpec(name=f"{prefix}.table", partitions=3, config=COMPACTED)])
+    return f"{prefix}.table"
+
+
+@pytest.fixture
+def writer(kafka: KafkaServer, prefix: str) -> Producer:
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "transactional.id": f"{prefix}-writer"})
+    producer.init_transactions(30)
+    return producer
+
+
+def test_what_was_just_committed_is_read_every_time(kafka: KafkaServer, topic: str, writer: Producer) -> None:
+    for round_ in range(10):
+        writer.begin_transaction()
+        for partition in range(3):
+            writer.produce(topic, str(round_).encode(), key=b"%d" % partition, partition=partition)
+        writer.commit_transaction(30)
+
+        assert set(newest_values(kafka.bootstrap, topic).values()) == {str(round_).encode()}
+
+
+def test_an_aborted_transaction_and_a_tombstone_leave_nothing(kafka: KafkaServer, topic: str, writer: Producer) -> None:
+    for value, end in ((b"kept", True), (None, True), (b"aborted", False)):
+        writer.begin_transaction()
+        writer.produce(topic, value, key=b"k", partition=0)
+        writer.flush()
+        writer.commit_transaction(30) if end else writer.abort_transaction(30)
+
+    assert newest_values(kafka.bootstrap, topic) == {}
+    assert [m.value() for m in read_to_end(kafka.bootstrap, topic)] == [b"kept", None]
+
+
+def test_a_transaction_that_stays_open_is_named_instead_of_passed_over(
+    kafka: KafkaServer, topic: str, writer: Producer
+) -> None:
+    writer.begin_transaction()
+    writer.produce(topic, b"open", key=b"k", partition=0)
+    writer.flush()
+
+    with pytest.raises(TopicUnreadable, match="transaction left open"):
+        newest_values(kafka.bootstrap, topic, limit_s=3)
+    writer.abort_transaction(30)
