@@ -74,7 +74,7 @@ def _ends(bootstrap: str, consumer: Consumer, topic: str, limit_s: float) -> dic
     meta = consumer.list_topics(topic, timeout=limit_s).topics[topic]
     if meta.error is not None:
         raise KafkaException(meta.error)
-    latest = OffsetSpec.latest()
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
     asked = {TopicPartition(topic, p): latest for p in meta.partitions}
     admin = AdminClient({"bootstrap.servers": bootstrap})  # kept: futures of a client that is gone never end
     deadline = time.monotonic() + limit_s
