@@ -62,7 +62,7 @@ class Anonymiser:
         done = _HASHED.match(value)
         if done is not None and hmac.compare_digest(_check(key, done[1]), done[2]):
             return value
-        digest = hmac.digest(key, b"value\0" + value.encode(), hashlib.sha256)[:16].hex()
+        digest = hmac.digest(key, b"value\0" + value.encode("utf-8", "surrogatepass"), hashlib.sha256)[:16].hex()
         return f"ebh1:{digest}{_check(key, digest)}"
 
 

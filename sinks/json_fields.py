@@ -25,6 +25,17 @@ def anonymised(
     return result
 
 
+def as_json(value: Mapping[str, object]) -> bytes:
+    """Return `value` as UTF-8 JSON. Half a surrogate pair, as cut texts end with, stays the escape that it was.
+
+    Raises ValueError for a number that JSON has not (`1e400` is read as infinite), RecursionError.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+
+
 def _walk(value: object, path: list[str], rule: FieldAction, org: str, how: Anonymiser) -> object:
     if not path:
         return how.apply(rule, org, _text(value))

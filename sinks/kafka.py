@@ -9,7 +9,6 @@ none, as that would only write the key anew. Run by `streams.runner`; `tests/con
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from schemas.plans import KafkaPlan, KeyTemplate
 from sinks.anonymise import Anonymiser
 from sinks.base import Bound, Job, NoPlan, Outcome, Page, Positions, SinkUnavailable, Source, Span, Unknown, Write
 from sinks.batch import ANONYMISE, DELETE, Batch, Receipt, RowOutcome
-from sinks.json_fields import anonymised
+from sinks.json_fields import anonymised, as_json
 from sinks.kafka_index import IndexBehind, KeyIndex, Place, Stored, TopicsChanged, json_object
 
 _PART: Final = re.compile(r"\{(org|id)\}")
@@ -184,7 +183,7 @@ class KafkaSink:
             living, stored = self._living(index, plan, todo)
             places = {k: p for k, p in places.items() if k not in todo or k in living}
             writes, broken = self._anonymise(plan, batch.org, living, stored)
-            failed = [RowOutcome(rows[key], "failed") for key in broken]
+            failed = [RowOutcome(row, "failed") for row in sorted(rows[key] for key in broken)]
             changed = len({write.key for write in writes})
         done.update({(plan.topic, key): batch.action for key in places})
         receipt = Receipt(
@@ -218,7 +217,7 @@ class KafkaSink:
     def _anonymise(
         self, plan: KafkaPlan, org: str, places: Mapping[bytes, Sequence[Place]], stored: Mapping[Place, Stored]
     ) -> tuple[list[Write], set[bytes]]:
-        """Return the new values, and the keys whose value is no JSON object."""
+        """Return the new values, and the keys whose value is no JSON object, or none that could be written again."""
         writes, broken = [], set()
         for key, found in places.items():
             mine = []
@@ -227,9 +226,13 @@ class KafkaSink:
                 if value is None:
                     broken.add(key)
                     continue
-                new = anonymised(value, plan.anonymise, org, self._anonymiser)
-                if new != value:
-                    text = json.dumps(new, ensure_ascii=False, separators=(",", ":")).encode()
+                try:
+                    new = anonymised(value, plan.anonymise, org, self._anonymiser)
+                    text = as_json(new) if new != value else None
+                except (ValueError, RecursionError):
+                    broken.add(key)
+                    continue
+                if text is not None:
                     headers = stored[place].headers
                     mine.append(
                         Write(topic=plan.topic, partition=place.partition, key=key, value=text, headers=headers)
@@ -240,7 +243,10 @@ class KafkaSink:
 
     def _holds(self, plan: KafkaPlan, org: str, stored: Mapping[Place, Any], place: Place) -> bool:
         value = json_object(stored[place].value) if place in stored else None
-        return value is None or anonymised(value, plan.anonymise, org, self._anonymiser) != value
+        try:
+            return value is None or anonymised(value, plan.anonymise, org, self._anonymiser) != value
+        except RecursionError:
+            return True
 
     def _caught_up(self) -> KeyIndex:
         if self._index is None:

@@ -124,6 +124,24 @@ def test_anonymised_values_keep_their_place_headers_and_all_other_fields(
     assert (ack["found"], ack["changed"], ack["failed"]) == (2, 1, [{"row": 1, "reason": "failed"}])
 
 
+def test_values_that_cannot_be_written_again_fail_alone(kafka: KafkaServer, prefix: str, tmp_path: Path) -> None:
+    cluster = Cluster(kafka.bootstrap, prefix, targets=["profiles"])
+    topic = cluster.compacted("profiles")
+    deep = b'{"tags": ' + b"[" * 700 + b"]" * 700 + b"}"
+    cut, huge = b'{"user": {"email": "a@\\ud83d"}, "n": "\\ud83d"}', b'{"user": {"email": "a@b.c"}, "n": 1e400}'
+    for number, value in enumerate((deep, cut, huge)):
+        cluster.send_raw(topic, value, key=f"acme/{number}".encode(), partition=0)
+    sink = make_sink(cluster, topic, tmp_path)
+
+    (outcome,) = sink.apply(SOURCE, [Job(batch=a_batch(["0", "1", "2"], action="anonymise"))], {0: Span(0, 1)})
+    sink.close()
+
+    assert outcome.receipt is not None
+    assert [row.row for row in outcome.receipt.failed] == [0, 2]
+    assert [write.key for write in outcome.writes] == [b"acme/1"]
+    assert json.loads(outcome.writes[0].value or b"")["n"] == "\ud83d"
+
+
 def test_a_key_that_could_be_another_orgs_is_withheld(kafka: KafkaServer, prefix: str, tmp_path: Path) -> None:
     cluster = Cluster(kafka.bootstrap, prefix, targets=["profiles"])
     topic = cluster.compacted("profiles")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
+
 from schemas.plans import FieldAction
 from sinks.anonymise import Anonymiser
-from sinks.json_fields import anonymised
+from sinks.json_fields import anonymised, as_json
 
 HOW = Anonymiser(b"a secret of at least 16 bytes")
 ERASE = FieldAction("replace", "-")
@@ -37,3 +41,21 @@ def test_the_given_value_is_left_alone() -> None:
     anonymised(value, {"a.b": ERASE}, "acme", HOW)
 
     assert value == {"a": {"b": "x"}}
+
+
+def test_half_a_surrogate_pair_is_hashed_and_written_as_it_was() -> None:
+    cut = "a text cut in an emoji \ud83d"
+
+    done = anonymised({"a": cut, "b": cut}, {"a": FieldAction("hash")}, "acme", HOW)
+
+    assert str(done["a"]).startswith("ebh1:")
+    assert json.loads(as_json(done)) == done
+
+
+def test_what_json_can_say_is_written_in_utf_8() -> None:
+    assert as_json({"a": "ünï", "b": 1.5}) == '{"a":"ünï","b":1.5}'.encode()
+
+
+def test_a_number_that_json_has_not_is_not_written() -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        as_json(json.loads('{"a": 1e400}'))
