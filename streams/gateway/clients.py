@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from typing import Any, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
@@ -15,6 +16,16 @@ from streams.gateway.spec import GatewaySpec
 
 TRANSACTION_MS = 10_000
 ANSWER_S = 30.0
+_MOVING = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.FENCED_LEADER_EPOCH,
+    }
+)
+"""Said of partitions that are new, or that get another leader: by and by they answer."""
 
 
 class GatewayFailed(Halt):
@@ -103,22 +114,42 @@ class RouteReader:
             raise halt("reading the routes", e) from None
         if found.error is not None:
             raise halt("reading the routes", found.error)
-        self._behind = set(found.partitions)
-        self._consumer.assign([TopicPartition(topic, p, 0) for p in found.partitions])
+        self._admin = AdminClient(_base(spec))
+        self._places = [TopicPartition(topic, p, 0) for p in found.partitions]
+        self._reached: dict[int, int] = {}
+        self._behind: dict[int, int] = {}
+        self._consumer.assign(self._places)
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Be behind, from now on, until all is known that was written up to now.
+
+        Open transactions count: a commit returns before its markers are written, and a committed read ends before it
+        until then. Raises GatewayFailed.
+        """
+        ends = log_ends(self._admin, self._places)
+        self._behind = {p: end for (_, p), end in ends.items() if self._reached.get(p, 0) < end}
 
     def poll(self) -> bool:
-        """Take in what has come; return whether all that was there at the start is known."""
+        """Take in what has come; return whether all is known that was there at the start or the last `catch_up`."""
         for message in self._consumer.consume(1000, 0.2 if self._behind else 0.0):
             error = message.error()
             if error is None:
                 value = message.value()
                 if value is not None and self._codec.name_of(value) == "Route":
                     self._routes.learn(self._codec.decode(value)[1])
+                self._reach(message, 1)
             elif error.code() == KafkaError._PARTITION_EOF:
-                self._behind.discard(message.partition())
+                self._reach(message, 0)
             elif error.fatal() or not error.retriable():
                 raise halt("reading the routes", error)
         return not self._behind
+
+    def _reach(self, message: Message, more: int) -> None:
+        partition, offset = cast(int, message.partition()), cast(int, message.offset()) + more
+        self._reached[partition] = offset
+        if offset >= self._behind.get(partition, 0):
+            self._behind.pop(partition, None)
 
     def close(self) -> None:
         """Leave."""
@@ -129,11 +160,15 @@ def log_ends(admin: AdminClient, partitions: list[TopicPartition]) -> dict[tuple
     """Return the partitions' ends, open transactions included: what lies before them was there when asked."""
     newest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
     wanted = {TopicPartition(p.topic, p.partition): newest for p in partitions}
-    try:
+    deadline = time.monotonic() + ANSWER_S
+    while True:
         answers = admin.list_offsets(wanted, request_timeout=ANSWER_S)
-        return {(p.topic, p.partition): answer.result(ANSWER_S).offset for p, answer in answers.items()}
-    except KafkaException as e:
-        raise halt("asking for the ends of its sources", e) from None
+        try:
+            return {(p.topic, p.partition): answer.result(ANSWER_S).offset for p, answer in answers.items()}
+        except KafkaException as e:
+            if e.args[0].code() not in _MOVING or time.monotonic() > deadline:
+                raise halt("asking for the ends of its sources", e) from None
+        time.sleep(0.1)
 
 
 def check(message: Message) -> bool:

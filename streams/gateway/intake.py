@@ -28,8 +28,8 @@ class Intake:
         self._consumer, self._limits = consumer, spec.limits
         self.reached: dict[Place, int] = {}
         self._moved = False
-        self.joined = False
-        """Whether the group has given us our partitions, which may be none."""
+        self.assignments = 0
+        """How often the group has given us our partitions, which may be none."""
         consumer.subscribe(
             list(spec.read_topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )
@@ -80,7 +80,8 @@ class Intake:
             self.reached[place] = offset
 
     def _assigned(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        self._moved = self.joined = True
+        self._moved = True
+        self.assignments += 1
         self.reached = {(p.topic, p.partition): -1 for p in partitions}
 
     def _revoked(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:

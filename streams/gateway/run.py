@@ -56,10 +56,15 @@ def run_gateway(spec: GatewaySpec, *, hooks: GatewayHooks | None = None, clock: 
                 return
         gateway = _Gateway(spec, hooks or NoHooks(), clock, routes, consumer, ledger_producer(spec))
         log.info("gateway runs", extra={"slot": spec.slot, "sources": list(spec.read_topics)})
+        known = 0
         while not stop.is_set():
-            reader.poll()
-            gateway.turn()
-            gateway.tell_ready()
+            if gateway.assignments != known:
+                # Whoever had these partitions before may have used newer routes: what follows must meet its records.
+                known = gateway.assignments
+                reader.catch_up()
+            if reader.poll():
+                gateway.turn()
+                gateway.tell_ready()
     finally:
         consumer.close()
         reader.close()
@@ -96,9 +101,14 @@ class _Gateway:
         self._asked = 0.0
         self._told = False
 
+    @property
+    def assignments(self) -> int:
+        """How often the group has given us partitions."""
+        return self._intake.assignments
+
     def tell_ready(self) -> None:
         """Say once that the group has let us in; a gateway in reserve has no partitions, and is ready all the same."""
-        if self._intake.joined and not self._told:
+        if self._intake.assignments and not self._told:
             self._told = True
             self._hooks.ready()
 
