@@ -160,3 +160,13 @@ def test_a_pass_ends_though_the_marks_that_began_it_are_forgotten() -> None:
 
     assert log.erased(sends) == ["a"]
     assert log.steps == steps
+
+
+def test_many_small_segments_that_came_at_once_are_merged_all() -> None:
+    log = ready()
+    for n in range(48):
+        log.frame(group([f"r{n}-{m}" for m in range(64)], day(0)), run=False)
+
+    log.run()
+
+    assert len(list(log.store.scan(b"s"))) < 8
