@@ -146,5 +146,9 @@ def test_a_planted_bug_is_found_by_a_few_seeds(bug: Callable[[Patch], None], mon
     bug(monkeypatch)
 
     with pytest.raises(Broken):
-        for seed in SEEDS:
-            Simulator(seed, days=DAYS).run()
+        _play_all()
+
+
+def _play_all() -> None:
+    for seed in SEEDS:
+        Simulator(seed, days=DAYS).run()
