@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from ops.local.service import KafkaServer
@@ -194,6 +194,30 @@ def _reset(resetter: Consumer, topic: str) -> bool:
     try:
         resetter.commit(offsets=[TopicPartition(topic, 0, 10)], asynchronous=False)
     except Exception:  # noqa: BLE001 — the stopped member's session has not ended yet
+        return False
+    return True
+
+
+def test_a_group_whose_offsets_the_brokers_forgot_goes_on_from_its_state(worker: WorkerProcess) -> None:
+    ran(worker)
+    s = worker.settings
+    until(lambda: _forgotten(s.bootstrap, s.prefix), 60, "the group is empty and can be deleted")
+    write(s.bootstrap, s.prefix, 0, list(range(101, 201)))
+
+    worker.start()
+    drain(s.bootstrap, s.prefix, PARTITIONS, 60)
+    assert worker.stop() == 0
+
+    wrong, checked = judged(worker)
+    assert wrong == []
+    assert checked >= 200
+
+
+def _forgotten(bootstrap: str, group: str) -> bool:
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    try:
+        admin.delete_consumer_groups([group])[group].result(30)
+    except KafkaException:  # the stopped member's session has not ended yet
         return False
     return True
 
