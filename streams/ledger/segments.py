@@ -5,6 +5,7 @@ Used by intake, packs, sweep, passes and merges. `tests/unit/streams/ledger/test
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -18,6 +19,9 @@ from streams.ledger.rows import Segment
 from streams.ledger.state import DAY_S, Work
 
 MAX_SEGMENT: Final = 8192
+MAX_BYTES: Final = 4 << 20
+"""Of one segment before compression: half of what a changelog record may hold."""
+_ROW_BYTES: Final = 17  # clock, lengths and codes of a row
 LEVELS: Final = (512, 4096)
 """A segment of fewer records than these is of level 0, 1; others are of level 2 and stay as they are."""
 FAN_IN: Final = 8
@@ -61,10 +65,33 @@ def store(work: Work, bucket: Bucket, segment: Segment, *, fresh: bool = True, l
 def store_columns(
     work: Work, bucket: Bucket, columns: Columns, *, spread: bool = False, fresh: bool = True, level: int = 0
 ) -> None:
-    """Add columns as segments of at most MAX_SEGMENT records."""
-    for first in range(0, len(columns), MAX_SEGMENT):
-        part = columns.slice(first, min(first + MAX_SEGMENT, len(columns)))
-        store(work, bucket, head_of(part, spread=spread), fresh=fresh, level=level)
+    """Add columns as segments of at most MAX_SEGMENT records, and MAX_BYTES."""
+    cuts = _cuts(columns)
+    if len(cuts) * MAX_SEGMENT >= len(columns) + MAX_SEGMENT:
+        level = len(LEVELS)  # cut by their bytes: merged, they would only be cut again
+    for first, stop in cuts:
+        store(work, bucket, head_of(columns.slice(first, stop), spread=spread), fresh=fresh, level=level)
+
+
+def _cuts(columns: Columns) -> list[tuple[int, int]]:
+    """Return where to cut columns, so that what does not compress stays within a changelog record as well."""
+    n = len(columns)
+    bounds = [*range(0, n, MAX_SEGMENT), n]
+    subjects, parents = columns.subjects, columns.parents
+    total = len(columns.ids.data) + 8 * len(subjects.codes) if subjects is not None else len(columns.ids.data)
+    total += _ROW_BYTES * n + (len(parents.data) if parents is not None else 0)
+    if total > MAX_BYTES:
+        sizes = columns.ids.lengths + _ROW_BYTES
+        sizes = sizes + 8 * subjects.counts if subjects is not None else sizes
+        sizes = sizes + parents.lengths if parents is not None else sizes
+        ends = np.cumsum(sizes)
+        bounds, at = [0], 0
+        while at < n:
+            room = (int(ends[at - 1]) if at else 0) + MAX_BYTES
+            fits = int(np.searchsorted(ends, room, "right"))
+            at = min(max(fits, at + 1), at + MAX_SEGMENT)
+            bounds.append(at)
+    return list(pairwise(bounds))
 
 
 def store_by_day(work: Work, org: str, category: str, target: str, columns: Columns) -> None:

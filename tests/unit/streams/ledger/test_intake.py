@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 
+from schemas.columns import Columns, Subjects
 from schemas.errors import Halt
 from tests.support.ledger_log import SOURCE, LedgerLog, category, day, group, ready, rules
 
@@ -166,3 +168,21 @@ def test_a_frame_that_cannot_be_read_stops_the_ledger() -> None:
 
     with pytest.raises(Halt, match="cannot be read"):
         log.append("Frame", record)
+
+
+def test_records_of_very_many_subjects_make_segments_that_a_changelog_record_holds() -> None:
+    log = ready(step_records=20_000)
+    rng = np.random.default_rng(7)
+    for n in range(4):
+        refs = rng.integers(0, 1 << 63, 1_000 * 200, dtype=np.uint64)
+        header, columns = group([f"r{n}-{m:04}" for m in range(1_000)], day(0))
+        subjects = Subjects.of(np.full(1_000, 200, np.int64), refs)
+        many = Columns(ids=columns.ids, clocks=columns.clocks, subjects=subjects)
+        log.frame((header, many), min_segment=5_000)
+
+    log.to_day(1)
+    sizes = [len(value) for _, value in log.store.scan(b"s")]
+
+    assert sum(sizes) > 6_000_000
+    assert max(sizes) < 4_400_000
+    assert len(log.erased(log.to_day(91))) == 4_000
