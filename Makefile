@@ -6,7 +6,7 @@ RUN := .venv/bin/
 SETUP := .venv/.synced
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock chaos clean
+.PHONY: help setup demo test check bench lock clean
 
 help:  ## Show this help
 	@awk 'BEGIN {FS = ":.*##"} /^[a-z-]+:.*##/ {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,7 +28,7 @@ demo: setup  ## Set up everything and run the main job on real components
 	$(RUN)ebbtide demo
 
 test: setup  ## Set up everything and pass all tests
-	$(RUN)pytest
+	$(RUN)pytest -n 2 --dist loadfile
 
 check: $(SETUP)  ## Lint, types, layers, dependencies
 	$(RUN)ruff format --check .
