@@ -65,8 +65,8 @@ def _write(work: Work, org: str, category: str, target: str, pos: Position, deri
     work.store.put(keys.CHILD_BODY + suffix, marks.encode_sorted(turned, hashes[order]))
 
 
-def follow(work: Work, org: str, erased: Columns) -> None:
-    """Let the children of erased records follow them."""
+def follow(work: Work, org: str, erased: Columns, place: tuple[str, str] | None = None) -> None:
+    """Let the children of erased records follow them, but those erased with them: `place` is (category, target)."""
     row = work.org(org)
     if row is None or not row.children or not len(erased):
         return
@@ -85,7 +85,11 @@ def follow(work: Work, org: str, erased: Columns) -> None:
         if not bool(met.any()):
             left = True
             continue
-        _queue(work, org, head, _children(body, np.flatnonzero(met)))
+        found = _children(body, np.flatnonzero(met))
+        if place == (head.category, head.target):
+            found = _without(found, erased)
+        if len(found):
+            _queue(work, org, head, found)
         work.store.delete(keys.CHILD + suffix)
         work.store.delete(keys.CHILD_BODY + suffix)
         rest = np.flatnonzero(~met)
@@ -119,6 +123,15 @@ def _children(body: marks.Marks, rows: NDArray[np.intp]) -> Columns:
     return Columns(ids=derived.ids, clocks=derived.clocks, subjects=derived.subjects)
 
 
+def _without(found: Columns, erased: Columns) -> Columns:
+    """Leave out children that are among the erased records themselves."""
+    gone: dict[str, int] = {}
+    for name, clock in zip(erased.ids.texts(), erased.clocks.tolist(), strict=True):
+        gone[name] = max(clock, gone.get(name, -1))
+    clocks = zip(found.ids.texts(), found.clocks.tolist(), strict=True)
+    return found.take(np.flatnonzero([clock > gone.get(name, -1) for name, clock in clocks]))
+
+
 def _queue(work: Work, org_name: str, head: ChildHead, found: Columns) -> None:
     """Queue children for each of their targets, by the day their minimum retain has passed."""
     org = work.org(org_name)
@@ -137,6 +150,7 @@ def _queue(work: Work, org_name: str, head: ChildHead, found: Columns) -> None:
                 when = max(work.today, plan.retained_until(day))
                 left = part.take(np.flatnonzero(~cancelled))
                 again.queue(work, when, org_name, head.category, target, left, forced=True)
-        marks.store(work, org_name, head.category, marks.deleted_from(head.target), day, part)
+        until = max(day, work.today)  # kept as long as the record, which may lie in a later bucket than its day's
+        marks.store(work, org_name, head.category, marks.deleted_from(head.target), until, part)
     if pair.oldest < 0:
         due.place(work, org_name, head.category, pair)

@@ -25,12 +25,13 @@ from streams.ledger.state import Work
 
 
 class Origin(NamedTuple):
-    """Where a batch's records come from."""
+    """Where a batch's records come from; `target` is their bucket's."""
 
     org: str
     category: str
     pos: Position
     forced: bool = False
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)

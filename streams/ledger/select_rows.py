@@ -98,5 +98,5 @@ def cut_selection(
         part, chunks = shared[raw]
         cut.batches(work, org, plan, origin, target, part, ordinals[chosen], chunks)
     if org.children:
-        children.follow(work, origin.org, columns.take(np.flatnonzero(touched)))
+        children.follow(work, origin.org, columns.take(np.flatnonzero(touched)), (origin.category, origin.target))
     return settled, limit

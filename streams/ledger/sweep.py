@@ -152,7 +152,7 @@ def _segment(work: Work, at: Place, key: SegmentKey, segment: Segment) -> str | 
         columns, ordinals = columns.take(distinct), ordinals[distinct]
         joined = Joined(work, at.org_name, at.category, at.pair, columns)
     selection = select(at.plan, key, at.pair, columns, joined)
-    origin = Origin(at.org_name, at.category, key.pos)
+    origin = Origin(at.org_name, at.category, key.pos, target=key.target)
     settled, limit = cut_selection(work, at.org, at.plan, origin, columns, ordinals, selection.wanted)
     stranded.add_rows(
         work, key.bucket, columns.slice(0, settled), {t: m[:settled] for t, m in selection.stranded.items()}

@@ -170,3 +170,30 @@ def test_a_record_queued_before_the_place_where_the_queue_is_read_goes_the_same_
 
     assert log.erased(first, "lake") == ["a1", "z1"]
     assert log.erased(second, "lake") == ["z2"]
+
+
+def test_a_derived_record_that_goes_in_the_batch_of_its_source_goes_once() -> None:
+    log = with_transcripts()
+    log.frame(group(["m1", "m2"], day(0), parents=["", "m1"]))
+
+    sends = log.to_day(31)
+
+    assert log.erased(sends) == ["m1", "m2"]
+
+
+def test_a_touched_derived_record_that_followed_is_not_erased_again_by_its_own_clock() -> None:
+    log = ready(
+        category("messages", "150 d"), category("transcripts", "100 d", clock="last_activity", targets=("lake",))
+    )
+    log.frame(group(["m1"], day(0)))
+    log.frame(group(["t1"], day(0), category="transcripts", parents=["m1"]))
+    log.frame(group(["t1"], day(99), kind="touched", category="transcripts"))
+    log.to_day(120)
+
+    sends = log.to_day(151)
+    for batch in log.batches(sends):
+        log.ack(batch)
+    later = log.to_day(152) + log.to_day(201)
+
+    assert log.erased(sends, "lake") == ["t1"]
+    assert log.erased(later, "lake") == []
