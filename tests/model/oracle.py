@@ -316,12 +316,12 @@ class Oracle:
             self._forget(child)
         self._following.clear()
 
-    def give_back(self, key: Id, target: str, at: int, *, forced: bool) -> None:
+    def give_back(self, key: Id, target: str, at: int, *, forced: bool, sure: bool) -> None:
         """A target kept a record: it is looked at again tomorrow."""
         if forced:
-            self.forced[key].append(Forced(key, target, self.today + 1, at))
+            self.forced[key].append(Forced(key, target, self.today + 1, at, sure=sure))
         else:
-            self._add(Row(key, at, target, returned=True, since=self.today + 1))
+            self._add(Row(key, at, target, returned=True, since=self.today + 1, sure=sure))
 
     def overdue(self) -> Iterator[tuple[Id, str, int]]:
         """Yield what must be erased by now and is not: record, target, and since when."""

@@ -131,11 +131,11 @@ class Simulator(World):
                 lane.checkpoint(random, entries, fate)
             except Died:
                 self.counts[fate.name] += 1
-                self._restart(p, lane.disk if random.random() < 0.5 else Disk())
+                self.restart(p, lane.disk if random.random() < 0.5 else Disk())
             return
         self.counts["zombies"] += 1
         old = lane.zombie()
-        self._restart(p, lane.disk if random.random() < 0.5 else Disk())
+        self.restart(p, lane.disk if random.random() < 0.5 else Disk())
         if random.random() < 0.5:
             self.lanes[p].checkpoint(random, 2)
         try:
@@ -144,7 +144,7 @@ class Simulator(World):
             return
         raise Broken("a fenced lane committed")
 
-    def _restart(self, p: int, disk: Disk) -> None:
+    def restart(self, p: int, disk: Disk) -> None:
         self.lanes[p] = Lane(self.partitions[p], len(self.partitions), disk, self._seen)
 
     def _seen(self, broker: Partition, applied: Sequence[Applied]) -> None:

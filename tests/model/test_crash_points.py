@@ -55,7 +55,7 @@ class Short(Simulator):
         try:
             self.lanes[0].checkpoint(Random(1), 1, fate)
         except Died:
-            self._restart(0, Disk() if self._cold else self.lanes[0].disk)
+            self.restart(0, Disk() if self._cold else self.lanes[0].disk)
 
     def play(self) -> Short:
         begin = self.day

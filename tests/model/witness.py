@@ -24,11 +24,11 @@ class Broken(AssertionError):
 
 @dataclass(slots=True)
 class Sent:
-    """A batch as it was first sent; `clocks` are its rows' as the oracle matched them."""
+    """A batch as it was first sent; `clocks` are those of the records that each row may be."""
 
     raw: bytes = field(repr=False)
     record: dict[str, Any] = field(repr=False)
-    clocks: list[int]
+    clocks: list[tuple[int, ...]]
     forced: bool
     pending: bool = True
 
@@ -69,7 +69,9 @@ class Witness:
         record = batch.record
         for row in rows:
             key = (record["org"], record["category"], record["record_ids"][row])
-            self.oracle.give_back(key, name[0], batch.clocks[row], forced=batch.forced)
+            clocks = batch.clocks[row]
+            for clock in clocks:  # of several it was one, and the log does not say which
+                self.oracle.give_back(key, name[0], clock, forced=batch.forced, sure=len(clocks) == 1)
             self.returned += 1
         return None
 
@@ -120,7 +122,8 @@ class Witness:
         batch = Sent(raw, record, [], forced=False)
         for record_id in ids:
             key = (org, category, record_id)
-            clock = None if oracle.follows_now(key) else self._own(key, target, touched)
+            follows = oracle.follows_now(key) and all(row.key != key for row in touched)
+            clock = None if follows else self._own(key, target, touched)
             if clock is None:
                 self._let_children_follow()
                 clock = self._followed(key, target)
@@ -136,8 +139,8 @@ class Witness:
         self.pending[target] += 1
         self.erased += len(ids)
 
-    def _own(self, key: Id, target: str, touched: list[Row]) -> int | None:
-        """Match a batch's row with records that are due; return the latest clock."""
+    def _own(self, key: Id, target: str, touched: list[Row]) -> tuple[int, ...] | None:
+        """Match a batch's row with records that are due; return their clocks."""
         oracle = self.oracle
         found = [
             row
@@ -149,15 +152,14 @@ class Witness:
         ]
         if not found:
             return None
-        clock = max(row.at for row in found)
         for row in found:
             row.got.add(target)
             touched.append(row)
         self._twins[key, target] += sorted(row.at for row in found)[:-1]
         self._gone.append(key)
-        return clock
+        return tuple(sorted({row.at for row in found}))
 
-    def _followed(self, key: Id, target: str) -> int | None:
+    def _followed(self, key: Id, target: str) -> tuple[int, ...] | None:
         """Match a batch's row with a derived record that follows its source."""
         oracle = self.oracle
         waiting = [
@@ -171,11 +173,11 @@ class Witness:
         oracle.forced[key].remove(chosen)
         self.followed += 1
         self._gone.append(key)
-        return chosen.at
+        return (chosen.at,)
 
-    def _twin(self, key: Id, target: str) -> int | None:
+    def _twin(self, key: Id, target: str) -> tuple[int, ...] | None:
         twins = self._twins.get((key, target))
-        return twins.pop() if twins else None
+        return (twins.pop(),) if twins else None
 
     def _why(self, key: Id, target: str) -> str:
         oracle = self.oracle
