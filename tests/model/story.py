@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.model.facts import Events, Fact, Opened, PolicySaid, RulesSaid
-from tests.model.oracle import Id
+from tests.model.known import Id
 
 LINES = 40
 

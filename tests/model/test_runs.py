@@ -28,17 +28,17 @@ CALM = Shape(
 )
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(25))
 def test_a_random_world_keeps_every_promise_of_the_ledger(seed: int) -> None:
     played = Simulator(seed, days=45).run()
 
     assert sum(witness.erased for witness in played.witnesses) > 0
 
 
-def test_a_world_of_a_year_with_many_faults_keeps_every_promise() -> None:
+def test_a_long_life_with_many_faults_keeps_every_promise() -> None:
     shape = Shape(
         partitions=2,
-        days=365,
+        days=200,
         step_records=12,
         room=2,
         batch_records=3,
@@ -72,7 +72,7 @@ def test_a_lane_halts_where_a_record_of_its_log_is_missing() -> None:
 def test_replaying_every_source_from_its_beginning_changes_nothing() -> None:
     world = Simulator(3, shape=CALM)
     world.begin()
-    for _ in range(20):
+    for _ in range(25):
         world.round()
     world.drain()
     before = {p: [s.record["batch_id"] for s in w.batches.values()] for p, w in enumerate(world.witnesses)}

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.model.facts import Fact
-from tests.model.oracle import Id, Oracle, Row
+from tests.model.known import Id, Row
+from tests.model.oracle import Oracle
 
 
 class Broken(AssertionError):
