@@ -107,7 +107,9 @@ def _load(work: Work, suffix: bytes, head: ChildHead) -> marks.Marks:
             raise KeyError("a child row has a head and no body")
         return 64 * head.count, marks.Marks(raw)
 
-    return work.context.memo.get(keys.CHILD_BODY + suffix + head.made.to_bytes(8, "big"), read)
+    # One entry may write a row twice, each time with fewer children: offset and count together name one body.
+    version = head.made.to_bytes(8, "big") + head.count.to_bytes(4, "big")
+    return work.context.memo.get(keys.CHILD_BODY + suffix + version, read)
 
 
 def _derived(body: marks.Marks, rows: NDArray[np.intp]) -> Columns:

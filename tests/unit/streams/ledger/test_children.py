@@ -198,3 +198,17 @@ def test_a_touched_derived_record_that_followed_is_not_erased_again_by_its_own_c
 
     assert log.erased(sends, "lake") == ["t1"]
     assert log.erased(later, "lake") == ["t2"]
+
+
+def test_children_of_two_sources_that_one_step_erases_are_forgotten_by_a_long_lived_ledger_too() -> None:
+    states = []
+    for fresh in (True, False):
+        log = ready(category("messages", "30 d"), category("transcripts", "300 d", targets=("lake",)), fresh=fresh)
+        log.frame(group(["m1"], day(0)), group(["m2"], day(1)), min_segment=1)
+        log.frame(group(["t1", "t2", "t3"], day(2), category="transcripts", parents=["m1", "m2", "elsewhere"]))
+        log.to_day(32)
+        log.frame(group(["m2"], day(3)), min_segment=1)
+        sends = log.to_day(35)
+        states.append((log.store.rows(), sends))  # type: ignore[attr-defined]
+
+    assert states[0] == states[1]
