@@ -223,11 +223,11 @@ class Oracle:
         return max(moves, default=None)
 
     def _was_gone(self, row: Row) -> bool:
-        """Whether its producer had deleted the record from wherever it was before saying that it moved."""
+        """Whether the record was deleted, or had followed its source, wherever it was before it was said to move."""
         move = self._move(row, row.at)
         own = self._targets(row)
         for kind, when, target in self._marks.get(row.key, []):
-            if move is not None and kind == "deleted" and row.at <= when < move[0]:
+            if move is not None and kind in ("deleted", "followed") and row.at <= when < move[0]:
                 own -= {target} if target else own.copy()
         return not own
 

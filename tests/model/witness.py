@@ -177,8 +177,12 @@ class Witness:
         return (chosen.at,)
 
     def _twin(self, key: Id, target: str) -> tuple[int, ...] | None:
+        """Match a batch's row with a twin of what was erased before: it finds nothing, but its children follow."""
         twins = self._twins.get((key, target))
-        return (twins.pop(),) if twins else None
+        if not twins:
+            return None
+        self._gone.append(key)
+        return (twins.pop(),)
 
     def _why(self, key: Id, target: str) -> str:
         oracle = self.oracle
