@@ -17,7 +17,7 @@ from streams.ledger.retention import due_day, newest_due
 from tests.model.simulator import Simulator
 from tests.model.witness import Broken
 
-SEEDS = range(8)
+SEEDS = range(25)
 DAYS = 45
 """As in `test_runs.py`, where the same worlds find nothing."""
 
