@@ -17,9 +17,9 @@ from streams.ledger.retention import due_day, newest_due
 from tests.model.simulator import Simulator
 from tests.model.witness import Broken
 
-SEEDS = range(25)
-DAYS = 45
-"""As in `test_runs.py`, where the same worlds find nothing."""
+SEEDS = range(16)
+DAYS = 75
+"""Longer than in `test_runs.py`: what a mark does wrong shows when its record is due."""
 
 Patch = pytest.MonkeyPatch
 
