@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,11 +50,12 @@ class Engine:
         lite: bool = False,
         report: Callable[[str], None] = lambda _: None,
         before_roles: Callable[[Settings], None] = lambda _: None,
+        stop: threading.Event | None = None,
     ) -> Engine:
         """Start everything under `settings.data_dir` and return when every role is ready.
 
         `before_roles` gets the settings with the stack's addresses before the data map is used, to make stores that
-        it names. Raises Refused with what to mend; whatever was started is stopped again.
+        it names; `stop` ends the wait for the roles. Raises Refused with what to mend; whatever was started is stopped.
         """
         explicit = settings.partitions if PREFIX + "PARTITIONS" in os.environ else None
         fixed = open_installation(
@@ -74,7 +76,7 @@ class Engine:
             roles = Supervisor(_roles(settings, data_map), settings.data_dir / "roles")
             report("starting the roles")
             try:
-                roles.start()
+                roles.start(stop=stop)
             except BaseException:
                 roles.stop()
                 raise

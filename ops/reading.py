@@ -83,6 +83,10 @@ def _ends(bootstrap: str, consumer: Consumer, topic: str, limit_s: float) -> dic
         try:
             return {place.partition: answer.result(limit_s).offset for place, answer in answers.items()}
         except KafkaException as e:  # a new topic's leaders, or changed ones, are not known everywhere at once
-            if e.args[0].code() not in _PASSING or time.monotonic() > deadline:
+            if e.args[0].code() == KafkaError._TIMED_OUT or time.monotonic() > deadline:
+                raise TopicUnreadable(
+                    f"topic {topic} did not tell its end within {limit_s:g} s: is the broker well?"
+                ) from e
+            if e.args[0].code() not in _PASSING:
                 raise
         time.sleep(0.1)

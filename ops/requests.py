@@ -50,7 +50,9 @@ class RequestDoor:
         self._ask(org, request_id, self.codec.encode("PolicyRequest", record), limit_s)
 
     def _ask(self, org: str, request_id: str, value: bytes, limit_s: float) -> None:
-        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": f"cli-{request_id}"})
+        consumer = Consumer(
+            {"bootstrap.servers": self.bootstrap, "group.id": f"cli-{request_id}", "enable.auto.commit": False}
+        )
         try:
             count = len(consumer.list_topics(self.topics.requests, timeout=30).topics[self.topics.requests].partitions)
             place = TopicPartition(self.topics.request_status, partition_of(request_id.encode(), count))

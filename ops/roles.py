@@ -126,6 +126,7 @@ def _lane(settings: Settings, role: str, *, sources: tuple[Source, ...], changel
         changelog=changelog,
         max_record_bytes=MAX_MESSAGE_BYTES,
         session_timeout_s=settings.session_timeout_s,
+        stop_within_s=6.0,  # the supervisor waits 8
         heartbeat_s=settings.session_timeout_s / 4,
     )
 

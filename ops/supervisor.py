@@ -8,6 +8,7 @@ does not spin. Roles die with us, kill -9 included (`ops.local.guard`). Used by 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -16,13 +17,17 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from ops.local.ports import free_port, is_free
 from ops.local.process import Process, tail_of, wait_until
-from schemas.errors import Refused
+from ops.settings import PREFIX
+from schemas.errors import EbbtideError, Refused
 
 log = logging.getLogger(__name__)
+
+MAX_EARLY_ENDS = 3
 
 STEADY_S = 10.0
 """A role that lived this long starts again without a pause."""
@@ -67,15 +72,23 @@ class Supervisor:
         """Role name to the address of its metrics."""
         return {name: f"http://127.0.0.1:{port}/metrics" for name, port in self.ports.items()}
 
-    def start(self, *, limit_s: float = 120.0) -> None:
-        """Start all roles at once and wait until each says that it is ready. Raises RoleFailed with its log's end."""
+    def start(self, *, limit_s: float = 120.0, stop: threading.Event | None = None) -> None:
+        """Start all roles at once and wait until each says that it is ready, or until `stop` is set.
+
+        Raises RoleFailed with the end of its log for a role that ends `MAX_EARLY_ENDS` times, or takes too long.
+        """
         with ThreadPoolExecutor(len(self._roles)) as pool:
             list(pool.map(self._spawn, self._roles))
         for name in self._roles:
-            process = self._running[name]
-            if not wait_until(lambda n=name, p=process: not p.running or self._ready(n), limit_s=limit_s):  # type: ignore[misc]
-                raise RoleFailed(f"role {name} was not ready within {limit_s:g} s:\n{tail_of(process.log)}")
-            if not process.running:
+            for _ in range(MAX_EARLY_ENDS):
+                process = self._running[name]
+                done = partial(self._settled, name, process, stop)
+                if not wait_until(done, limit_s=limit_s):
+                    raise RoleFailed(f"role {name} was not ready within {limit_s:g} s:\n{tail_of(process.log)}")
+                if process.running:
+                    break
+                self._spawn(name)
+            else:
                 raise RoleFailed(f"role {name} ended while starting:\n{tail_of(process.log)}")
 
     def watch(self, stop: threading.Event, *, look_s: float = 0.5) -> None:
@@ -83,7 +96,10 @@ class Supervisor:
         while not stop.wait(look_s):
             for name, process in list(self._running.items()):
                 if not process.running:
-                    self._revive(name, process)
+                    try:
+                        self._revive(name, process)
+                    except (EbbtideError, OSError) as e:  # one role that cannot be started must not end the others
+                        log.error("role %s could not be started again: %s", name, e)
 
     def stop(self, *, limit_s: float = 8.0) -> None:
         """Ask all roles to end at once; kill what has not ended after `limit_s` seconds."""
@@ -105,6 +121,8 @@ class Supervisor:
             directory=folder,
             grace_s=8.0,
             environment=lambda: {
+                # A data map's own variables; servers do not get them.
+                **{key: value for key, value in os.environ.items() if key.startswith(PREFIX)},
                 **role.environment,
                 "EBBTIDE_METRICS_PORT": str(port),
                 "EBBTIDE_DATA_DIR": str(folder),
@@ -121,6 +139,9 @@ class Supervisor:
         self._pause[name] = min(max(2 * pause, 0.5), STEADY_S)
         log.warning("role %s ended and is started again; see %s", name, process.log)
         self._spawn(name)
+
+    def _settled(self, name: str, process: Process, stop: threading.Event | None) -> bool:
+        return not process.running or (stop is not None and stop.is_set()) or self._ready(name)
 
     def _ready(self, name: str) -> bool:
         try:

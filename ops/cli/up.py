@@ -57,8 +57,10 @@ def up(
     from ops.engine import Engine  # heavy: a quick `--help` must not wait for it
 
     stop = stop_on_signals()
-    engine = Engine.start(settings_for(data_dir, data_map, day_seconds), lite=lite, report=say)
+    engine = Engine.start(settings_for(data_dir, data_map, day_seconds), lite=lite, report=say, stop=stop)
     try:
+        if stop.is_set():
+            return
         if as_json:
             emit(engine.describe())
         else:

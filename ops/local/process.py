@@ -91,7 +91,7 @@ class Process:
                     [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), str(int(stop_signal)), str(grace_s),
                      str(write_end), *command],
                     cwd=directory,
-                    env={**os.environ, **environment()},
+                    env=_without_our_secrets(os.environ) | dict(environment()),
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=subprocess.STDOUT,
@@ -147,6 +147,11 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
         self._guard.wait()
+
+
+def _without_our_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a server needs of our environment: never the engine's own variables, its keys among them."""
+    return {name: value for name, value in environment.items() if not name.startswith("EBBTIDE_")}
 
 
 def _lock(name: str, directory: Path) -> int:

@@ -54,5 +54,5 @@ def test_a_transaction_that_stays_open_is_named_instead_of_passed_over(
     writer.flush()
 
     with pytest.raises(TopicUnreadable, match="transaction left open"):
-        newest_values(kafka.bootstrap, topic, limit_s=3)
+        newest_values(kafka.bootstrap, topic, limit_s=10)
     writer.abort_transaction(30)
