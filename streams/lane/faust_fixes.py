@@ -17,6 +17,7 @@ from aiokafka.errors import IllegalStateError
 from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
 from mode import Service
 
 from streams.lane.exits import ExitCode, fail_stop
@@ -86,10 +87,12 @@ class LaneRecovery(Recovery):  # type: ignore[misc]
                 fail_stop(ExitCode.FAILED, "an assignment could not be completed", error)
 
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
-        """Deliver nothing between the clear of the queues and the end of the seek.
+        """Deliver nothing between the clear of the queues and the end of the seek, and seek to where the lanes stand.
 
         Overrides `Recovery.on_recovery_completed`, which resumes partitions and seeks while the fetcher runs, and
         only then clears every queue: records already fetched are dropped, and the reader is beyond them (FS#596).
+        It also seeks by committed offsets, and so not at all where nothing was committed yet: what was fetched of
+        such a partition before the clear was lost, in silence where no sequence shows the gap.
         """
         app, consumer = self.app, self.app.consumer
         consumer.stop_flow()
@@ -100,8 +103,9 @@ class LaneRecovery(Recovery):  # type: ignore[misc]
         app.flow_control.resume()  # clears every queue
         await asyncio.sleep(0)
         assignment = consumer.assignment()
-        if assignment:
-            await self._wait(consumer.perform_seek(), timeout=app.conf.broker_request_timeout)
+        floors = {TP(*place): offset for place, offset in app.lanes.floors().items()}
+        if floors:
+            await self._wait(consumer.seek_wait(floors), timeout=app.conf.broker_request_timeout)
         consumer.resume_partitions({tp for tp in assignment if not self._is_changelog_tp(tp)})
         self.completed.set()
         consumer.resume_flow()

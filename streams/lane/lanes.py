@@ -50,6 +50,14 @@ class Lanes:
         """The lanes that are ready to work."""
         return {lane.partition: lane for lane in list(self._lanes.values()) if lane.ready}
 
+    def floors(self) -> dict[tuple[str, int], int]:
+        """Where each source partition of ours goes on: (topic, partition) to the offset to read next."""
+        return {
+            (source.topic, partition): lane.position.floor(source.topic)
+            for partition, lane in self.owned().items()
+            for source in self._spec.sources
+        }
+
     async def start(self, partitions: Iterable[int], open_local: Callable[[int], Partition]) -> bool:
         """Fence and restore these partitions, all at once; False when they were taken away meanwhile."""
         await self.stop()

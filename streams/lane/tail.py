@@ -29,7 +29,7 @@ def holds_records(client: Consumer, at: TopicPartition, end: int) -> bool | None
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 raise KafkaException(error)
-            if message.topic() != at.topic:
+            if (message.topic(), message.partition()) != (at.topic, at.partition):
                 continue  # of what the client was assigned before
             if error is None:
                 return (message.offset() or 0) < end

@@ -54,6 +54,12 @@ class Script:
 
     def __init__(self) -> None:
         self.calls: list[str] = []
+        self.sought: dict[TP, int] = {}
+
+    async def seek_wait(self, positions: Any) -> None:
+        await asyncio.sleep(0)
+        self.sought |= positions
+        self.calls.append("seek")
 
     def note(self, name: str) -> Any:
         return lambda *_: self.calls.append(name)
@@ -70,6 +76,7 @@ class Script:
             stop_flow=self.note("stop_flow"),
             resume_flow=self.note("resume_flow"),
             perform_seek=self.note_async("seek"),
+            seek_wait=self.seek_wait,
             resume_partitions=lambda tps: self.calls.append(f"resume {sorted(tp.topic for tp in tps)}"),
             assignment=lambda: {SOURCE, CHANGELOG},
         )
@@ -83,6 +90,7 @@ class Script:
             assignor=SimpleNamespace(assigned_standbys=set),
             on_rebalance_end=self.note("end"),
             in_recovery=True,
+            lanes=SimpleNamespace(floors=lambda: {("log", 0): 0}),
         )
         tables = SimpleNamespace(
             values=list,
@@ -105,6 +113,16 @@ def test_nothing_is_delivered_between_the_clear_of_the_queues_and_the_end_of_the
     # Faust's own resumes the partitions first, seeks while the fetcher runs, and clears the queues last.
     assert calls.index("stop_flow") < calls.index("clear queues") < calls.index("seek")
     assert calls.index("seek") < calls.index("resume ['log']") < calls.index("resume_flow")
+
+
+def test_a_partition_without_a_committed_offset_is_read_from_where_its_lane_stands() -> None:
+    async def play() -> dict[TP, int]:
+        script = Script()
+        await script.recovery(LaneRecovery).on_recovery_completed(1)
+        return script.sought
+
+    # Faust's own seeks to committed offsets only: what was fetched before the queues were cleared would be lost.
+    assert asyncio.run(play()) == {SOURCE: 0}
 
 
 def test_an_assignment_that_is_out_of_date_resumes_nothing() -> None:
