@@ -93,6 +93,7 @@ class Engine:
     def describe(self) -> dict[str, Any]:
         """Return where everything is: what `ebbtide up --json` prints."""
         topics = Topics(self.settings.prefix)
+        services = [name for name, target in self.data_map.targets.items() if target.kind == "consumer"]
         return {
             "ready": True,
             "kafka": {"bootstrap": self.stack.kafka.bootstrap, "real": self.stack.kafka.real},
@@ -103,7 +104,12 @@ class Engine:
                 "secret_key": self.stack.s3.secret_key,
                 "bucket": self.stack.s3.bucket,
             },
-            "topics": topics.named() | {"erasures": {name: topics.erasures(name) for name in self.data_map.targets}},
+            "topics": topics.named()
+            | {
+                "erasures": {name: topics.erasures(name) for name in self.data_map.targets},
+                "outbox": {name: topics.outbox(name) for name in services},
+                "inbox": {name: topics.inbox(name) for name in services},
+            },
             "metrics": self.roles.metrics,
             "pids": self.roles.pids,
             "data_map": str(self.data_map_path),

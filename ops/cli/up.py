@@ -13,6 +13,7 @@ import typer
 from rich.table import Table
 
 from ops.cli.output import console, emit, guarded, say
+from ops.datamaps import DEMO_MAP, data_map_path
 from ops.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -54,10 +55,22 @@ def up(
     day_seconds: DaySeconds = 0.0,
 ) -> None:
     """Start Kafka, PostgreSQL, S3 and every role, and stay until SIGTERM or Ctrl-C."""
-    from ops.engine import Engine  # heavy: a quick `--help` must not wait for it
+    from ops.demo.stores import make_stores  # heavy: a quick `--help` must not wait for it
+    from ops.engine import Engine
+
+    def make_what_the_map_names(settings: Settings) -> None:
+        # The demo's map speaks of stores that nobody else makes; those of another map are their owners'.
+        if data_map_path(settings) == DEMO_MAP:
+            make_stores(settings.postgres_dsn, settings.kafka_bootstrap)
 
     stop = stop_on_signals()
-    engine = Engine.start(settings_for(data_dir, data_map, day_seconds), lite=lite, report=say, stop=stop)
+    engine = Engine.start(
+        settings_for(data_dir, data_map, day_seconds),
+        lite=lite,
+        report=say,
+        before_roles=make_what_the_map_names,
+        stop=stop,
+    )
     try:
         if stop.is_set():
             return
