@@ -31,6 +31,13 @@ from schemas.topics import Topics
 
 LITE_PARTITIONS = 2
 
+LATER = {
+    "EBBTIDE_KAFKA_BOOTSTRAP": "later:0",
+    "EBBTIDE_POSTGRES_DSN": "postgresql://later",
+    "EBBTIDE_S3_ENDPOINT": "later",
+}
+"""What stands for the stack's addresses until they are known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Engine:
@@ -66,6 +73,7 @@ class Engine:
         settings = dataclasses.replace(settings, **dataclasses.asdict(fixed))
         path = data_map_path(settings)
         settings = dataclasses.replace(settings, data_map=str(path.resolve()))
+        load_data_map(path, LATER | variables(settings))  # a mistake in it is told before anything is started
         report("starting Kafka, PostgreSQL and S3")
         stack = Stack.start(_stack_config(settings, lite=lite), settings.data_dir / "stack")
         try:

@@ -48,7 +48,7 @@ def emit(record: dict[str, Any]) -> None:
 
 def say(text: str) -> None:
     """Tell a person what is going on, on standard error."""
-    error_console.print(text, highlight=False, markup=False)
+    error_console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
