@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import base64
-import os
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from ops.cli.connected import connected_settings
 from ops.cli.output import console, emit, guarded
 from ops.cli.up import AsJson
 from ops.dead_letters import newest_letters
-from ops.settings import read_settings
 from schemas.codec import registered_codec
-from schemas.errors import Refused
 from schemas.seal import Seal
 from schemas.topics import Topics
 
@@ -29,9 +27,7 @@ def dead_letters(
     as_json: AsJson = False,
 ) -> None:
     """List the newest messages that can never succeed, with reason and place; payloads stay sealed unless asked for."""
-    settings = read_settings(os.environ)
-    if not settings.kafka_bootstrap:
-        raise Refused("EBBTIDE_KAFKA_BOOTSTRAP is not set: give it the address that `ebbtide up` prints")
+    settings = connected_settings()
     seal = Seal(settings.key("dead_letter_key")) if reveal else None
     letters = newest_letters(
         settings.kafka_bootstrap,

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 
 import typer
 
+from ops.cli.connected import connected_settings
 from ops.cli.output import Exit, console, emit, guarded
 from ops.cli.up import AsJson, DataMapFile
 from ops.datamaps import data_map_path, variables
-from ops.settings import read_settings
 from schemas.codec import registered_codec
 from schemas.datamap import load_data_map
-from schemas.errors import Refused
 
 MARKS = {"ok": "[green]ok   [/]", "watch": "[yellow]watch[/]", "mend": "[red]mend [/]"}
 
@@ -23,9 +21,7 @@ def doctor(data_map: DataMapFile = None, as_json: AsJson = False) -> None:
     """Look at brokers, topics, rules, stores and progress. Exit code 1 if something must be mended."""
     from ops.doctor import examine  # heavy: a quick `--help` must not wait for it
 
-    settings = read_settings(os.environ)
-    if not settings.kafka_bootstrap:
-        raise Refused("EBBTIDE_KAFKA_BOOTSTRAP is not set: give it the address that `ebbtide up` prints")
+    settings = connected_settings()
     path = data_map or data_map_path(settings)
     worst = False
     for finding in examine(settings, load_data_map(path, variables(settings)), registered_codec(settings.registry_url)):

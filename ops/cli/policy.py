@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
+from ops.cli.connected import connected_settings
 from ops.cli.output import console, emit, guarded, say
 from ops.cli.up import AsJson
 from ops.compacted import newest_values
 from ops.requests import RequestDoor
 from ops.rules_topic import rules_in_force
-from ops.settings import Settings, read_settings
 from schemas.codec import registered_codec
 from schemas.errors import Refused
 from schemas.policy import Setting
@@ -34,7 +33,7 @@ class BadAssignment(Refused):
 @guarded
 def get(org: Annotated[str, typer.Argument(help="The org's id.")], as_json: AsJson = False) -> None:
     """Show the retention of each category of an org, as it is in force."""
-    settings = _connected()
+    settings = connected_settings()
     topics, codec = Topics(settings.prefix), registered_codec(settings.registry_url)
     rules = rules_in_force(settings.kafka_bootstrap, topics, codec)
     raw = newest_values(settings.kafka_bootstrap, topics.policies).get(org.encode())
@@ -63,7 +62,7 @@ def set_(
     as_json: AsJson = False,
 ) -> None:
     """Change an org's retention. What is not named stays; the value `default` goes back to the rules."""
-    settings = _connected()
+    settings = connected_settings()
     changes = parse_assignments(assignments)
     door = RequestDoor(settings.kafka_bootstrap, Topics(settings.prefix), registered_codec(settings.registry_url))
     door.set_policy(org, changes)
@@ -105,10 +104,3 @@ def _row(rules: Rules, own: dict[str, Setting], category: str) -> dict[str, Any]
         "action": e.action,
         "explicit": category in own,
     }
-
-
-def _connected() -> Settings:
-    settings = read_settings(os.environ)
-    if not settings.kafka_bootstrap:
-        raise Refused("EBBTIDE_KAFKA_BOOTSTRAP is not set: give it the address that `ebbtide up` prints")
-    return settings
