@@ -27,12 +27,12 @@ from ops.bench.contender import Broker, Measured, warm_up_records
 from ops.bench.dataset import DAY_MS, Dataset
 from ops.bench.digest import Digest, digest
 from ops.bench.held_gateway import KEY, HeldGateway
-from ops.bench.load import read_committed
 from ops.bench.measure import Meter, Stalled, directory_bytes
 from ops.bench.opening import entries, rules_of, write
 from ops.bench.view import LedgerView
 from ops.bench.watch import Watch
 from ops.local.process import Process, tail_of, wait_until
+from ops.reading import read_to_end
 from ops.rules_topic import apply_rules
 from ops.settings import Settings, to_environ
 from ops.topics import create_topics
@@ -154,7 +154,7 @@ class Ebbtide:
 
     def _erased(self) -> Iterator[tuple[bytes, bytes, bytes]]:
         topic = self._topics.erasures(TARGET)
-        for message in read_committed(self._broker.bootstrap, topic, self._dataset.partitions):
+        for message in read_to_end(self._broker.bootstrap, topic, limit_s=_PATIENCE_S):
             value = message.value()
             assert isinstance(value, bytes)
             batch = self._codec.decode(value)[1]

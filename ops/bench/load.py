@@ -1,14 +1,13 @@
-"""Put the data set into a topic, before anything is timed, and read what a contender erased.
+"""Put the data set into a topic, before anything is timed.
 
 Called by `ops.bench.run` and by contenders; `tests/integration/bench/` shows it on a real broker.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from ebbtide.partition import partition_of
@@ -88,40 +87,5 @@ def end_offsets(bootstrap: str, topic: str, partitions: int) -> dict[int, int]:
                 raise LoadFailed(f"topic {topic!r} does not tell its end within {_SETTLE_S:g} s")
             ends[partition] = found[1]
         return ends
-    finally:
-        consumer.close()
-
-
-def read_committed(bootstrap: str, topic: str, partitions: int) -> Iterator[Message]:
-    """Yield the committed messages of `topic` from its start to its present end, in no set order."""
-    consumer = Consumer(
-        {
-            **QUIET,
-            "bootstrap.servers": bootstrap,
-            "group.id": f"bench-reader-{topic}",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "earliest",
-        }
-    )
-    open_partitions = set(range(partitions))
-    silent_since_s = time.monotonic()
-    try:
-        consumer.assign([TopicPartition(topic, p, 0) for p in open_partitions])
-        while open_partitions:
-            batch = consumer.consume(10_000, timeout=0.1)  # waits that long for a batch that is not full
-            if batch:
-                silent_since_s = time.monotonic()
-            elif time.monotonic() - silent_since_s > _SETTLE_S:
-                raise LoadFailed(f"topic {topic!r} did not end within {_SETTLE_S:g} s of silence")
-            for message in batch:
-                error = message.error()
-                if error is None:
-                    yield message
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    open_partitions.discard(message.partition())
-                else:
-                    raise LoadFailed(f"topic {topic!r} cannot be read: {error}")
     finally:
         consumer.close()

@@ -21,10 +21,11 @@ from ops.bench.build import build_peer
 from ops.bench.contender import Broker, Measured, warm_up_records
 from ops.bench.dataset import Dataset
 from ops.bench.digest import Digest, digest
-from ops.bench.load import QUIET, create_topic, read_committed
+from ops.bench.load import QUIET, create_topic
 from ops.bench.measure import Meter, Stalled, directory_bytes
 from ops.local.java import find_java
 from ops.local.process import tail_of, wait_until
+from ops.reading import read_to_end
 
 JVM_OPTIONS = ("-Xms1g", "-Xmx1g", "-XX:+UseParallelGC")
 _PATIENCE_S = 180.0
@@ -116,7 +117,7 @@ class StreamsPeer:
         return digest(self._erased())
 
     def _erased(self) -> Iterator[tuple[bytes, bytes, bytes]]:
-        for message in read_committed(self._broker.bootstrap, self._erasures, self._dataset.partitions):
+        for message in read_to_end(self._broker.bootstrap, self._erasures, limit_s=_PATIENCE_S):
             key, value = message.key(), message.value()
             assert isinstance(key, bytes)
             assert isinstance(value, bytes)

@@ -1,6 +1,10 @@
-"""Reading a topic to its end: one's own commits are seen at once, open and aborted transactions never."""
+"""Reading a topic to its end: one's own commits are seen at once, open and aborted transactions never, and a topic
+whose writers never pause has an end too."""
 
 from __future__ import annotations
+
+import threading
+import uuid
 
 import pytest
 from confluent_kafka import Producer
@@ -56,3 +60,29 @@ def test_a_transaction_that_stays_open_is_named_instead_of_passed_over(
     with pytest.raises(TopicUnreadable, match="transaction left open"):
         newest_values(kafka.bootstrap, topic, limit_s=10)
     writer.abort_transaction(30)
+
+
+def test_a_topic_whose_writers_never_pause_is_read_to_where_it_stood(kafka: KafkaServer, topic: str) -> None:
+    written, done = threading.Semaphore(0), threading.Event()
+
+    def write() -> None:
+        producer = Producer({"bootstrap.servers": kafka.bootstrap, "linger.ms": 0})
+        while not done.wait(0.005):
+            producer.produce(topic, b"v", key=uuid.uuid4().bytes, partition=0)
+            producer.flush(30)
+            written.release()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        read = []
+        for _ in range(20):
+            for _ in range(20):
+                assert written.acquire(timeout=60)
+            before = 20 * (len(read) + 1)
+            read.append((before, sum(1 for _ in read_to_end(kafka.bootstrap, topic))))
+    finally:
+        done.set()
+        thread.join()
+
+    assert all(before <= found for before, found in read)

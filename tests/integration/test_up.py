@@ -12,13 +12,14 @@ from functools import partial
 
 import psycopg
 import pytest
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Producer
 
 from ebbtide.partition import partition_of
 from ebbtide.publisher import Publisher
 from ops.topics import create_topics
 from schemas.topics import COMPACTED, TopicSpec
 from tests.integration.engine import DATA_MAP, Up, eventually
+from tests.integration.log import committed
 
 DAY_MS = 86_400_000
 RECORDS = 6_000
@@ -77,27 +78,10 @@ def rows(up: Up) -> tuple[set[str], dict[str, str], Counter[str]]:
 
 def tombstones(up: Up) -> Counter[str]:
     """Return how many committed tombstones each record id has in the topic."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": up.facts["kafka"]["bootstrap"],
-            "group.id": "tombstones",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-        }
-    )
-    consumer.assign([TopicPartition(FEED, p, 0) for p in range(2)])
     found: Counter[str] = Counter()
-    ended = 0
-    while ended < 2:
-        for message in consumer.consume(500, 1.0):
-            error = message.error()
-            if error is not None:
-                assert error.code() == KafkaError._PARTITION_EOF
-                ended += 1
-            elif message.value() is None:
-                found[(message.key() or b"").decode().removeprefix("acme/")] += 1
-    consumer.close()
+    for message in committed(up.facts["kafka"]["bootstrap"], FEED):
+        if message.value() is None:
+            found[(message.key() or b"").decode().removeprefix("acme/")] += 1
     return found
 
 

@@ -6,13 +6,13 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Producer
 
 from ebbtide.partition import partition_of
 from ops.backfill.run import run_backfill
@@ -23,6 +23,7 @@ from schemas.codec import full_codec
 from schemas.datamap import load_data_map
 from schemas.topics import COMPACTED, Topics, TopicSpec, all_topics
 from sinks.base import PlanBroken
+from tests.integration.log import committed
 
 PARTITIONS = 3
 ROWS = 5000
@@ -121,11 +122,17 @@ def fill_topic(bootstrap: str, topic: str) -> list[Row]:
     return rows
 
 
+def batches(bootstrap: str, prefix: str) -> list[tuple[int, bytes, bytes]]:
+    """Return (partition, key, value) of all that is committed in the lifecycle topic."""
+    found = committed(bootstrap, f"{prefix}.lifecycle")
+    return [(m.partition() or 0, m.key() or b"", m.value() or b"") for m in found]
+
+
 def told(bootstrap: str, prefix: str) -> Counter[Row]:
     """Read all that a read_committed reader of the lifecycle topic sees, batch by batch, into rows."""
     rows: Counter[Row] = Counter()
     codec = full_codec()
-    for partition, key, value in committed(bootstrap, f"{prefix}.lifecycle"):
+    for partition, key, value in batches(bootstrap, prefix):
         name, batch = codec.decode(value)
         assert name == "LifecycleBatch"
         assert batch["kind"] == "created"
@@ -140,35 +147,6 @@ def told(bootstrap: str, prefix: str) -> Counter[Row]:
             mine = tuple(next(subjects) for _ in range(many))
             rows[batch["org"], batch["category"], record_id, at, mine, batch["target"]] += 1
     return rows
-
-
-def committed(bootstrap: str, topic: str) -> Iterator[tuple[int, bytes, bytes]]:
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": f"{topic}-test",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-        }
-    )
-    # Commit markers are written after a commit has returned, so an end below this one is not the end.
-    ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=30)[1] for p in range(PARTITIONS)}
-    waiting = set(ends)
-    consumer.assign([TopicPartition(topic, p, 0) for p in waiting])
-    while waiting:
-        message = consumer.poll(60)
-        assert message is not None, "the topic fell silent before its end"
-        partition, offset, error = message.partition(), message.offset(), message.error()
-        assert partition is not None
-        assert offset is not None
-        if error is not None:
-            assert error.code() == KafkaError._PARTITION_EOF, error
-            if offset >= ends[partition]:
-                waiting.discard(partition)
-            continue
-        yield partition, message.key() or b"", message.value() or b""
-    consumer.close()
 
 
 def _ms(at: datetime) -> int:
@@ -228,11 +206,11 @@ def test_a_finished_backfill_that_is_run_again_makes_the_same_batches_again(
 ) -> None:
     rows = fill_tables(database)
     run_backfill(spec_of(5000), "crm")
-    first = Counter(committed(kafka.bootstrap, f"{prefix}.lifecycle"))
+    first = Counter(batches(kafka.bootstrap, prefix))
 
     again = run_backfill(spec_of(5000), "crm")
 
-    both = Counter(committed(kafka.bootstrap, f"{prefix}.lifecycle"))
+    both = Counter(batches(kafka.bootstrap, prefix))
     assert both == Counter({message: 2 * count for message, count in first.items()})
     assert (again.records, again.resumed) == (len(rows), False)
 
