@@ -75,6 +75,10 @@ class Topics:
         return self._of("policies")
 
     @property
+    def holds(self) -> str:
+        return self._of("holds")
+
+    @property
     def rules(self) -> str:
         """The rules in force: one partition, one key."""
         return self._of("rules")
@@ -121,6 +125,7 @@ class Topics:
             "answers": self.answers,
             "acks": self.acks,
             "policies": self.policies,
+            "holds": self.holds,
             "rules": self.rules,
             "progress": self.progress,
             "dead_letters": self.dead_letters,
@@ -183,6 +188,7 @@ def all_topics(
         spec(topics.answers, deleted_after(14)),
         spec(topics.acks, deleted_after(30)),
         spec(topics.policies, COMPACTED),
+        spec(topics.holds, COMPACTED),
         spec(topics.progress, COMPACTED),
         spec(topics.dead_letters, deleted_after(30)),
     ]

@@ -1,0 +1,104 @@
+"""The states of a job, the reasons why one is refused or waits, and which move is legal.
+
+    requested ─▶ awaiting_approval ─▶ grace ─▶ planning ─▶ running ─▶ awaiting_acks ─▶ completed
+        │              │                │ ▲       │          │           │  │             ▲
+        │              │                ▼ │       └──────────┴───────────┴──┼─▶ failed    │
+        │              └── cancelled ◀─ paused                              └─▶ completed_with_exceptions
+        └─▶ refused
+
+Stages that a kind of job has not are passed over. Used by the coordinator, the command line and the read model;
+docs/requests.md says what each state means, `tests/unit/schemas/test_jobs.py` proves the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class State(StrEnum):
+    """Where a job stands."""
+
+    REQUESTED = "requested"
+    AWAITING_APPROVAL = "awaiting_approval"
+    GRACE = "grace"
+    PLANNING = "planning"
+    RUNNING = "running"
+    AWAITING_ACKS = "awaiting_acks"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    COMPLETED_WITH_EXCEPTIONS = "completed_with_exceptions"
+    CANCELLED = "cancelled"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+_S = State
+MOVES: Final[Mapping[State, frozenset[State]]] = {
+    _S.REQUESTED: frozenset({_S.REFUSED, _S.AWAITING_APPROVAL, _S.GRACE, _S.PLANNING, _S.COMPLETED}),
+    _S.AWAITING_APPROVAL: frozenset({_S.GRACE, _S.PLANNING, _S.CANCELLED, _S.REFUSED}),
+    _S.GRACE: frozenset({_S.PLANNING, _S.CANCELLED, _S.PAUSED}),
+    _S.PLANNING: frozenset({_S.RUNNING, _S.AWAITING_ACKS, _S.COMPLETED, _S.COMPLETED_WITH_EXCEPTIONS, _S.FAILED}),
+    _S.RUNNING: frozenset({_S.AWAITING_ACKS, _S.COMPLETED, _S.COMPLETED_WITH_EXCEPTIONS, _S.FAILED}),
+    _S.AWAITING_ACKS: frozenset({_S.COMPLETED, _S.COMPLETED_WITH_EXCEPTIONS, _S.FAILED}),
+    _S.PAUSED: frozenset({_S.GRACE, _S.CANCELLED}),
+    _S.COMPLETED_WITH_EXCEPTIONS: frozenset({_S.AWAITING_ACKS, _S.COMPLETED}),
+    _S.COMPLETED: frozenset({_S.AWAITING_ACKS}),
+    _S.CANCELLED: frozenset(),
+    _S.REFUSED: frozenset(),
+    _S.FAILED: frozenset(),
+}
+"""From each state to those it may go to. A job that is done goes back to work when late data of the erased arrives."""
+
+ENDED: Final = frozenset({_S.COMPLETED, _S.COMPLETED_WITH_EXCEPTIONS, _S.CANCELLED, _S.REFUSED, _S.FAILED})
+"""Nothing more is expected of whoever asked."""
+
+KINDS: Final = (
+    "policy",
+    "lock",
+    "preview",
+    "hold",
+    "release",
+    "erase",
+    "delete",
+    "cancel",
+    "pause",
+    "resume",
+    "retry",
+    "approve",
+)
+"""What may be asked for."""
+
+REASONS: Final[Mapping[str, str]] = {
+    "expired": "It arrived after its own end.",
+    "id_reused": "Another request had this id.",
+    "unknown_kind": "There is no such kind of request.",
+    "bad_body": "A member is missing, unknown, of a wrong kind or out of range.",
+    "bad_subjects": "Its subjects cannot be opened, or are too many, too long or none.",
+    "no_rules": "The engine has no data map yet.",
+    "unknown_org": "The org was never published.",
+    "unknown_category": "The data map has no such category.",
+    "bad_policy": "The settings are not allowed.",
+    "stale_policy": "The policy was changed since it was read.",
+    "policy_locked": "The policy may only be extended until its lock ends.",
+    "wrong_org_name": "What was typed is not the org's name.",
+    "hold_exists": "A hold with this id is in force.",
+    "unknown_hold": "There is no such hold.",
+    "under_way": "A deletion of this org is under way.",
+    "unknown_job": "The org has no such job.",
+    "wrong_state": "The job is in a state from which this move is not legal.",
+    "own_approval": "Whoever asked cannot approve it.",
+}
+"""Why a request is refused: a closed list of codes, each with its plain words."""
+
+
+class IllegalMove(ValueError):
+    """A job was to make a move that `MOVES` has not: a fault of ours, never of a request."""
+
+
+def move(before: State, after: State) -> State:
+    """Return `after`. Raises IllegalMove."""
+    if after not in MOVES[before]:
+        raise IllegalMove(f"a job does not go from {before} to {after}")
+    return after
