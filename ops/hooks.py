@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
+from time import monotonic
 
-from ebbtide.wire import Codec
+from ops.ledger_view import LedgerView, LedgerViews
 from ops.metrics import Metrics
-from ops.progress import Progress
 from schemas.topics import Topics
 from sinks.batch import Receipt
 from streams.lane.exits import ExitCode
@@ -31,7 +32,11 @@ class LaneMetrics:
         self.metrics.put("ebbtide_lane_restore_seconds", seconds, str(partition))
 
     def on_ready(self, partitions: Sequence[int]) -> None:
-        """The assignment runs; a worker in reserve has none, and is ready all the same."""
+        """The assignment runs; a worker in reserve has none, and is ready all the same.
+
+        What is shown of a partition that went elsewhere goes to 0: its new owner shows it now.
+        """
+        self.metrics.clear("partition", keep={str(partition) for partition in partitions})
         self.metrics.put("ebbtide_lane_partitions", len(partitions))
         self.metrics.ready()
 
@@ -55,8 +60,29 @@ class LaneMetrics:
 
 
 @dataclass(frozen=True, slots=True)
+class Lettered:
+    """A reducer whose dead letters are counted. One in a checkpoint that is then aborted counts twice."""
+
+    reducer: Reducer
+    metrics: Metrics
+    topics: Topics
+
+    def apply(self, store: Store, entry: Entry) -> Sequence[Send]:
+        """Apply the entry and count what goes to the dead letters."""
+        sends = self.reducer.apply(store, entry)
+        letters = sum(send.topic == self.topics.dead_letters for send in sends)
+        if letters:
+            self.metrics.add("ebbtide_lane_dead_letters_total", letters, str(entry.partition))
+        return sends
+
+
+LOOK_S = 1.0
+"""How often a partition's state is looked at while entries come; ticks do."""
+
+
+@dataclass(slots=True)
 class Watched:
-    """A ledger whose progress records are shown as gauges on their way out.
+    """A ledger partition whose state is shown as gauges: whenever it tells its progress, and else every `LOOK_S`.
 
     A checkpoint that is then aborted has shown its gauges all the same; the next one corrects them.
     """
@@ -64,27 +90,31 @@ class Watched:
     reducer: Reducer
     metrics: Metrics
     topics: Topics
-    codec: Codec
+    views: LedgerViews
+    now: Callable[[], float] = monotonic
+    _next_look: float = -inf
 
     def apply(self, store: Store, entry: Entry) -> Sequence[Send]:
-        """Apply the entry and look at what goes to `progress`."""
+        """Apply the entry, and look at what has become of the state."""
         sends = self.reducer.apply(store, entry)
-        for send in sends:
-            if send.topic == self.topics.progress and send.value is not None:
-                self._show(Progress.of(self.codec.decode(send.value)[1]))
+        now = self.now()
+        if now >= self._next_look or any(send.topic == self.topics.progress for send in sends):
+            self._next_look = now + LOOK_S
+            self._show(str(entry.partition), self.views.of(store))
         return sends
 
-    def _show(self, p: Progress) -> None:
-        place = (p.target, str(p.partition))
-        overdue = p.as_of_day - p.oldest_due_day if 0 <= p.oldest_due_day <= p.as_of_day else 0
-        self.metrics.put("ebbtide_sweep_records_sent", p.records_sent, *place)
-        self.metrics.put("ebbtide_sweep_records_acked", p.records_acked, *place)
-        self.metrics.put("ebbtide_sweep_records_changed", p.records_changed, *place)
-        self.metrics.put("ebbtide_sweep_batches_pending", p.pending, *place)
-        self.metrics.put("ebbtide_sweep_blocked", p.blocked, *place)
-        self.metrics.put("ebbtide_sweep_oldest_due_days", overdue, *place)
-        self.metrics.put("ebbtide_sweep_day", p.as_of_day, *place)
-        self.metrics.put("ebbtide_closed_records", p.closed_records, str(p.partition))
+    def _show(self, partition: str, view: LedgerView) -> None:
+        put = self.metrics.put
+        put("ebbtide_ledger_timestamp_seconds", view.now_ms / 1000, partition)
+        put("ebbtide_closed_records", view.closed_records, partition)
+        for name, target in view.targets.items():
+            put("ebbtide_sweep_records_sent", target.sent, name, partition)
+            put("ebbtide_sweep_records_acked", target.acked, name, partition)
+            put("ebbtide_sweep_records_changed", target.changed, name, partition)
+            put("ebbtide_sweep_batches_pending", target.pending, name, partition)
+            put("ebbtide_sweep_blocked", target.blocked, name, partition)
+            put("ebbtide_sweep_oldest_due_days", view.overdue_days, name, partition)
+            put("ebbtide_sweep_day", view.day, name, partition)
 
 
 TARGET_REASONS = ("undecodable", "no_plan", "other_target", "malformed_answer")

@@ -7,7 +7,7 @@ Labels come from closed sets that are known when a role starts (`Domains`): neve
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -69,6 +69,16 @@ DEFINITIONS: tuple[MetricDef, ...] = (
         ("partition",),
         LANE,
     ),
+    MetricDef(
+        "ebbtide_lane_dead_letters_total", "counter", "Records that became dead letters.", ("partition",), ("ledger",)
+    ),
+    MetricDef(
+        "ebbtide_ledger_timestamp_seconds",
+        "gauge",
+        "Ledger time, up to which it decides; since the epoch.",
+        ("partition",),
+        ("ledger",),
+    ),
     MetricDef("ebbtide_sweep_records_sent", "gauge", "Records decided and sent.", ("target", "partition"), ("ledger",)),
     MetricDef("ebbtide_sweep_records_acked", "gauge", "Records acknowledged.", ("target", "partition"), ("ledger",)),
     MetricDef(
@@ -113,7 +123,11 @@ DEFINITIONS: tuple[MetricDef, ...] = (
     ),
     MetricDef("ebbtide_target_apply_seconds", "histogram", "How long the target took.", ("target",), ("target",)),
     MetricDef(
-        "ebbtide_target_unavailable_total", "counter", "Times the target did not answer.", ("target",), ("target",)
+        "ebbtide_target_unavailable_total",
+        "counter",
+        "Times the target did not answer, or did not fit the data map.",
+        ("target",),
+        ("target",),
     ),
     MetricDef("ebbtide_target_up", "gauge", "1 while the target answers.", ("target",), ("target",)),
     MetricDef(
@@ -212,6 +226,16 @@ class Metrics:
     def _child(self, name: str, labels: tuple[str, ...]):  # type: ignore[no-untyped-def]
         made = self._by_name[name]
         return made.labels(*labels) if labels else made
+
+    def clear(self, label: str, *, keep: Collection[str]) -> None:
+        """Set each gauge with `label` to 0 for every value of it that is not in `keep`."""
+        for d in DEFINITIONS:
+            if d.kind != "gauge" or label not in d.labels or d.name not in self._by_name:
+                continue
+            at = d.labels.index(label)
+            for values in itertools.product(*(self.domains.of(name, self.role) for name in d.labels)):
+                if values[at] not in keep:
+                    self.put(d.name, 0, *values)
 
     def serve(self, host: str, port: int) -> int:
         """Serve `/metrics` on `host`:`port` from a thread of its own; return the port, free if `port` is 0."""

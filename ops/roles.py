@@ -17,7 +17,8 @@ from confluent_kafka import KafkaException
 
 from ebbtide.events import KINDS as EVENT_KINDS
 from ops.datamaps import data_map_path, variables
-from ops.hooks import TARGET_REASONS, GatewayMetrics, LaneMetrics, TargetMetrics, Watched
+from ops.hooks import TARGET_REASONS, GatewayMetrics, LaneMetrics, Lettered, TargetMetrics, Watched
+from ops.ledger_view import LedgerViews
 from ops.logs import set_up_logs
 from ops.metrics import Domains, Metrics
 from ops.rules_topic import current_rules, rules_in_force
@@ -107,9 +108,14 @@ def _ledger(settings: Settings, stop: threading.Event, ready: Callable[[int], No
         sources=(Source(topics.ledger, True), Source(topics.acks, False)),
         changelog=topics.ledger_changelog,
     )
+
+    def watched(partition: int) -> Watched:
+        place = (partition, settings.partitions, topics, codec)
+        return Watched(Lettered(Ledger(*place), metrics, topics), metrics, topics, LedgerViews(*place))
+
     return run_worker(
         spec,
-        lambda partition: Watched(Ledger(partition, settings.partitions, topics, codec), metrics, topics, codec),
+        watched,
         hooks=LaneMetrics(metrics),
     )
 
@@ -249,6 +255,7 @@ def _target(settings: Settings, name: str, stop: threading.Event, ready: Callabl
         except Refused as e:
             # The store does not fit the data map yet: a table is not made, a right not given. Batches wait meanwhile.
             log.error("target waits until its store fits the data map: %s", e)
+            metrics.add("ebbtide_target_unavailable_total", 1, name)
             metrics.put("ebbtide_target_up", 0, name)
             stop.wait(MISFIT_PAUSE_S)
     return 0
