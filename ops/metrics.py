@@ -13,6 +13,8 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from schemas.jobs import State
+
 Type = Literal["counter", "gauge", "histogram"]
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -144,6 +146,16 @@ DEFINITIONS: tuple[MetricDef, ...] = (
         ("target", "cause"),
         ("target",),
     ),
+    MetricDef("ebbtide_jobs", "gauge", "Jobs.", ("kind", "state"), ("coordinator",)),
+    MetricDef("ebbtide_jobs_overdue", "gauge", "Open jobs past their deadline.", ("kind",), ("coordinator",)),
+    MetricDef(
+        "ebbtide_job_next_deadline_timestamp_seconds",
+        "gauge",
+        "The next deadline of an open job; since the epoch, 0: none.",
+        (),
+        ("coordinator",),
+    ),
+    MetricDef("ebbtide_requests_refused_total", "counter", "Requests refused.", ("reason",), ("coordinator",)),
     MetricDef("ebbtide_ticks_total", "counter", "Ticks written.", (), ("clock",)),
     MetricDef(
         "ebbtide_tick_timestamp_seconds", "gauge", "Engine time of the newest tick; since the epoch.", (), ("clock",)
@@ -154,6 +166,7 @@ FIXED: Mapping[str, tuple[str, ...]] = {
     "outcome": ("applied", "retry", "restored"),
     "cause": ("unknown", "duplicate"),
     "effect": ("found", "changed", "withheld", "failed"),
+    "state": tuple(State),
 }
 """Label values that are the same everywhere."""
 

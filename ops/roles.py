@@ -27,6 +27,8 @@ from ops.timesource import TimeSource
 from schemas.codec import registered_codec
 from schemas.datamap import load_data_map
 from schemas.errors import Refused, Retry
+from schemas.jobs import KINDS
+from schemas.jobs import REASONS as REFUSALS
 from schemas.reasons import REASONS
 from schemas.rules import Rules
 from schemas.seal import Seal
@@ -74,7 +76,7 @@ def _coordinator(settings: Settings, stop: threading.Event, ready: Callable[[int
     from streams.lane.app import run_worker
 
     topics, codec = Topics(settings.prefix), registered_codec(settings.registry_url)
-    metrics = Metrics("coordinator", Domains(partitions=settings.partitions))
+    metrics = Metrics("coordinator", Domains(partitions=settings.partitions, kinds=KINDS, reasons=tuple(REFUSALS)))
     _serve(metrics, settings, ready)
     if stop.is_set():
         return 0
