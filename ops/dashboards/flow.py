@@ -6,6 +6,9 @@ from typing import Final
 
 from ops.dashboards.grafana import Dashboard, Panel, Query, Row
 
+_TODAY: Final = "(time() - time() % 86400) / 86400"
+"""Days since the epoch: `floor` takes no scalar."""
+
 
 def _p99(histogram: str, by: str = "le") -> str:
     return f"histogram_quantile(0.99, sum by ({by}) (rate({histogram}_bucket[5m])))"
@@ -175,7 +178,7 @@ _SWEEP: Final = Row(
             unit="d",
             queries=(
                 Query(
-                    "floor(time() / 86400) - min by (target) (max by (target, partition) (ebbtide_sweep_day))",
+                    f"{_TODAY} - min by (target) (max by (target, partition) (ebbtide_sweep_day))",
                     "{{target}}",
                 ),
             ),
@@ -220,7 +223,7 @@ _TARGETS: Final = Row(
         ),
         Panel(
             title="Records gone in a day",
-            text="What UnusualErasure compares with the busiest of 14 days before.",
+            text="What UnusualErasure compares with the busiest of the seven days before.",
             queries=(
                 Query('sum by (target) (increase(ebbtide_target_records_total{effect="changed"}[1d]))', "{{target}}"),
             ),

@@ -14,7 +14,7 @@ from ops.roles import ROLES
 SCRAPE_LABELS = {"job", "instance", "service"}
 """What Prometheus adds by itself, and by ops/prometheus/prometheus.yml."""
 
-_OWN = re.compile(r"\b(ebbtide_[a-z_]+)(?:\{([^}]*)\})?")
+_OWN = re.compile(r"(?<![\w:])(ebbtide_[a-z_]+)(?:\{([^}]*)\})?")
 _MATCHER = re.compile(r'([a-z_]+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"')
 _GROUPING = re.compile(r"\b(?:by|on|group_left|without|ignoring)\s*\(([^)]*)\)")
 

@@ -14,7 +14,9 @@ from ops.metrics import DEFINITIONS
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-COMMANDS = sorted(set(re.findall(r"`ebbtide ([a-z-]+)", OPERATIONS)))
+RUNBOOKS = sorted((ROOT / "ops" / "runbooks").glob("*.md"))
+TOLD = [OPERATIONS, *(page.read_text(encoding="utf-8") for page in RUNBOOKS)]
+COMMANDS = sorted({command for text in TOLD for command in re.findall(r"`ebbtide ([a-z-]+)", text)})
 
 
 def test_the_operations_page_lists_every_metric_as_declared() -> None:
@@ -39,7 +41,9 @@ def test_every_command_the_docs_name_is_there_and_explains_itself(command: str) 
     assert result.exit_code == 0, result.output
 
 
-@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "page", sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md")) + RUNBOOKS, ids=lambda p: p.name
+)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+\.md)\)", page.read_text(encoding="utf-8"))
 
