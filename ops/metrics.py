@@ -146,16 +146,24 @@ DEFINITIONS: tuple[MetricDef, ...] = (
         ("target", "cause"),
         ("target",),
     ),
-    MetricDef("ebbtide_jobs", "gauge", "Jobs.", ("kind", "state"), ("coordinator",)),
-    MetricDef("ebbtide_jobs_overdue", "gauge", "Open jobs past their deadline.", ("kind",), ("coordinator",)),
+    MetricDef("ebbtide_jobs", "gauge", "Jobs that are known.", ("kind", "state"), ("coordinator",)),
+    MetricDef(
+        "ebbtide_jobs_overdue", "gauge", "Jobs that are not done and past their deadline.", ("kind",), ("coordinator",)
+    ),
     MetricDef(
         "ebbtide_job_next_deadline_timestamp_seconds",
         "gauge",
-        "The next deadline of an open job; since the epoch, 0: none.",
+        "The earliest deadline of a job that is not done; 0: there is none.",
         (),
         ("coordinator",),
     ),
-    MetricDef("ebbtide_requests_refused_total", "counter", "Requests refused.", ("reason",), ("coordinator",)),
+    MetricDef(
+        "ebbtide_requests_refused_total",
+        "counter",
+        "Requests refused, those included that nobody who could be believed has signed.",
+        ("reason",),
+        ("coordinator",),
+    ),
     MetricDef("ebbtide_ticks_total", "counter", "Ticks written.", (), ("clock",)),
     MetricDef(
         "ebbtide_tick_timestamp_seconds", "gauge", "Engine time of the newest tick; since the epoch.", (), ("clock",)
