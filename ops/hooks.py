@@ -7,14 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
+from typing import TYPE_CHECKING
 
-from ops.ledger_view import LedgerView, LedgerViews
 from ops.metrics import Metrics
 from schemas.topics import Topics
 from sinks.batch import Receipt
 from streams.lane.exits import ExitCode
 from streams.lane.hooks import CheckpointStats, Step
 from streams.reducer import Entry, Reducer, Send, Store
+
+if TYPE_CHECKING:  # the ledger alone needs its core, and what that imports
+    from ops.ledger_view import LedgerView, LedgerViews
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,6 @@ from confluent_kafka import KafkaException
 from ebbtide.events import KINDS as EVENT_KINDS
 from ops.datamaps import data_map_path, variables
 from ops.hooks import TARGET_REASONS, GatewayMetrics, LaneMetrics, Lettered, TargetMetrics, Watched
-from ops.ledger_view import LedgerViews
 from ops.logs import set_up_logs
 from ops.metrics import Domains, Metrics
 from ops.rules_topic import current_rules, rules_in_force
@@ -94,6 +93,7 @@ def _coordinator(settings: Settings, stop: threading.Event, ready: Callable[[int
 
 
 def _ledger(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:
+    from ops.ledger_view import LedgerViews
     from streams.lane.app import run_worker
     from streams.ledger.ledger import Ledger
 

@@ -99,7 +99,7 @@ DASHBOARD: Final = Dashboard(
                 ),
                 Panel(
                     title="Coordinator behind",
-                    text="Age of the newest entry that each partition's coordinator applied. It gets a tick each minute.",
+                    text="Age of the newest entry that a partition's coordinator applied. It gets a tick each minute.",
                     unit="s",
                     queries=(
                         Query(
