@@ -13,6 +13,8 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from schemas.jobs import State
+
 Type = Literal["counter", "gauge", "histogram"]
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -130,6 +132,24 @@ DEFINITIONS: tuple[MetricDef, ...] = (
         ("target", "cause"),
         ("target",),
     ),
+    MetricDef("ebbtide_jobs", "gauge", "Jobs that are known.", ("kind", "state"), ("coordinator",)),
+    MetricDef(
+        "ebbtide_jobs_overdue", "gauge", "Jobs that are not done and past their deadline.", ("kind",), ("coordinator",)
+    ),
+    MetricDef(
+        "ebbtide_job_next_deadline_timestamp_seconds",
+        "gauge",
+        "The earliest deadline of a job that is not done; 0: there is none.",
+        (),
+        ("coordinator",),
+    ),
+    MetricDef(
+        "ebbtide_requests_refused_total",
+        "counter",
+        "Requests refused, those included that nobody who could be believed has signed.",
+        ("reason",),
+        ("coordinator",),
+    ),
     MetricDef("ebbtide_ticks_total", "counter", "Ticks written.", (), ("clock",)),
     MetricDef(
         "ebbtide_tick_timestamp_seconds", "gauge", "Engine time of the newest tick; since the epoch.", (), ("clock",)
@@ -140,6 +160,7 @@ FIXED: Mapping[str, tuple[str, ...]] = {
     "outcome": ("applied", "retry", "restored"),
     "cause": ("unknown", "duplicate"),
     "effect": ("found", "changed", "withheld", "failed"),
+    "state": tuple(State),
 }
 """Label values that are the same everywhere."""
 
