@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ops.cli import backfill, dead_letters, demo, doctor, policy, role, rules, sweep, up
+from ops.cli import backfill, dead_letters, demo, doctor, hold, jobs, policy, request, role, rules, sweep, up
 
 app = typer.Typer(
     name="ebbtide",
@@ -22,6 +22,9 @@ app.command("doctor")(doctor.doctor)
 app.command("dead-letters")(dead_letters.dead_letters)
 app.command("install")(up.install)
 app.add_typer(policy.app, name="policy")
+app.add_typer(hold.app, name="hold")
+app.add_typer(request.app, name="request")
+app.add_typer(jobs.app, name="jobs")
 app.add_typer(rules.app, name="rules")
 
 
