@@ -44,13 +44,14 @@ Report = Callable[[str], None]
 def install(cache_dir: Path, *, report: Report) -> None:
     """Get everything that the native providers need; `report` gets one line a part. Quick when all is there.
 
+    Not Prometheus, which only tests start: they get it when they first ask.
+
     Raises MissingTool, with the command that installs it, at the first tool that is missing.
     """
     report(f"Java: {find_java()}")
     report(f"Kafka {KAFKA_VERSION}: {ensure_kafka_jars(cache_dir, report=report)}")
     report(f"PostgreSQL: {find_postgres()}")
     report(f"versitygw: {ensure_versitygw(cache_dir, report=report)}")
-    report(f"Prometheus: {ensure_prometheus(cache_dir, report=report).promtool.parent}")
 
 
 def ensure_kafka_jars(cache_dir: Path, *, report: Report = lambda _: None) -> Path:
