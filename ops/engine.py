@@ -155,10 +155,13 @@ def prepare(settings: Settings, data_map: DataMap, *, report: Callable[[str], No
     report(f"rules: version {rules.version} {'put in force' if changed else 'already in force'}")
 
 
+def role_settings(settings: Settings) -> Settings:
+    """Return what roles get to know: the key that signs rules and requests stays behind, its public half does."""
+    return dataclasses.replace(settings, signing_key="", rules_public_key=settings.rules_key().hex())
+
+
 def _roles(settings: Settings, data_map: DataMap) -> list[Role]:
-    # The key that signs rules and requests stays here and with the command line: roles know its public half.
-    known = dataclasses.replace(settings, signing_key="", rules_public_key=settings.rules_key().hex())
-    environment = to_environ(known)
+    environment = to_environ(role_settings(settings))
     names = ["coordinator", "ledger", "gateway", "clock", *(f"target:{name}" for name in sorted(data_map.targets))]
     return [Role(name, environment) for name in names]
 
