@@ -250,7 +250,8 @@ def test_no_id_and_no_org_reaches_another_orgs_objects(
     names = ["1", "10", "a b+c", "ü€", "%2e%2e", "x&<y>'\"", "..1"]
     orgs = ["acme", "acme-2", "acme2", "ac", "globex"]
     everything = [f"{org}/media/{name}{last}" for org in orgs for name in names] + ["acme/other", "other/1"]
-    write(client, bucket, *everything)
+    neighbour = f"acme/media/11{last}"
+    write(client, bucket, *everything, neighbour)
     escaping = [
         "..",
         "../1",
@@ -275,7 +276,8 @@ def test_no_id_and_no_org_reaches_another_orgs_objects(
     ]
     assert (receipt.found, receipt.changed) == (len(names), len(names))
     assert len(receipt.withheld) == len(escaping)
-    assert left(client, bucket) == sorted((key, "version") for key in everything if not key.startswith("acme/media/"))
+    kept = [neighbour, *(key for key in everything if not key.startswith("acme/media/"))]
+    assert left(client, bucket) == sorted((key, "version") for key in kept)
     assert isinstance(sink.verify(a_batch(escaping)), Unknown)
 
 

@@ -67,12 +67,14 @@ def test_a_listing_stops_at_its_limit_and_says_so(client: S3Client) -> None:
 
 
 def test_an_entry_that_an_endpoint_repeats_on_the_next_page_is_listed_once(client: S3Client) -> None:
-    version = put(client, "media", "a/1")
+    put(client, "media", "a/1")
     bucket = made(client)
-    page = {"Versions": [{"Key": "a/1", "VersionId": version, "IsLatest": True}], "IsTruncated": True}
-    answers(client, "ListObjectVersions", page | {"NextKeyMarker": "a/1", "NextVersionIdMarker": version}, times=1)
+    one, two = ({"Key": "a/1", "VersionId": version} for version in ("v1", "v2"))
+    first = {"Versions": [one], "IsTruncated": True, "NextKeyMarker": "a/1", "NextVersionIdMarker": "v1"}
+    answers(client, "ListObjectVersions", first, times=1)
+    answers(client, "ListObjectVersions", {"Versions": [one, two], "IsTruncated": False}, times=1)
 
-    assert len(bucket.listing("a/1", whole=False).entries) == 1
+    assert [entry.version for entry in bucket.listing("a/1", whole=False).entries] == ["v1", "v2"]
 
 
 @pytest.mark.parametrize("more", [{}, {"NextKeyMarker": ""}, {"NextKeyMarker": "a/1", "NextVersionIdMarker": "v"}])
