@@ -20,10 +20,10 @@ from schemas.datamap import load_data_map
 from schemas.s3plan import ObjectTemplate, Replacement, S3Plan
 from sinks.base import Job, SinkUnavailable, Source, Unknown
 from sinks.batch import Batch, Receipt
-from sinks.s3 import MOST_RECORDS, S3Sink
+from sinks.s3 import S3Sink
 from sinks.s3_client import S3Limits, S3Place, connect
 from tests.integration.targets.processes import Processes, s3_variables
-from tests.integration.targets.support import Cluster, batch_record, running, wait_for
+from tests.integration.targets.support import Cluster, batch_record, wait_for
 from tests.support.s3 import calls, refuses_entries
 
 if TYPE_CHECKING:
@@ -137,21 +137,6 @@ def test_kills_in_the_middle_leave_exactly_the_right_objects_and_no_version_of_t
     assert all(0 <= a["changed"] == a["found"] <= 10 for a in acks)
     assert sum(a["found"] for a in acks) > 150
     assert "acme/media" not in processes.log("media")
-
-
-def test_the_runner_takes_few_records_at_once_and_acknowledges_them_all(
-    kafka: KafkaServer, s3: S3Server, client: S3Client, bucket: str, prefix: str
-) -> None:
-    write(client, bucket, *(f"acme/media/{n}" for n in range(6)))
-    cluster = Cluster(kafka.bootstrap, prefix, targets=["media"])
-    cluster.send(*(batch_record("media", "acme", [str(n)]) for n in range(6)))
-
-    with running(cluster.spec(), make_sink(s3, bucket)) as runner:
-        wait_for(lambda: runner.error is not None or len(cluster.acks()) == 6, "the acks")
-
-    assert [(a["found"], a["changed"]) for a in cluster.acks()] == [(1, 1)] * 6
-    assert left(client, bucket) == []
-    assert MOST_RECORDS <= 2_000
 
 
 def test_a_locked_version_is_withheld_and_its_marker_stays_so_that_it_does_not_come_back(

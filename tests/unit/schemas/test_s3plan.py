@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.plans import BadPlan
@@ -32,6 +32,7 @@ tricky = st.text(alphabet="a/.-mx", min_size=1, max_size=8) | st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(template=st.sampled_from(TEMPLATES), one=st.tuples(tricky, tricky), two=st.tuples(tricky, tricky))
 def test_no_two_records_share_a_key_and_no_prefix_holds_anothers(
     template: str, one: tuple[str, str], two: tuple[str, str]
@@ -44,6 +45,7 @@ def test_no_two_records_share_a_key_and_no_prefix_holds_anothers(
         assert not made.whole or not there.startswith(here)
 
 
+@settings(deadline=None)
 @given(template=st.sampled_from(TEMPLATES), one=st.tuples(tricky, tricky), below=tricky)
 def test_what_lies_below_a_prefix_is_read_back_as_its_record(template: str, one: tuple[str, str], below: str) -> None:
     made = ObjectTemplate(template)

@@ -124,6 +124,8 @@ def test_an_empty_bucket_has_no_records(client: S3Client) -> None:
 def test_the_number_of_records_is_what_was_counted(client: S3Client) -> None:
     for n in range(5):
         put(client, "media", f"acme/media/{n}")
+        put(client, "media", f"acme/media/{n}")
     inventory = S3Inventory("files", place("media"), [plan("{org}/media/{id}")], limits=QUICK, client=client)
 
     assert inventory.total() == 5
+    assert inventory.page(None).seen == 5
