@@ -17,9 +17,11 @@ from schemas.errors import Refused
 from schemas.frames import Group
 from schemas.policy import Setting
 from streams.ledger import keys, tally
-from streams.ledger.dry_run import BEGIN, PACKS, Ask, DryRun, Run
+from streams.ledger.dry_count import DryCount
+from streams.ledger.dry_run import DryRun
 from streams.ledger.orgs import sorted_settings
 from streams.ledger.plans import DELETED, MOVED, NAMED
+from streams.ledger.preview_rows import BEGIN, PACKS, Ask, Run
 from streams.ledger.state import Work
 
 MAX_RESTARTS: Final = 3
@@ -165,7 +167,7 @@ def _any_counts(work: Work, run: Run, groups: list[Group]) -> bool:
     """Whether one of the groups could be counted, or decide about what is."""
     raw = work.store.get(run.scratch + b"a")
     assert raw is not None
-    dry = DryRun(work, run, Ask.unpack(raw))
+    dry = DryCount(work, run, Ask.unpack(raw))
     names = dry.follows() | {DELETED, MOVED}
     for group in groups:
         if group.kind == "record":
