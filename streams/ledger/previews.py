@@ -160,7 +160,11 @@ def _concerns(work: Work, run: Run) -> bool:
     if run.stale or not run.exact:
         return False
     groups = [group for group in work.arrived if group.org == run.org]
-    return run.org in work.changed or (bool(groups) and _any_counts(work, run, groups))
+    if run.phase == PACKS:  # nothing is counted yet: only what came into a pack would be missed
+        groups = [group for group in groups if group.kind == "record"]
+    elif run.org in work.changed:
+        return True
+    return bool(groups) and _any_counts(work, run, groups)
 
 
 def _any_counts(work: Work, run: Run, groups: list[Group]) -> bool:

@@ -98,8 +98,8 @@ class _Count:
             for name in {target} if target else set(oracle.kinds[child[1]].targets):
                 if not oracle.is_deleted(child, at, name) and name in oracle.kinds[child[1]].targets:
                     followed = True
-                    there = any(row.live and row.at <= at and name not in row.got for row in oracle.rows[child])
-                    self._add(child, at, name, sure=sure and told and there and not self._twin(child, at))
+                    there = oracle.is_there(child, at, name) and not self._twin(child, at)
+                    self._add(child, at, name, sure=sure and told and there)
             if followed:
                 self._children(child, sure=sure and told, seen=(*seen, key))
 

@@ -1,9 +1,9 @@
 """Worlds in which previews are asked for, and held against what the ledger then erases, to the record.
 
-At noon  : of the settings in force, behind everything that the day brought: what is sent after the answer until the
-           evening of a day without faults is what was counted.
-Tomorrow : in the evening, of the settings in force as of the next day; then nothing but time comes.
-Set      : in the evening, of other settings, which are then set at once.
+    noon       of the settings in force, behind all that the day brought: what is sent after the answer until the
+               evening of a day without faults is what was counted
+    tomorrow   in the evening, of the settings in force as of the next day; then nothing but time comes
+    set        in the evening, of other settings, which are then set at once
 
 Beside it each exact answer is held against the oracle. Batches say no created day, so that is read where the ledger
 keeps what it sent. A derived record that follows its source may have gone before: sent once more, it finds nothing.
@@ -42,7 +42,7 @@ class Watch:
 class PreviewWorld(Simulator):
     """See the module's head."""
 
-    def __init__(self, seed: int, *, days: int, shape: Shape | None = None) -> None:
+    def __init__(self, seed: int, *, days: int = 240, shape: Shape | None = None) -> None:
         super().__init__(seed, days=days, shape=shape)
         self._chance = Random(seed + 7_000_003)
         self._asked: dict[str, PreviewAsked] = {}
