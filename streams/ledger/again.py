@@ -32,6 +32,7 @@ class AgainHead(Row):
 def queue(work: Work, day: int, org: str, category: str, target: str, columns: Columns, *, forced: bool) -> None:
     """Let columns be looked at again on `day`."""
     key = keys.again(max(day, 0), org, category, target, work.position())
+    work.changed.add(org)
     work.clock.again_from = min(work.clock.again_from, max(day, 0)) if work.clock.again else max(day, 0)
     work.clock.again += 1
     work.store.put(key, rows.join(AgainHead(len(columns), forced), encode_columns(columns)))
@@ -89,6 +90,11 @@ def _head(value: bytes) -> AgainHead:
     return AgainHead.unpack(rows.split(value)[0])
 
 
+def read(value: bytes) -> tuple[bool, Columns]:
+    """Return whether a waiting row's records go without asking the policy, and the records."""
+    return _head(value).forced, decode_columns(rows.split(value)[1])
+
+
 def _go_on(work: Work, target: str, budget: int) -> int:
     """Go on with rows that waited for `target`, oldest first, about `budget`; return how many were handled."""
     taken: list[tuple[bytes, bytes]] = []
@@ -117,7 +123,7 @@ def _force(work: Work, org_name: str, category: str, target: str, columns: Colum
     if org is None or plan is None or target not in plan.targets:
         queue(work, work.today + 1, org_name, category, target, columns, forced=True)
         return
-    columns = _not_deleted(work, org_name, category, target, columns)
+    columns = not_deleted(work, org_name, category, target, columns)
     rules = work.rules
     assert rules is not None
     taken = min(len(columns), cut.room(work, target) * rules.batch_records)
@@ -136,7 +142,7 @@ def _force(work: Work, org_name: str, category: str, target: str, columns: Colum
         row.blocked = True
 
 
-def _not_deleted(work: Work, org: str, category: str, target: str, columns: Columns) -> Columns:
+def not_deleted(work: Work, org: str, category: str, target: str, columns: Columns) -> Columns:
     """Leave out what its producer deleted while it waited. A mark of its own second is the one it was queued with."""
     pair = work.pair(org, category)
     if pair is None:

@@ -9,6 +9,7 @@ Used by intake and by the cut; `tests/unit/streams/ledger/test_children.py` says
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +49,7 @@ def store(work: Work, bucket: Bucket, columns: Columns) -> None:
     if not len(derived):
         return
     work.ensure_org(bucket.org).children = True
+    work.changed.add(bucket.org)
     _write(work, bucket.org, bucket.category, bucket.target, work.position(), derived)
 
 
@@ -70,18 +72,8 @@ def follow(work: Work, org: str, erased: Columns, place: tuple[str, str] | None 
     row = work.org(org)
     if row is None or not row.children or not len(erased):
         return
-    hashes = np.unique(erased.ids.hashes())
-    prefix = keys.CHILD + keys.text(org)
     left = False
-    for key, value in list(work.store.scan(prefix)):
-        suffix = key[1:]
-        head = ChildHead.unpack(value)
-        body = _load(work, suffix, head)
-        met = np.isin(body.hashes, hashes)
-        if bool(met.any()):
-            ids = set(erased.ids.texts())
-            sources = body.columns.ids.texts()
-            met &= np.fromiter((source in ids for source in sources), np.bool_, len(sources))
+    for suffix, head, body, met in _met(work, org, erased):
         if not bool(met.any()):
             left = True
             continue
@@ -98,6 +90,28 @@ def follow(work: Work, org: str, erased: Columns, place: tuple[str, str] | None 
             _, pos = keys.read_text(suffix, 0)
             _write(work, org, head.category, head.target, keys.read_position(suffix[pos:]), _derived(body, rest))
     row.children = left
+
+
+def of(work: Work, org: str, sources: Columns) -> Iterator[tuple[ChildHead, Columns]]:
+    """Yield the children of records by the row they lie in, and change nothing."""
+    for _, head, body, met in _met(work, org, sources):
+        if bool(met.any()):
+            yield head, _children(body, np.flatnonzero(met))
+
+
+def _met(work: Work, org: str, sources: Columns) -> Iterator[tuple[bytes, ChildHead, marks.Marks, NDArray[np.bool_]]]:
+    """Yield an org's child rows: the key's end, the head, the body, and which of its rows have one of the sources."""
+    hashes = np.unique(sources.ids.hashes())
+    ids: set[str] = set()
+    for key, value in list(work.store.scan(keys.CHILD + keys.text(org))):
+        head = ChildHead.unpack(value)
+        body = _load(work, key[1:], head)
+        met = np.isin(body.hashes, hashes)
+        at = np.flatnonzero(met)
+        if len(at):
+            ids = ids or set(sources.ids.texts())
+            met[at] = [source in ids for source in body.columns.ids.take(at).texts()]
+        yield key[1:], head, body, met
 
 
 def _load(work: Work, suffix: bytes, head: ChildHead) -> marks.Marks:

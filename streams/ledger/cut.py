@@ -73,6 +73,7 @@ def batches(
     rules = work.rules
     assert rules is not None
     row = work.target(target)
+    work.changed.add(origin.org)
     for start in range(0, len(columns), rules.batch_records):
         stop = min(start + rules.batch_records, len(columns))
         chunk = chunks.get((start, stop)) if chunks is not None else None

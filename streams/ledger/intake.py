@@ -80,6 +80,8 @@ class Intake:
             if group.source < len(self._before) and 0 < group.next <= self._before[group.source]:
                 self._work.clock.replayed += group.count
             else:
+                if self._work.clock.previews:
+                    self._work.arrived.append(group)
                 yield group
 
     def _take(self, group: Group, contracts: list[Group]) -> None:

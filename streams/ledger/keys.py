@@ -35,6 +35,8 @@ AGAIN: Final = b"h"
 FORCED: Final = b"j"
 MERGE: Final = b"w"
 MERGE_MARKS: Final = b"m"
+PREVIEW: Final = b"q"
+SCRATCH: Final = b"x"
 
 PARKED: Final = 0xFFFF_FFFF
 """The bucket day of rows that no passing day makes due, only an event: beyond every real day."""

@@ -6,14 +6,14 @@ docs/ledger.md is its specification; `tests/unit/streams/ledger/` says what each
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from ebbtide.wire import Codec, WireError
 from schemas.errors import Halt
 from schemas.topics import Topics
 from streams.deadletter import dead_letter
-from streams.ledger import again, clock, merge, orgs, packs, pending, progress, sweep
+from streams.ledger import again, clock, merge, orgs, packs, pending, previews, progress, sweep
 from streams.ledger.intake import Intake
 from streams.ledger.state import Context, Work
 from streams.reducer import Entry, Send, Store
@@ -81,14 +81,11 @@ class Ledger:
                 clock.watermark(work, record)
             case "Tick":
                 clock.tick(work, record, entry.log_ms)
-            case "OrgOpen":
-                orgs.open_org(work, record)
-            case "PolicySet":
-                orgs.set_policy(work, record)
-            case "Rules":
-                orgs.set_rules(work, record)
+            case _ if name in _COMMANDS:
+                _COMMANDS[name](work, record)
             case _:
                 raise UnreadableEntry(f"ledger partition {entry.partition}, offset {entry.offset}: {name} is no entry")
+        previews.hear(work)
         _want_step(work)
         progress.report(work)
         work.flush()
@@ -112,6 +109,14 @@ class Ledger:
         )
 
 
+_COMMANDS: Final[Mapping[str, Callable[[Work, dict[str, Any]], None]]] = {
+    "OrgOpen": orgs.open_org,
+    "PolicySet": orgs.set_policy,
+    "Rules": orgs.set_rules,
+    "Preview": previews.ask,
+}
+"""What the coordinator says."""
+
 _Job = tuple[Callable[[Work], bool], Callable[[Work, int], int]]
 
 JOBS: Final[tuple[_Job, ...]] = (
@@ -122,6 +127,7 @@ JOBS: Final[tuple[_Job, ...]] = (
     (lambda work: sweep.waiting(work) is not None, sweep.run),
     (merge.waiting, merge.run),
     (merge.marks_waiting, merge.run_marks),
+    (previews.waiting, previews.run),
 )
 """What steps do: whether there is work of a kind, and how some of it is done, by a budget of records."""
 

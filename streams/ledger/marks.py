@@ -168,6 +168,11 @@ class Joined:
         self._columns = columns
         self._latest: dict[str, Clocks] = {}
 
+    @property
+    def columns(self) -> Columns:
+        """The rows."""
+        return self._columns
+
     @cached_property
     def hashes(self) -> NDArray[np.uint64]:
         return self._columns.ids.hashes()
@@ -183,6 +188,14 @@ class Joined:
                 self._join(name, found)
             self._latest[name] = found
         return self._latest[name]
+
+    def take(self, rows: NDArray[np.intp]) -> Joined:
+        """Return the same for the rows at the ordinals `rows`: nothing is joined twice."""
+        part = Joined(self._work, self._org, self._category, self._pair, self._columns.take(rows))
+        part._latest = {name: found[rows] for name, found in self._latest.items()}
+        if "hashes" in self.__dict__:
+            part.hashes = self.hashes[rows]
+        return part
 
     def _join(self, name: str, found: Clocks) -> None:
         ordered = list(rows(self._work, self._org, self._category, name))

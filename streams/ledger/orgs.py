@@ -41,6 +41,7 @@ def set_rules(work: Work, record: dict[str, Any]) -> None:
         raise RulesUnreadable(f"rules version {record['version']} at ledger offset {work.offset}: {e}") from e
     work.store.put(keys.RULES, body)
     work.rules = work.context.rules(body)
+    work.new_rules = True
     work.clock.recheck = ""
     clock.advance(work)
     packs.all_wanted(work)
@@ -121,6 +122,7 @@ def _take_over(work: Work, name: str, org: OrgRow, record: dict[str, Any]) -> No
         org.open = True
         work.clock.closed -= org.closed
         org.closed = 0
+    work.changed.add(name)
     due.org_event(work, name, changed)
     packs.recheck(work, org)
 

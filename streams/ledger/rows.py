@@ -60,9 +60,9 @@ class ClockRow(Row):
 
     `due_from` (key, hex) and `again_from` (day) are where the rows of these queues can first lie, `merge_from` where
     the last merge was: so a search for the next one does not run over all that were deleted before. `blocked`,
-    `again`, `forced`, `merges` and `mark_merges` count their rows. Times are ms since the epoch, -1: unknown.
-    `recheck` and `resend` are keys (hex) where such work goes on, "" at its start, None: no such work. `told_*`: as of
-    which day progress was last told of all targets, and whether anything was due then.
+    `again`, `forced`, `merges`, `mark_merges` and `previews` count their rows. Times are ms since the epoch, -1:
+    unknown. `recheck` and `resend` are keys (hex) where such work goes on, "" at its start, None: no such work.
+    `told_*`: as of which day progress was last told of all targets, and whether anything was due then.
     """
 
     tick: int = -1
@@ -92,6 +92,7 @@ class ClockRow(Row):
     acks_bad: int = 0
     cancelled: int = 0
     batches_resent: int = 0
+    previews: int = 0
 
 
 @dataclass(slots=True)

@@ -6,12 +6,14 @@ same entry always makes the same writes. What is kept between entries (`Memo`) i
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from ebbtide.partition import partition_of
 from ebbtide.wire import Codec
+from schemas.frames import Group
 from schemas.rules import Rules
 from schemas.topics import Topics
 from streams.ledger import keys
@@ -86,6 +88,9 @@ class Work:
         self.offset = offset
         self.sends: list[Send] = []
         self.reported: set[str] = set()
+        self.changed: set[str] = set()  # orgs for which a preview could now count otherwise
+        self.arrived: list[Group] = []  # groups of this frame, kept only while a preview counts
+        self.new_rules = False
         self._rows_made = 0
         self._rows: dict[bytes, tuple[bytes | None, Row | None]] = {}
         self.rules = context.rules(store.get(keys.RULES))
@@ -134,6 +139,15 @@ class Work:
     def ensure_pair(self, org: str, category: str) -> PairRow:
         return self.pair(org, category) or self._new(keys.pair(org, category), PairRow())
 
+    def categories(self, org: str) -> list[str]:
+        """Return the categories of an org's pairs, those of this entry as well, in order."""
+        prefix = keys.PAIR + keys.text(org)
+        found = {key for key, _ in self.store.scan(prefix)}
+        for key, (_, row) in self._rows.items():
+            if key.startswith(prefix):
+                (found.discard if row is None else found.add)(key)
+        return [keys.read_pair(key)[1] for key in sorted(found)]
+
     def drop_pair(self, org: str, category: str) -> None:
         key = keys.pair(org, category)
         self._load(key, PairRow)
@@ -172,10 +186,21 @@ class Work:
         """Append an entry to the own partition of the ledger log."""
         self.send(self.context.topics.ledger, self.context.partition, None, name, record, sequenced=True)
 
-    def answer(self, org: str, kind: str, epoch: int, version: int, error: str = "") -> None:
+    def answer(
+        self,
+        org: str,
+        kind: str,
+        epoch: int,
+        version: int,
+        error: str = "",
+        *,
+        request_id: str = "",
+        body: Mapping[str, Any] | None = None,
+    ) -> None:
         """Tell the coordinator what became of its command."""
         key = org.encode()
-        record = {"org": org, "kind": kind, "epoch": epoch, "version": version, "error": error}
+        record: dict[str, Any] = {"org": org, "kind": kind, "epoch": epoch, "version": version, "error": error}
+        record |= {"request_id": request_id, "body": json.dumps(body or {}, sort_keys=True, separators=(",", ":"))}
         partition = partition_of(key, self.context.answer_partitions)
         record["partition"] = self.context.partition
         self.send(self.context.topics.answers, partition, key, "Answer", record, sequenced=True)

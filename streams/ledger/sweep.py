@@ -6,7 +6,7 @@ of the day that keeps them. Called by the steps; `tests/unit/streams/ledger/test
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,9 @@ from streams.ledger import decide, due, keys, marks, passes, segments, stranded
 from streams.ledger.cut import Origin, room
 from streams.ledger.keys import Bucket, SegmentKey
 from streams.ledger.marks import Joined
-from streams.ledger.plans import CONTRACT, MOVED, Plan
-from streams.ledger.rows import OrgRow, PairRow, Segment
-from streams.ledger.select_rows import cut_selection, is_plain, select
+from streams.ledger.plans import CONTRACT, MOVED
+from streams.ledger.rows import PairRow, Segment
+from streams.ledger.select_rows import Place, choose, cut_selection, is_plain
 from streams.ledger.state import Work
 
 PAIR_COST: Final = 16
@@ -26,16 +26,6 @@ PAIR_COST: Final = 16
 
 _NOWHERE: Final = (keys.DUE + b"\xff" * 5).hex()
 """Behind every row of the due index."""
-
-
-class Place(NamedTuple):
-    """A pair at work."""
-
-    org_name: str
-    category: str
-    org: OrgRow
-    pair: PairRow
-    plan: Plan
 
 
 def waiting(work: Work) -> tuple[str, str] | None:
@@ -92,6 +82,7 @@ def run(work: Work, budget: int) -> int:
     if plan is None or not pair.place or pair.due > work.today:
         return PAIR_COST
     handled, blocked = _chunk(work, Place(org_name, category, org, pair, plan), budget)
+    work.changed.add(org_name)
     _refresh(work, org_name, category, pair)
     if blocked is not None:
         due.block(work, org_name, category, pair, plan, blocked)
@@ -142,16 +133,13 @@ def _segment(work: Work, at: Place, key: SegmentKey, segment: Segment) -> str | 
     columns = segments.columns_of(segment)
     if len(ordinals) < segment.count:
         columns = columns.take(ordinals)
-    joined = Joined(work, at.org_name, at.category, at.pair, columns)
+    joined = at.join(work, columns)
     later: dict[int, Columns] = {}
     if at.plan.by_event or any(name in at.pair.marks for name in at.plan.follows):
-        columns, ordinals, later = _split(work, at, columns, ordinals, joined)
-        joined = Joined(work, at.org_name, at.category, at.pair, columns)
-    distinct = segments.distinct_rows(columns)
-    if distinct is not None:
-        columns, ordinals = columns.take(distinct), ordinals[distinct]
-        joined = Joined(work, at.org_name, at.category, at.pair, columns)
-    selection = select(at.plan, key, at.pair, columns, joined)
+        joined, ordinals, later = _split(work, at, ordinals, joined)
+    distinct, joined, selection = choose(at, key, joined)
+    ordinals = ordinals if distinct is None else ordinals[distinct]
+    columns = joined.columns
     origin = Origin(at.org_name, at.category, key.pos, target=key.target)
     settled, limit = cut_selection(work, at.org, at.plan, origin, columns, ordinals, selection.wanted)
     stranded.add_rows(
@@ -168,21 +156,22 @@ def _segment(work: Work, at: Place, key: SegmentKey, segment: Segment) -> str | 
 
 
 def _split(
-    work: Work, at: Place, columns: Columns, ordinals: NDArray[np.intp], joined: Joined
-) -> tuple[Columns, NDArray[np.intp], dict[int, Columns]]:
+    work: Work, at: Place, ordinals: NDArray[np.intp], joined: Joined
+) -> tuple[Joined, NDArray[np.intp], dict[int, Columns]]:
     """Return the rows that are due, and by bucket day those that are not and no producer has deleted."""
     newest = at.plan.newest(work.today)
     assert newest is not None
+    columns = joined.columns
     days = decide.clock_days(at.plan, at.org, at.category, columns, joined)
     is_due = days <= newest
     if bool(is_due.all()):
-        return columns, ordinals, {}
+        return joined, ordinals, {}
     kept = ~is_due
     if not is_plain(at.pair):
         kept &= ~joined.cancelled("")
     later = {day: columns.take(np.flatnonzero(kept & (days == day))) for day in np.unique(days[kept]).tolist()}
     rows = np.flatnonzero(is_due)
-    return columns.take(rows), ordinals[rows], later
+    return joined.take(rows), ordinals[rows], later
 
 
 def _refresh(work: Work, org_name: str, category: str, pair: PairRow) -> None:

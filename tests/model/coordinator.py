@@ -10,7 +10,7 @@ from schemas.policy import Setting
 from schemas.rules import CategoryRules, Rules
 from schemas.sequence import Sequence
 from tests.model.broker import Draft, Partition, commit
-from tests.model.facts import Fact, Opened, PolicySaid, RulesSaid, Tick
+from tests.model.facts import Fact, Opened, PolicySaid, PreviewAsked, RulesSaid, Tick
 from tests.model.periods import Said
 from tests.support.ledger_log import CODEC, SOURCE
 
@@ -73,6 +73,19 @@ class Coordinator:
             "set_at": log_ms,
         }
         self._tell("PolicySet", record, fact, self._of(fact.org, shards), log_ms)
+
+    def preview(self, fact: PreviewAsked, shards: list[int], log_ms: int) -> int:
+        """Ask every partition that has a shard of the org; return how many those are."""
+        record = {
+            "org": fact.org,
+            "epoch": fact.epoch,
+            "request_id": fact.request_id,
+            "settings": _settings(fact.said),
+            "as_of_day": fact.day,
+        }
+        partitions = self._of(fact.org, shards)
+        self._tell("Preview", record, fact, partitions, log_ms)
+        return len(partitions)
 
     def tick(self, now: int, approved: bool, log_ms: int) -> None:
         self._tell("Tick", {"now": now, "approved": approved}, Tick(now, approved), self._partitions, log_ms, "clock")

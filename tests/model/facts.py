@@ -105,4 +105,18 @@ class PolicySaid:
         return f"policy {self.org} version {self.version}: {self.said}"
 
 
-Fact = Events | Marks | Tick | RulesSaid | Opened | PolicySaid
+@dataclass(frozen=True, slots=True)
+class PreviewAsked:
+    """What would be erased under these settings as of a day; -1: the ledger's."""
+
+    org: str
+    epoch: int
+    request_id: str
+    said: dict[str, Said]
+    day: int
+
+    def short(self) -> str:
+        return f"preview {self.request_id} of {self.org} as of {self.day}: {self.said}"
+
+
+Fact = Events | Marks | Tick | RulesSaid | Opened | PolicySaid | PreviewAsked

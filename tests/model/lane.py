@@ -6,15 +6,18 @@ one transaction, one write of the store. `Fate` says where a checkpoint ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from random import Random
 
+from schemas.bodies import decode_columns
 from schemas.sequence import Sequence as Numbered
 from streams.lane.overlay import Overlay
 from streams.lane.position import KEY, Position
+from streams.ledger.keys import pending
 from streams.ledger.ledger import Ledger
+from streams.ledger.rows import PendingHead, split
 from streams.reducer import Entry, Send
 from tests.model.broker import Draft, Log, Partition, Record, abort, commit
 from tests.model.disk import Disk
@@ -45,6 +48,8 @@ class Applied:
     topic: str
     record: Record
     sends: tuple[Send, ...]
+    rows: Mapping[bytes | None, tuple[bool, list[int]]]
+    """Of each batch that it sent, by its key: whether it followed a source, and its records' clocks in seconds."""
 
 
 Seen = Callable[[Partition, Sequence[Applied]], None]
@@ -103,9 +108,21 @@ class Lane:
                 if not self.position.hear(topic, record.offset, record.sequence):
                     continue
             sends = tuple(self._ledger.apply(self._overlay, entry_of(self.broker.number, topic, record)))
-            applied.append(Applied(topic, record, sends))
+            applied.append(Applied(topic, record, sends, self._rows(sends)))
             drafts += [draft for send in sends if (draft := self._draft(send)) is not None]
         self._commit(applied, drafts, fate)
+
+    def _rows(self, sends: Sequence[Send]) -> dict[bytes | None, tuple[bool, list[int]]]:
+        """Read the batches that were sent where the ledger keeps them: what is sent says no clock."""
+        found = {}
+        for send in sends:
+            if send.topic.startswith(TOPICS.erasures("")):
+                assert send.key is not None
+                raw = self._overlay.get(pending(send.topic.removeprefix(TOPICS.erasures("")), send.key.hex()))
+                assert raw is not None
+                head, body = split(raw)
+                found[send.key] = PendingHead.unpack(head).forced, decode_columns(body).clocks.tolist()
+        return found
 
     def _draft(self, send: Send) -> Draft | None:
         assert send.value is not None

@@ -254,9 +254,14 @@ class Oracle:
             day = max([self.today, *(passed(at // DAY_S, text) for text in held.retains)])
             for name in (target,) if target else self.kinds[child[1]].targets:
                 first = not self.is_deleted(child, at, name, "followed") and (child, at, target) not in self._following
-                there = any(row.live and row.at <= at and name not in row.got for row in self.rows[child])
+                there = self.is_there(child, at, name)
                 self.forced[child].append(Forced(child, name, day, at, sure=sure and first and there))
             self._following.append((child, at, target))
+
+    def is_there(self, key: Id, at: int, target: str) -> bool:
+        """Whether a record of that second or before lies in a target, which it has neither left nor been sent to."""
+        rows = [row for row in self.rows[key] if row.live and row.at <= at and target not in row.got]
+        return any(target in self._wanted(row, row.at) for row in rows)
 
     def follows_now(self, key: Id) -> bool:
         """Whether the record's source was erased by the entry at hand."""

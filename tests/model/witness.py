@@ -95,6 +95,8 @@ class Witness:
             raise Broken(f"the target asked for batch {again} again and did not get it")
         self._let_children_follow()
         for row in touched:
+            for child in self.oracle.forced.get(row.key, ()):
+                child.sure &= child.target not in row.got  # a twin's batch between those of one cut let it follow early
             if row.live and not self.oracle.wanted(row)[1] - row.got:
                 row.live = False
         self.oracle.settle()
@@ -193,6 +195,10 @@ class Witness:
             for row in oracle.rows.get(key, ())
         ]
         return f"day {oracle.today}: {key} is to be erased from {target!r}, but is not due there: {known or 'unknown'}"
+
+    def twins_left(self, org: str) -> list[tuple[Id, str, int]]:
+        """Return rows of an org that went in the name of a twin, and may lie in a segment of their own yet."""
+        return [(key, target, at) for (key, target), ats in self._twins.items() for at in ats if key[0] == org]
 
     def check_all_gone(self) -> None:
         """Raise Broken if anything that is due now was not sent."""

@@ -136,9 +136,12 @@ class World:
         self.gateway.shards[org] = shards
 
     def say_policy(self, org: str) -> None:
-        self._policies[org] += 1
         names = self.random.sample(list(self.kinds), self.random.randint(0, 3))
-        self._saids[org] = {name: self._said() for name in names}
+        self.set_policy(org, {name: self._said() for name in names})
+
+    def set_policy(self, org: str, said: dict[str, Said]) -> None:
+        self._policies[org] += 1
+        self._saids[org] = said
         fact = PolicySaid(org, self._opened[org].epoch, self._policies[org], self._saids[org])
         self.coordinator.policy(fact, self.gateway.shards[org], self.now_ms)
 

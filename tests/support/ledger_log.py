@@ -239,6 +239,24 @@ class LedgerLog:
         }
         return self.append("PolicySet", record, run=run)
 
+    def preview(
+        self,
+        *settings: Setting,
+        day: int = -1,
+        org: str = "acme",
+        epoch: int = 1,
+        request_id: str = "p1",
+        run: bool = True,
+    ) -> list[Send]:
+        record = {
+            "org": org,
+            "epoch": epoch,
+            "request_id": request_id,
+            "settings": [s.record() for s in settings],
+            "as_of_day": day,
+        }
+        return self.append("Preview", record, run=run)
+
     def tick(self, number: float, *, approved: bool = False, run: bool = True) -> list[Send]:
         return self.append("Tick", {"now": int(number * DAY_MS), "approved": approved}, run=run)
 
