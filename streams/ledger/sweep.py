@@ -170,18 +170,17 @@ def _segment(work: Work, at: Place, key: SegmentKey, segment: Segment) -> str | 
 def _split(
     work: Work, at: Place, columns: Columns, ordinals: NDArray[np.intp], joined: Joined
 ) -> tuple[Columns, NDArray[np.intp], dict[int, Columns]]:
-    """Return the rows that are due, and by bucket day those that are not and no producer has deleted."""
+    """Return the rows that are due or that a producer has deleted, and by bucket day the others."""
     newest = at.plan.newest(work.today)
     assert newest is not None
     days = decide.clock_days(at.plan, at.org, at.category, columns, joined)
-    is_due = days <= newest
-    if bool(is_due.all()):
+    kept = days > newest
+    if not bool(kept.any()):
         return columns, ordinals, {}
-    kept = ~is_due
     if not is_plain(at.pair):
         kept &= ~joined.cancelled("")
     later = {day: columns.take(np.flatnonzero(kept & (days == day))) for day in np.unique(days[kept]).tolist()}
-    rows = np.flatnonzero(is_due)
+    rows = np.flatnonzero(~kept)
     return columns.take(rows), ordinals[rows], later
 
 
