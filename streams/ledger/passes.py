@@ -8,8 +8,6 @@ arrives after. `gather` undoes moves between buckets when the clock that made th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from streams.ledger import decide, keys, marks, segments, stranded
@@ -18,10 +16,7 @@ from streams.ledger.keys import SegmentKey
 from streams.ledger.marks import Joined
 from streams.ledger.rows import PairRow, Segment
 from streams.ledger.select_rows import cut_selection, select
-from streams.ledger.state import Work
-
-if TYPE_CHECKING:
-    from streams.ledger.sweep import Place
+from streams.ledger.state import Place, Work
 
 
 def run(work: Work, at: Place, budget: int) -> tuple[int, str | None]:
@@ -37,7 +32,7 @@ def run(work: Work, at: Place, budget: int) -> tuple[int, str | None]:
             blocked = _segment(work, at, key, segment)
             if blocked is not None:
                 pair.cursor = raw.hex()
-                return handled, blocked
+                return handled + _cost(pair, key, segment), blocked
         handled += _cost(pair, key, segment)
     pair.cursor = cursor
     if cursor is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from ebbtide.partition import partition_of
 from ebbtide.wire import Codec
@@ -23,6 +23,16 @@ R = TypeVar("R", bound=Row)
 T = TypeVar("T")
 
 DAY_S: Final = 86_400
+
+
+class Place(NamedTuple):
+    """A pair at work."""
+
+    org_name: str
+    category: str
+    org: OrgRow
+    pair: PairRow
+    plan: Plan
 
 
 class Memo:

@@ -6,7 +6,7 @@ of the day that keeps them. Called by the steps; `tests/unit/streams/ledger/test
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,26 +16,16 @@ from streams.ledger import decide, due, keys, marks, passes, segments, stranded
 from streams.ledger.cut import Origin, room
 from streams.ledger.keys import Bucket, SegmentKey
 from streams.ledger.marks import Joined
-from streams.ledger.plans import CONTRACT, MOVED, Plan
-from streams.ledger.rows import OrgRow, PairRow, Segment
+from streams.ledger.plans import CONTRACT, MOVED
+from streams.ledger.rows import PairRow, Segment
 from streams.ledger.select_rows import cut_selection, is_plain, select
-from streams.ledger.state import Work
+from streams.ledger.state import Place, Work
 
 PAIR_COST: Final = 16
 """What a pair costs a step beside its records, in records."""
 
 _NOWHERE: Final = (keys.DUE + b"\xff" * 5).hex()
 """Behind every row of the due index."""
-
-
-class Place(NamedTuple):
-    """A pair at work."""
-
-    org_name: str
-    category: str
-    org: OrgRow
-    pair: PairRow
-    plan: Plan
 
 
 def waiting(work: Work) -> tuple[str, str] | None:
@@ -119,10 +109,13 @@ def _chunk(work: Work, at: Place, budget: int) -> tuple[int, str | None]:
             segment = Segment.unpack(value)
             if handled and handled + segment.count > budget:
                 return handled, None
-            blocked = _segment(work, at, key, segment)
+            blocked = _no_room(work, at, key)
             if blocked is not None:
                 return handled, blocked
+            blocked = _segment(work, at, key, segment)
             handled += segment.count
+            if blocked is not None:
+                return handled, blocked
     passing = at.pair.cursor is not None  # to its end, though the marks that began it may be forgotten meanwhile
     if at.plan.by_event and (passing or at.plan.follows[0] in at.pair.marks) and handled < budget:
         more, blocked = passes.run(work, at, budget - handled)
@@ -130,14 +123,19 @@ def _chunk(work: Work, at: Place, budget: int) -> tuple[int, str | None]:
     return handled, None
 
 
+def _no_room(work: Work, at: Place, key: SegmentKey) -> str | None:
+    """Return the first target of a segment that has no room at all."""
+    targets = at.plan.targets
+    if key.store:
+        targets = (key.store,) if key.store in targets else ()
+    return next((target for target in targets if room(work, target) == 0), None)
+
+
 def _segment(work: Work, at: Place, key: SegmentKey, segment: Segment) -> str | None:
-    """Settle one segment; return the target that it must wait for."""
+    """Settle one segment; return the target that it must wait for with what is left of it."""
     if key.store and key.store not in at.plan.targets:
         stranded.add(work, key, segment)
         return None
-    for target in (key.store,) if key.store else at.plan.targets:
-        if room(work, target) == 0:
-            return target
     ordinals = segments.alive_rows(work, key, segment)
     columns = segments.columns_of(segment)
     if len(ordinals) < segment.count:
