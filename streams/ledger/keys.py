@@ -22,6 +22,7 @@ PAIR: Final = b"c"
 SEGMENT: Final = b"s"
 STRANDED: Final = b"z"
 DEAD: Final = b"d"
+DEAD_SINCE: Final = b"y"
 BUCKET: Final = b"u"
 MARK: Final = b"t"
 MARK_BODY: Final = b"v"
@@ -133,6 +134,15 @@ def read_segment(key: bytes) -> SegmentKey:
     day = _U32.unpack_from(key, at)[0]
     target, at = read_text(key, at + 4)
     return SegmentKey(org, category, day, target, key[at], Position(*_POS.unpack_from(key, at + 1)))
+
+
+def dead_since(day: int, key: SegmentKey) -> bytes:
+    return DEAD_SINCE + u32(day) + key.pack()[1:]
+
+
+def read_dead_since(key: bytes) -> tuple[int, SegmentKey]:
+    """Read a key of kind DEAD_SINCE: the day of the segment's first dead row, and the segment."""
+    return _U32.unpack_from(key, 1)[0], read_segment(key[4:])
 
 
 def read_bucket(key: bytes) -> tuple[Bucket, int]:

@@ -13,7 +13,7 @@ from ebbtide.wire import Codec, WireError
 from schemas.errors import Halt
 from schemas.topics import Topics
 from streams.deadletter import dead_letter
-from streams.ledger import again, clock, merge, orgs, packs, pending, previews, progress, sweep
+from streams.ledger import again, clock, merge, orgs, packs, pending, previews, progress, rewrite, sweep
 from streams.ledger.intake import Intake
 from streams.ledger.state import Context, Work
 from streams.reducer import Entry, Send, Store
@@ -127,6 +127,7 @@ JOBS: Final[tuple[_Job, ...]] = (
     (lambda work: sweep.waiting(work) is not None, sweep.run),
     (merge.waiting, merge.run),
     (merge.marks_waiting, merge.run_marks),
+    (rewrite.waiting, rewrite.run),
     (previews.waiting, previews.run),
 )
 """What steps do: whether there is work of a kind, and how some of it is done, by a budget of records."""

@@ -31,7 +31,7 @@ def run(work: Work, at: Place, budget: int) -> tuple[int, str | None]:
             blocked = _segment(work, at, key, segment)
             if blocked is not None:
                 pair.cursor = raw.hex()
-                return handled, blocked
+                return handled + _cost(pair, key, segment), blocked
         handled += _cost(pair, key, segment)
     pair.cursor = cursor
     if cursor is None:

@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 
 from schemas.bodies import decode_columns
-from streams.ledger import again, cut, keys, rows
+from streams.ledger import again, children, cut, keys, rows
+from streams.ledger.keys import Bucket
 from streams.ledger.rows import PendingHead
 from streams.ledger.state import Work
 
@@ -56,6 +57,8 @@ def acked(work: Work, ack: dict[str, Any]) -> None:
     if kept:
         columns = decode_columns(body).take(np.array(sorted(kept), np.intp))
         again.queue(work, work.today + 1, head.org, head.category, target, columns, forced=head.forced)
+        if not head.forced:
+            children.store(work, Bucket(head.org, head.category, 0, keys.RETURNED + target), columns)
     row.pending -= 1
     row.batches_acked += 1
     row.records_acked += head.count

@@ -60,9 +60,10 @@ class ClockRow(Row):
 
     `due_from` (key, hex) and `again_from` (day) are where the rows of these queues can first lie, `merge_from` where
     the last merge was: so a search for the next one does not run over all that were deleted before. `blocked`,
-    `again`, `forced`, `merges`, `mark_merges` and `previews` count their rows. Times are ms since the epoch, -1:
-    unknown. `recheck` and `resend` are keys (hex) where such work goes on, "" at its start, None: no such work.
-    `told_*`: as of which day progress was last told of all targets, and whether anything was due then.
+    `again`, `forced`, `dead`, `merges`, `mark_merges` and `previews` count their rows; `dead` are segments with dead
+    rows, and `dead_from` is the first day that can be the oldest of one. Times are ms since the epoch, -1: unknown.
+    `recheck` and `resend` are keys (hex) where such work goes on, "" at its start, None: no such work. `told_*`: as of
+    which day progress was last told of all targets, and whether anything was due then.
     """
 
     tick: int = -1
@@ -76,6 +77,8 @@ class ClockRow(Row):
     again: int = 0
     again_from: int = 0
     forced: int = 0
+    dead: int = 0
+    dead_from: int = 0
     merges: int = 0
     merge_from: str = ""
     mark_merges: int = 0

@@ -124,5 +124,6 @@ def cut_selection(
         part, chunks = shared[raw]
         cut.batches(work, org, plan, origin, target, part, ordinals[chosen], chunks)
     if org.children:
-        children.follow(work, origin.org, columns.take(np.flatnonzero(touched)), (origin.category, origin.target))
+        left = children.Left(origin.category, origin.target, columns.slice(0, settled))
+        children.follow(work, origin.org, columns.take(np.flatnonzero(touched)), left)
     return settled, limit

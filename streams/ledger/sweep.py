@@ -110,10 +110,13 @@ def _chunk(work: Work, at: Place, budget: int) -> tuple[int, str | None]:
             segment = Segment.unpack(value)
             if handled and handled + segment.count > budget:
                 return handled, None
-            blocked = _segment(work, at, key, segment)
+            blocked = _no_room(work, at, key)
             if blocked is not None:
                 return handled, blocked
+            blocked = _segment(work, at, key, segment)
             handled += segment.count
+            if blocked is not None:
+                return handled, blocked
     passing = at.pair.cursor is not None  # to its end, though the marks that began it may be forgotten meanwhile
     if at.plan.by_event and (passing or at.plan.follows[0] in at.pair.marks) and handled < budget:
         more, blocked = passes.run(work, at, budget - handled)
@@ -121,14 +124,19 @@ def _chunk(work: Work, at: Place, budget: int) -> tuple[int, str | None]:
     return handled, None
 
 
+def _no_room(work: Work, at: Place, key: SegmentKey) -> str | None:
+    """Return the first target of a segment that has no room at all."""
+    targets = at.plan.targets
+    if key.store:
+        targets = (key.store,) if key.store in targets else ()
+    return next((target for target in targets if room(work, target) == 0), None)
+
+
 def _segment(work: Work, at: Place, key: SegmentKey, segment: Segment) -> str | None:
-    """Settle one segment; return the target that it must wait for."""
+    """Settle one segment; return the target that it must wait for with what is left of it."""
     if key.store and key.store not in at.plan.targets:
         stranded.add(work, key, segment)
         return None
-    for target in (key.store,) if key.store else at.plan.targets:
-        if room(work, target) == 0:
-            return target
     ordinals = segments.alive_rows(work, key, segment)
     columns = segments.columns_of(segment)
     if len(ordinals) < segment.count:
@@ -158,19 +166,18 @@ def _segment(work: Work, at: Place, key: SegmentKey, segment: Segment) -> str | 
 def _split(
     work: Work, at: Place, ordinals: NDArray[np.intp], joined: Joined
 ) -> tuple[Joined, NDArray[np.intp], dict[int, Columns]]:
-    """Return the rows that are due, and by bucket day those that are not and no producer has deleted."""
+    """Return the rows that are due or that a producer has deleted, and by bucket day the others."""
     newest = at.plan.newest(work.today)
     assert newest is not None
     columns = joined.columns
     days = decide.clock_days(at.plan, at.org, at.category, columns, joined)
-    is_due = days <= newest
-    if bool(is_due.all()):
+    kept = days > newest
+    if not bool(kept.any()):
         return joined, ordinals, {}
-    kept = ~is_due
     if not is_plain(at.pair):
         kept &= ~joined.cancelled("")
     later = {day: columns.take(np.flatnonzero(kept & (days == day))) for day in np.unique(days[kept]).tolist()}
-    rows = np.flatnonzero(is_due)
+    rows = np.flatnonzero(~kept)
     return joined.take(rows), ordinals[rows], later
 
 
