@@ -125,6 +125,20 @@ def test_in_a_test_clocks_days_a_grace_ends_by_ticks_alone() -> None:
     assert told(over, "Erase")[HOME]["through"] == Clock.from_bytes(desk.store.rows()[b"c"]).tick
 
 
+def test_in_a_test_clocks_days_a_job_is_remembered_as_long_as_its_request_could_come_again() -> None:
+    desk = Desk(replace(RULES, test_clock=True))
+    desk.org()
+    record = desk.request("lock", {"until_day": 40_000})
+    desk.send(record)
+    remembered = desk.store.get(b"jacme\0r-1")
+
+    for days in (31, 62, 93):
+        desk.tick(desk.now + days * DAY_MS)
+
+    assert remembered is not None
+    assert desk.store.get(b"jacme\0r-1") == remembered
+
+
 def test_more_timers_than_one_entry_may_look_at_are_done_with_the_next_ticks(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
