@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ebbtide.envelope import public_key_of, sealing_key_of
 from ops.datamaps import data_map_path, variables
 from ops.installation import open_installation
 from ops.local.config import StackConfig
@@ -27,6 +28,8 @@ from ops.supervisor import Role, Supervisor
 from ops.topics import create_topics, declared
 from schemas.codec import registered_codec
 from schemas.datamap import DataMap, load_data_map
+from schemas.keys import INSTALLATION, sealing_private_key
+from schemas.rules import Requester
 from schemas.topics import Topics
 
 LITE_PARTITIONS = 2
@@ -132,6 +135,9 @@ def prepare(settings: Settings, data_map: DataMap, *, report: Callable[[str], No
     specs = declared(settings, data_map)
     created = create_topics(settings.kafka_bootstrap, specs)
     report(f"topics: {len(created)} created, {len(specs) - len(created)} already there")
+    signing_key = settings.key("signing_key")
+    own = Requester(public_key=public_key_of(signing_key).hex())
+    sealing_key = sealing_key_of(sealing_private_key(settings.key("master_key")))
     rules, changed = apply_rules(
         settings.kafka_bootstrap,
         topics,
@@ -140,14 +146,19 @@ def prepare(settings: Settings, data_map: DataMap, *, report: Callable[[str], No
             data_map.rules(version=version, sources={topics.lifecycle: settings.partitions}),
             lateness_s=0 if settings.day_seconds else settings.lateness_s,
             test_clock=bool(settings.day_seconds),
+            requesters={**data_map.requesters, INSTALLATION: own},
+            sealing_key=sealing_key.hex(),
         ),
         partitions=settings.partitions,
+        signing_key=signing_key,
     )
     report(f"rules: version {rules.version} {'put in force' if changed else 'already in force'}")
 
 
 def _roles(settings: Settings, data_map: DataMap) -> list[Role]:
-    environment = to_environ(settings)
+    # The key that signs rules and requests stays here and with the command line: roles know its public half.
+    known = dataclasses.replace(settings, signing_key="", rules_public_key=settings.rules_key().hex())
+    environment = to_environ(known)
     names = ["coordinator", "ledger", "gateway", "clock", *(f"target:{name}" for name in sorted(data_map.targets))]
     return [Role(name, environment) for name in names]
 

@@ -13,6 +13,7 @@ from confluent_kafka import Producer
 from ebbtide.wire import Codec
 from ops.compacted import newest_values
 from schemas.errors import Refused
+from schemas.keys import sign_rules
 from schemas.rules import Rules
 from schemas.topics import Topics
 
@@ -38,9 +39,9 @@ def rules_in_force(bootstrap: str, topics: Topics, codec: Codec) -> Rules:
 
 
 def apply_rules(
-    bootstrap: str, topics: Topics, codec: Codec, make: Callable[[int], Rules], *, partitions: int
+    bootstrap: str, topics: Topics, codec: Codec, make: Callable[[int], Rules], *, partitions: int, signing_key: bytes
 ) -> tuple[Rules, bool]:
-    """Put `make(version)` in force; return the rules in force and whether that was a change.
+    """Put `make(version)` in force, signed; return the rules in force and whether that was a change.
 
     Whoever applies rules at the same time is fenced off before the newest are read, so that no version is given twice.
     Raises KafkaException in the one that was fenced: nothing of it is in force.
@@ -59,7 +60,7 @@ def apply_rules(
         "code_version": rules.code_version,
         "body": rules.to_json(),
     }
-    value = codec.encode("RulesSet", record)
+    value = codec.encode("RulesSet", sign_rules(record, signing_key))
     producer.begin_transaction()
     producer.produce(topics.rules, value, key=KEY, partition=0)
     for partition in range(partitions):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ebbtide.envelope import public_key_of
 from schemas.errors import Refused
 
 PREFIX = "EBBTIDE_"
@@ -60,6 +61,10 @@ class Settings:
     """64 hex digits: per-org subject keys are derived from it."""
     dead_letter_key: str = field(default="", repr=False)
     """64 hex digits: dead letters' payloads are encrypted under it."""
+    signing_key: str = field(default="", repr=False)
+    """64 hex digits, an Ed25519 seed: signs the rules, and requests of the command line and the API."""
+    rules_public_key: str = ""
+    """64 hex digits, its public half: all that a coordinator needs of it. Empty: taken from the signing key."""
     lateness_s: int = 60
     """How far ledger time stays behind the clock, for events that were published late. Seconds."""
     tick_s: float = 1.0
@@ -79,9 +84,28 @@ class Settings:
         if len(raw) != 32:
             raise BadSetting(
                 f"{PREFIX}{name.upper()} must be 64 hex digits: make one with `python -c 'import secrets; "
-                "print(secrets.token_hex(32))'` and keep it safe; without it subjects cannot be found again"
+                f"print(secrets.token_hex(32))'` and keep it safe; {_WHY[name]}"
             )
         return raw
+
+    def rules_key(self) -> bytes:
+        """Return the public key (32 bytes) of whoever may put rules in force. Raises BadSetting."""
+        if self.rules_public_key:
+            return self.key("rules_public_key")
+        if not self.signing_key:
+            raise BadSetting(
+                f"{PREFIX}RULES_PUBLIC_KEY is not set: without it nobody can be believed; take it from "
+                "`ebbtide rules key`"
+            )
+        return public_key_of(self.key("signing_key"))
+
+
+_WHY: Mapping[str, str] = {
+    "master_key": "without it subjects cannot be found again",
+    "dead_letter_key": "without it no dead letter opens",
+    "signing_key": "without it no rules and no requests can be signed",
+    "rules_public_key": "this one is the public half that `ebbtide rules key` prints",
+}
 
 
 def variable(name: str) -> str:

@@ -75,6 +75,7 @@ class Ebbtide:
             self._codec,
             lambda version: rules_of(dataset, TARGET, version),
             partitions=partitions,
+            signing_key=KEY,
         )
         held = HeldGateway(
             bootstrap=broker.bootstrap,

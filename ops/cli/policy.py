@@ -64,8 +64,7 @@ def set_(
     """Change an org's retention. What is not named stays; the value `default` goes back to the rules."""
     settings = connected_settings()
     changes = parse_assignments(assignments)
-    door = RequestDoor(settings.kafka_bootstrap, Topics(settings.prefix), registered_codec(settings.registry_url))
-    door.set_policy(org, changes)
+    RequestDoor.of(settings).ask("policy", org, {"settings": changes})
     if as_json:
         emit({"org": org, "set": changes})
     else:
@@ -73,7 +72,7 @@ def set_(
 
 
 def parse_assignments(assignments: list[str]) -> list[dict[str, str]]:
-    """Return PolicySetting records for `messages_days=30`, `logs.audit.period=7 years` and the like.
+    """Return a `policy` request's settings for `messages_days=30`, `logs.audit.period=7 years` and the like.
 
     Raises BadAssignment naming the argument and the form it must have.
     """
@@ -88,8 +87,7 @@ def parse_assignments(assignments: list[str]) -> list[dict[str, str]]:
                 f"{text!r} is not understood: write CATEGORY_days=N, or CATEGORY.FIELD=VALUE with FIELD one of "
                 f"{', '.join(FIELDS)}"
             )
-        blank = {"category": category, "period": "", "clock": "", "min_retain": "", "action": ""}
-        changes.setdefault(category, blank)[field] = value
+        changes.setdefault(category, {"category": category})[field] = value
     return list(changes.values())
 
 

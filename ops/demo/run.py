@@ -80,7 +80,7 @@ class Demo:
         vault.start()
         try:
             self._fill(stored, vault)
-            self._bring_aboard(settings, topics, stored)
+            self._bring_aboard(settings, stored)
             deleted = self._publish_live(settings, live, vault)
             records = [r for r in (*stored, *live) if r.id not in deleted]
             seen = self._await(records, vault, now_s=now_s, limit_s=limit_s)
@@ -97,15 +97,12 @@ class Demo:
         fill_profiles(self.engine.stack.kafka.bootstrap, records)
         vault.add((r.org, r.id) for r in records if r.category == "media")
 
-    def _bring_aboard(self, settings: Settings, topics: Topics, records: Sequence[Record]) -> None:
-        door = RequestDoor(settings.kafka_bootstrap, topics, registered_codec(settings.registry_url))
+    def _bring_aboard(self, settings: Settings, records: Sequence[Record]) -> None:
+        door = RequestDoor.of(settings)
         for org in ORGS:
-            changes = [
-                {"category": c, "period": f"{days} d", "clock": "", "min_retain": "", "action": ""}
-                for c, days in org.policy.items()
-            ]
+            changes = [{"category": c, "period": f"{days} d"} for c, days in org.policy.items()]
             if changes:
-                door.set_policy(org.id, changes)
+                door.ask("policy", org.id, {"settings": changes}, requested_by="demo")
         for target in ("crm", "profiles"):
             spec = BackfillSpec.of(settings, self.engine.data_map)
             run_backfill(spec, target, progress=lambda done, total, t=target: self.show(f"backfill {t}", done, total))  # type: ignore[misc]

@@ -43,6 +43,7 @@ class Roles:
             data_map=str(path),
             master_key="11" * 32,
             dead_letter_key="22" * 32,
+            signing_key="33" * 32,
             lateness_s=0,
             **changes,  # type: ignore[arg-type]
         )

@@ -14,7 +14,7 @@ from schemas.codec import full_codec
 from schemas.rules import Rules
 from schemas.topics import Topics, all_topics
 
-CODEC = full_codec()
+CODEC, KEY = full_codec(), b"k" * 32
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def test_rules_are_in_force_as_soon_as_they_are_applied_and_the_same_ones_change
     for version in (1, 2, 3):
         make = partial(_rules, version)
 
-        made = apply_rules(kafka.bootstrap, topics, CODEC, make, partitions=2)
-        again = apply_rules(kafka.bootstrap, topics, CODEC, make, partitions=2)
+        made = apply_rules(kafka.bootstrap, topics, CODEC, make, partitions=2, signing_key=KEY)
+        again = apply_rules(kafka.bootstrap, topics, CODEC, make, partitions=2, signing_key=KEY)
 
         assert made == (make(version), True)
         assert again == (make(version), False)
@@ -46,11 +46,11 @@ def test_two_who_apply_rules_at_once_never_give_one_version_to_two_bodies(kafka:
 
     def make(version: int) -> Rules:
         if not others:  # the other one comes between our look at the rules and our write
-            rules, _ = apply_rules(kafka.bootstrap, topics, CODEC, partial(_rules, 1), partitions=2)
+            rules, _ = apply_rules(kafka.bootstrap, topics, CODEC, partial(_rules, 1), partitions=2, signing_key=KEY)
             others.append(rules)
         return _rules(2, version)
 
     with pytest.raises(KafkaException):
-        apply_rules(kafka.bootstrap, topics, CODEC, make, partitions=2)
+        apply_rules(kafka.bootstrap, topics, CODEC, make, partitions=2, signing_key=KEY)
 
     assert current_rules(kafka.bootstrap, topics, CODEC) == others[0]

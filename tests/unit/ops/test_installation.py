@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from ops.installation import FILE, WrongInstallation, open_installation
+from ops.installation import FILE, WrongInstallation, open_installation, own_signing_key
 from ops.timesource import DAY_MS, TimeSource
 
 
@@ -23,6 +25,18 @@ def test_a_directory_keeps_its_keys_and_its_partitions(tmp_path: Path) -> None:
     assert len(bytes.fromhex(made.master_key)) == 32
     assert stat.S_IMODE((tmp_path / FILE).stat().st_mode) == 0o600
     assert made.master_key not in repr(made)
+    assert made.signing_key not in repr(made)
+    assert own_signing_key(tmp_path) == made.signing_key
+    assert own_signing_key(tmp_path / "elsewhere") == ""
+
+
+def test_a_directory_from_before_requests_were_signed_says_what_to_add(tmp_path: Path) -> None:
+    made = open_installation(tmp_path, partitions=3, day_seconds=0)
+    old = {k: v for k, v in asdict(made).items() if k != "signing_key"}
+    (tmp_path / FILE).write_text(json.dumps(old))
+
+    with pytest.raises(WrongInstallation, match='add "signing_key"'):
+        open_installation(tmp_path, partitions=3, day_seconds=0)
 
 
 def test_another_number_of_partitions_is_refused(tmp_path: Path) -> None:

@@ -44,10 +44,24 @@ def test_a_missing_key_says_how_to_make_one() -> None:
 
 
 def test_secrets_do_not_show() -> None:
-    settings = Settings(master_key="ab" * 32, postgres_dsn="postgresql://u:secret@h/d", s3_secret_key="hush")
+    settings = Settings(
+        master_key="ab" * 32, postgres_dsn="postgresql://u:secret@h/d", s3_secret_key="hush", signing_key="cd" * 32
+    )
 
     shown = repr(settings)
 
     assert "ab" * 32 not in shown
+    assert "cd" * 32 not in shown
     assert "secret@" not in shown
     assert "hush" not in shown
+
+
+def test_a_coordinator_needs_only_the_public_half_of_the_signing_key() -> None:
+    seed = Settings(signing_key="33" * 32)
+
+    assert Settings(rules_public_key=seed.rules_key().hex()).rules_key() == seed.rules_key()
+    assert seed.rules_key() != bytes.fromhex("33" * 32)
+    with pytest.raises(BadSetting, match="EBBTIDE_RULES_PUBLIC_KEY is not set"):
+        Settings().rules_key()
+    with pytest.raises(BadSetting, match="EBBTIDE_RULES_PUBLIC_KEY must be 64 hex digits"):
+        Settings(rules_public_key="ab").rules_key()

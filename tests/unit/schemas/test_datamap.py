@@ -9,6 +9,7 @@ import pytest
 from schemas.datamap import DataMap, load_data_map
 from schemas.plans import BadPlan, FieldAction, KafkaPlan, KeyTemplate, PostgresPlan
 from schemas.policy import Setting
+from schemas.rules import Requester
 from schemas.yamlmap import MAX_BYTES, BadFile
 
 DEMO_MAP = Path(__file__).parents[3] / "ops" / "demo" / "datamap.yaml"
@@ -250,3 +251,59 @@ def test_a_key_is_read_back_only_if_its_template_can_have_made_it(
 def test_a_template_by_which_two_orgs_could_share_a_key_cannot_be_made(text: str) -> None:
     with pytest.raises(BadPlan, match="once each, with text between them"):
         KeyTemplate(text)
+
+
+KEY = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"  # RFC 8032, test 1
+
+
+def test_requesters_and_safety_go_into_the_rules(tmp_path: Path) -> None:
+    text = (
+        GOOD
+        + f"""\
+requesters:
+  portal: {{public_key: "{KEY.upper()}", orgs: [acme, globex], kinds: [erase, hold]}}
+  back-office: {{public_key: "{KEY}", orgs: all, kinds: all}}
+safety: {{approval_over: 100, approve_deletes: true}}
+"""
+    )
+
+    rules = load(tmp_path, text).rules(version=1, sources={})
+
+    assert rules.requesters == {
+        "portal": Requester(public_key=KEY, orgs=("acme", "globex"), kinds=("erase", "hold")),
+        "back-office": Requester(public_key=KEY),
+    }
+    assert (rules.approval_over, rules.approve_deletes) == (100, True)
+
+
+def test_nobody_may_ask_and_nothing_waits_for_approval_unless_the_map_says_so(tmp_path: Path) -> None:
+    rules = load(tmp_path, GOOD).rules(version=1, sources={})
+
+    assert (rules.requesters, rules.approval_over, rules.approve_deletes) == ({}, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("requesters: {portal: {orgs: all, kinds: all}}", "has no 'public_key'"),
+        ('requesters: {portal: {public_key: "ab", orgs: all, kinds: all}}', "64 lower-case hex digits"),
+        (f'requesters: {{portal: {{public_key: "{"00" * 32}", orgs: all, kinds: all}}}}', "anybody can sign for"),
+        (f'requesters: {{portal: {{public_key: "{KEY}", kinds: all}}}}', "names no orgs; add `orgs: [acme]`"),
+        (f'requesters: {{portal: {{public_key: "{KEY}", orgs: [], kinds: all}}}}', "names no orgs"),
+        (f'requesters: {{portal: {{public_key: "{KEY}", orgs: acme, kinds: all}}}}', "write a list such as"),
+        (f'requesters: {{portal: {{public_key: "{KEY}", orgs: all, kinds: [earse]}}}}', "did you mean 'erase'"),
+        (f'requesters: {{portal: {{public_key: "{KEY}", orgs: all, kinds: all, role: x}}}}', "unknown key 'role'"),
+        (f'requesters: {{installation: {{public_key: "{KEY}", orgs: all, kinds: all}}}}', "the engine's own"),
+        (f'requesters: {{"The Portal": {{public_key: "{KEY}", orgs: all, kinds: all}}}}', "lower-case letters"),
+        ("safety: {approval_over: many}", "must be a whole number"),
+        ("safety: {approve_deletes: perhaps}", "write true or false"),
+        ("safety: {brake: 3}", "unknown key 'brake'"),
+    ],
+)
+def test_who_may_ask_is_refused_with_file_line_and_fix(tmp_path: Path, said: str, why: str) -> None:
+    line = GOOD.count("\n") + 1
+
+    with pytest.raises(BadFile, match=rf"^map\.yaml:{line}: ") as refused:
+        load(tmp_path, GOOD + said + "\n")
+
+    assert why in str(refused.value)
