@@ -17,7 +17,7 @@ from confluent_kafka import KafkaException
 
 from ebbtide.events import KINDS as EVENT_KINDS
 from ops.datamaps import data_map_path, variables
-from ops.hooks import TARGET_REASONS, GatewayMetrics, LaneMetrics, TargetMetrics, Watched
+from ops.hooks import TARGET_REASONS, GatewayMetrics, LaneMetrics, ProjectorMetrics, TargetMetrics, Watched
 from ops.logs import set_up_logs
 from ops.metrics import Domains, Metrics
 from ops.rules_topic import current_rules, rules_in_force
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 MISFIT_PAUSE_S = 3.0
 RULES_LOOK_S = 10.0
 
-ROLES = ("coordinator", "ledger", "gateway", "clock", "target:NAME")
+ROLES = ("coordinator", "ledger", "gateway", "clock", "projector", "api", "target:NAME")
 
 
 class UnknownRole(Refused):
@@ -59,7 +59,14 @@ def run_role(
     kind, _, target = name.partition(":")
     if kind == "target" and target:
         return _target(settings, target, stop, ready)
-    runner = {"coordinator": _coordinator, "ledger": _ledger, "gateway": _gateway, "clock": _clock}.get(name)
+    runner = {
+        "coordinator": _coordinator,
+        "ledger": _ledger,
+        "gateway": _gateway,
+        "clock": _clock,
+        "projector": _projector,
+        "api": _api,
+    }.get(name)
     if runner is None:
         raise UnknownRole(f"there is no role {name!r}: write one of {', '.join(ROLES)}")
     return runner(settings, stop, ready)
@@ -251,4 +258,31 @@ def _target(settings: Settings, name: str, stop: threading.Event, ready: Callabl
             log.error("target waits until its store fits the data map: %s", e)
             metrics.put("ebbtide_target_up", 0, name)
             stop.wait(MISFIT_PAUSE_S)
+    return 0
+
+
+def _projector(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:
+    from streams.projector.fold import REASONS as UNREADABLE
+    from streams.projector.run import run_projector
+    from streams.projector.spec import ProjectorSpec
+
+    metrics = Metrics("projector", Domains(reasons=tuple(UNREADABLE)))
+    _serve(metrics, settings, ready)
+    spec = ProjectorSpec(
+        bootstrap=settings.kafka_bootstrap,
+        topics=Topics(settings.prefix),
+        dsn=settings.model_dsn,
+        seal=Seal(settings.key("dead_letter_key")),
+        codec=registered_codec(settings.registry_url),
+    )
+    run_projector(spec, stop=stop, hooks=ProjectorMetrics(metrics))
+    return 0
+
+
+def _api(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:
+    from ops.api.serve import make_spec, run_api
+
+    spec = make_spec(settings)
+    _serve(spec.metrics, settings, ready)
+    run_api(spec, stop=stop)
     return 0

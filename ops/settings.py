@@ -30,6 +30,8 @@ class Settings:
     """Brokers, `host:port[,host:port]`. Empty: `ebbtide up` starts one."""
     postgres_dsn: str = field(default="", repr=False)
     """`postgresql://user:password@host:port/database`. Empty: `ebbtide up` starts one."""
+    read_model_dsn: str = field(default="", repr=False)
+    """Where the read model is. Empty: `postgres_dsn`."""
     s3_endpoint: str = ""
     s3_access_key: str = field(default="", repr=False)
     s3_secret_key: str = field(default="", repr=False)
@@ -71,6 +73,20 @@ class Settings:
     """How often the clock ticks. Seconds."""
     session_timeout_s: int = 12
     """After so many seconds of silence a worker is taken to be gone."""
+    api_host: str = "127.0.0.1"
+    """Where the HTTP API listens. It speaks plain HTTP: elsewhere than on loopback, what ends TLS stands before it."""
+    api_port: int = 0
+    """0: any free port."""
+    api_issuer: str = ""
+    """`iss` of the tokens that the API takes."""
+    api_audience: str = "ebbtide"
+    """`aud` of the tokens that the API takes."""
+    api_jwks: str = ""
+    """Path of a file with the issuer's public keys, a JWK set (RFC 7517). `ebbtide up` writes one of its own."""
+    api_wait_s: float = 3.0
+    """How long a write waits for its job's state before it is answered with `requested`. Seconds."""
+    api_calls_per_minute: int = 600
+    """Of one principal; a tenth may come at once."""
     heap_mb: int = 512
     """Java heap of a broker started by us."""
 
@@ -87,6 +103,11 @@ class Settings:
                 f"print(secrets.token_hex(32))'` and keep it safe; {_WHY[name]}"
             )
         return raw
+
+    @property
+    def model_dsn(self) -> str:
+        """Where the read model is."""
+        return self.read_model_dsn or self.postgres_dsn
 
     def rules_key(self) -> bytes:
         """Return the public key (32 bytes) of whoever may put rules in force. Raises BadSetting."""
@@ -159,4 +180,8 @@ def _check(s: Settings) -> Settings:
         raise BadSetting(f"{variable('tick_s')} must be above 0, not {s.tick_s:g}")
     if s.lateness_s < 0:
         raise BadSetting(f"{variable('lateness_s')} must not be negative, not {s.lateness_s}")
+    if s.api_wait_s < 0:
+        raise BadSetting(f"{variable('api_wait_s')} must not be negative, not {s.api_wait_s:g}")
+    if s.api_calls_per_minute < 1:
+        raise BadSetting(f"{variable('api_calls_per_minute')} must be at least 1, not {s.api_calls_per_minute}")
     return dataclasses.replace(s, cache_dir=s.cache_dir.expanduser(), data_dir=s.data_dir.expanduser())

@@ -47,7 +47,14 @@ def job(
 
 
 def hold(name: str = "acme", hold_id: str = "h1", **fields: Any) -> Written:
-    record = {"org": name, "hold_id": hold_id, "state": "in_force", "grace_days": 30, "request_id": "r1", "subjects": b""}
+    record = {
+        "org": name,
+        "hold_id": hold_id,
+        "state": "in_force",
+        "grace_days": 30,
+        "request_id": "r1",
+        "subjects": b"",
+    }
     value = CODEC.encode("HoldState", record | {"placed_at": 1, "at": 2} | fields)
     return TOPICS.holds, f"{name}/{hold_id}".encode(), value
 
