@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ops.cli import backfill, dead_letters, demo, doctor, policy, read_model, role, rules, sweep, up
+from ops.cli import api, backfill, dead_letters, demo, doctor, policy, read_model, role, rules, sweep, up
 
 app = typer.Typer(
     name="ebbtide",
@@ -21,6 +21,8 @@ app.command("sweep")(sweep.sweep)
 app.command("doctor")(doctor.doctor)
 app.command("dead-letters")(dead_letters.dead_letters)
 app.command("install")(up.install)
+app.command("openapi")(api.openapi)
+app.command("token")(api.token)
 app.command("rebuild")(read_model.rebuild)
 app.add_typer(policy.app, name="policy")
 app.add_typer(rules.app, name="rules")

@@ -29,7 +29,10 @@ CREATE TABLE ebbtide.org_retention (
     org text PRIMARY KEY,
     version integer NOT NULL,
     settings jsonb NOT NULL,
+    template text NOT NULL,
+    locked_until integer NOT NULL,
     request_id text NOT NULL,
+    requested_by text NOT NULL,
     set_at bigint NOT NULL
 );
 
@@ -37,11 +40,15 @@ CREATE TABLE ebbtide.policy_history (
     org text NOT NULL,
     version integer NOT NULL,
     settings jsonb NOT NULL,
+    template text NOT NULL,
+    locked_until integer NOT NULL,
     request_id text NOT NULL,
+    requested_by text NOT NULL,
     set_at bigint NOT NULL,
     PRIMARY KEY (org, version)
 );
-COMMENT ON TABLE ebbtide.policy_history IS 'Every version seen. Compaction takes old ones from the topic; here they stay.';
+COMMENT ON TABLE ebbtide.policy_history IS 'Every version that there ever was.';
+COMMENT ON COLUMN ebbtide.policy_history.locked_until IS 'A day since the epoch up to which settings may only be extended; 0: none.';
 
 CREATE TABLE ebbtide.privacy_jobs (
     org text NOT NULL,

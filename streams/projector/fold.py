@@ -64,10 +64,11 @@ class Folder:
             raise Unreadable("unknown_schema") from None
         except WireError:
             raise Unreadable("undecodable") from None
-        schema, key_of, rows_of = _READ[source]
+        schema, readings = _READ[source]
         if name != schema:
             raise Unreadable("unknown_schema")
-        if key != key_of(record).encode():
+        rows_of = next((rows_of for key_of, rows_of in readings if key == key_of(record).encode()), None)
+        if rows_of is None:
             raise Unreadable("key_mismatch")
         changes = rows_of(record)
         for change in changes:
@@ -84,7 +85,13 @@ def _org(record: Mapping[str, Any]) -> Sequence[Change]:
 def _policy(record: Mapping[str, Any]) -> Sequence[Change]:
     settings = [{name: s[name] for name in SETTING_FIELDS} for s in record["settings"]]
     values = _only(record, "org version request_id set_at") | {"settings": _json(settings)}
+    values |= {"template": record.get("template", ""), "locked_until": record.get("locked_until", 0)}
+    values |= {"requested_by": record.get("requested_by", "")}
     return [Put("org_retention", values), Put("policy_history", values)]
+
+
+def _old_policy(record: Mapping[str, Any]) -> Sequence[Change]:
+    return _policy(record)[1:]
 
 
 def _job(record: Mapping[str, Any]) -> Sequence[Change]:
@@ -140,22 +147,39 @@ def _text(key: bytes) -> list[str]:
     return [] if "\0" in text else [text]
 
 
-_READ: Final[Mapping[str, tuple[str, Callable[[Any], str], Callable[[Any], Sequence[Change]]]]] = {
-    "orgs": ("OrgSet", lambda r: str(r["org"]), _org),
-    "policies": ("PolicyState", lambda r: str(r["org"]), _policy),
-    "request_status": ("RequestStatus", lambda r: f"{r['org']}/{r['request_id']}", _job),
-    "holds": ("HoldState", lambda r: f"{r['org']}/{r['hold_id']}", _hold),
-    "progress": ("Progress", lambda r: f"{r['work']}/{r['target']}/{r['partition']}", _progress),
+_Reading = tuple[Callable[[Mapping[str, Any]], str], Callable[[Mapping[str, Any]], Sequence[Change]]]
+"""The key that a record must have, and what it means under that key."""
+
+_READ: Final[Mapping[str, tuple[str, Sequence[_Reading]]]] = {
+    "orgs": ("OrgSet", [(lambda r: str(r["org"]), _org)]),
+    # Each version is written twice: as the newest, and under a key of its own that compaction keeps.
+    "policies": (
+        "PolicyState",
+        [(lambda r: str(r["org"]), _policy), (lambda r: f"{r['org']}\0{r['version']}", _old_policy)],
+    ),
+    "request_status": ("RequestStatus", [(lambda r: f"{r['org']}/{r['request_id']}", _job)]),
+    "holds": ("HoldState", [(lambda r: f"{r['org']}/{r['hold_id']}", _hold)]),
+    "progress": ("Progress", [(lambda r: f"{r['work']}/{r['target']}/{r['partition']}", _progress)]),
 }
 _DROPS: Final[Mapping[str, Callable[[bytes], Sequence[Change]]]] = {
     "orgs": _drop_org("orgs"),
-    "policies": _drop_org("org_retention"),
+    "policies": _drop_org("org_retention"),  # a version has a NUL in its key, and stays
     "request_status": _drop_of_org("request_id", "privacy_jobs", "job_parts"),
     "holds": _drop_of_org("hold_id", "holds"),
     "progress": _drop_progress,
 }
 _INTEGERS: Final = frozenset(
-    {"version", "shards", "partition", "grace_days", "subjects", "as_of_day", "pending", "oldest_due_day"}
+    {
+        "version",
+        "shards",
+        "partition",
+        "grace_days",
+        "subjects",
+        "as_of_day",
+        "pending",
+        "oldest_due_day",
+        "locked_until",
+    }
 )
 """Columns of 32 bits. Avro's int is a variable-length number, and its readers do not look at its size."""
 

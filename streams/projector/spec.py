@@ -47,6 +47,8 @@ class ProjectorSpec:
             "queued.max.messages.kbytes": 32 << 10,
             "max.partition.fetch.bytes": MAX_MESSAGE_BYTES,
             "fetch.queue.backoff.ms": 5,
+            # An end is told only by a fetch that found nothing, and who has written waits until we are past it.
+            "fetch.wait.max.ms": 50,
         }
 
     def producer_config(self) -> dict[str, str | int | bool]:
