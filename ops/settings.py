@@ -85,7 +85,7 @@ class Settings:
     api_audience: str = "ebbtide"
     """`aud` of the tokens that the API takes."""
     api_jwks: str = ""
-    """Path of a file with the issuer's public keys, a JWK set (RFC 7517). `ebbtide up` writes one of its own."""
+    """The issuer's public keys, a JWK set (RFC 7517): the path of a file, which may change, or the set itself."""
     api_wait_s: float = 3.0
     """How long a write waits for its job's state before it is answered with `requested`. Seconds."""
     api_calls_per_minute: int = 600

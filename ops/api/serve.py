@@ -27,7 +27,7 @@ from ops.api.limits import Limits
 from ops.api.problems import PROBLEMS, Problem
 from ops.api.reads import Reader, make_pool
 from ops.api.runtime import RulesInForce, Runtime
-from ops.api.tokens import KeyFile, Tokens
+from ops.api.tokens import FixedKeys, KeyFile, Keys, Tokens
 from ops.metrics import Domains, Metrics
 from ops.rules_topic import current_rules
 from ops.settings import BadSetting, Settings
@@ -63,11 +63,15 @@ def make_spec(settings: Settings) -> ApiSpec:
         raise BadSetting("EBBTIDE_POSTGRES_DSN is not set: the API reads from PostgreSQL")
     return ApiSpec(
         settings=settings,
-        tokens=Tokens(KeyFile(Path(settings.api_jwks)), settings.api_issuer, settings.api_audience),
+        tokens=Tokens(_keys(settings.api_jwks), settings.api_issuer, settings.api_audience),
         codec=registered_codec(settings.registry_url),
         metrics=Metrics("api", Domains(operations=operations(create_app()), problems=tuple(PROBLEMS))),
         signing_key=settings.api_key(),
     )
+
+
+def _keys(given: str) -> Keys:
+    return FixedKeys(given) if given.lstrip().startswith("{") else KeyFile(Path(given))
 
 
 def run_api(spec: ApiSpec, *, stop: threading.Event, ready: Callable[[int], None] = lambda _: None) -> None:

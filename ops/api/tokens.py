@@ -61,8 +61,27 @@ class Principal:
         return self.signed_in_s is not None and -LEEWAY_S <= now_s - self.signed_in_s < FRESH_S
 
 
+class Keys(Protocol):
+    """The issuer's public keys."""
+
+    def find(self, key_id: str) -> OKPKey | None:
+        """Return the key with that id, the only key for none."""
+        ...
+
+
+class FixedKeys:
+    """Keys that are given as text, and stay. Raises BadKeys."""
+
+    def __init__(self, text: str) -> None:
+        self._keys = read_keys(text, "EBBTIDE_API_JWKS")
+
+    def find(self, key_id: str) -> OKPKey | None:
+        """Return the key with that id, the only key for none."""
+        return _chosen(self._keys, key_id)
+
+
 class KeyFile:
-    """The issuer's public keys by id; the file is read again when it has changed."""
+    """Keys of a file, which is read again when it has changed. Raises BadKeys where it is none at the start."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -76,9 +95,7 @@ class KeyFile:
             self._look()
         except BadKeys as error:
             log.error("the issuer's keys cannot be read; those from before are used: %s", error)
-        if not key_id and len(self._keys) == 1:
-            return next(iter(self._keys.values()))
-        return self._keys.get(key_id)
+        return _chosen(self._keys, key_id)
 
     def _look(self) -> None:
         try:
@@ -90,6 +107,12 @@ class KeyFile:
             self._keys = read_keys(self._path.read_text(encoding="utf-8"), str(self._path))
         except (OSError, UnicodeDecodeError) as error:
             raise BadKeys(f"EBBTIDE_API_JWKS: {self._path} cannot be read: {type(error).__name__}") from None
+
+
+def _chosen(keys: Mapping[str, OKPKey], key_id: str) -> OKPKey | None:
+    if not key_id and len(keys) == 1:
+        return next(iter(keys.values()))
+    return keys.get(key_id)
 
 
 def read_keys(text: str, where: str) -> dict[str, OKPKey]:
@@ -111,7 +134,7 @@ def read_keys(text: str, where: str) -> dict[str, OKPKey]:
 class Tokens:
     """Checks tokens of one issuer for one audience."""
 
-    keys: KeyFile
+    keys: Keys
     issuer: str
     audience: str
 

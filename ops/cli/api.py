@@ -1,8 +1,10 @@
-"""`ebbtide openapi` and `ebbtide token`: the HTTP API's contract, and who may call it on this machine."""
+"""`ebbtide openapi`, `issuer` and `token`: the HTTP API's contract, and who may call it on this machine."""
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 from enum import StrEnum
 from typing import Annotated
 
@@ -35,6 +37,24 @@ def openapi() -> None:
 
 
 @guarded
+def issuer(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Show what an API elsewhere must know of this machine's issuer, as shell lines; make one if there is none."""
+    from ops.api.tokens import LocalIssuer  # heavy: a quick `--help` must not wait for it
+    from ops.installation import open_installation
+
+    settings = read_settings(os.environ)
+    directory = data_dir or settings.data_dir
+    if not own_token_key(directory):
+        open_installation(directory, partitions=None, day_seconds=settings.day_seconds)
+    own = LocalIssuer(bytes.fromhex(own_token_key(directory)), settings.api_audience)
+    if as_json:
+        emit({"issuer": own.issuer, "audience": own.audience, "jwks": json.loads(own.jwks)})
+    else:
+        typer.echo(f"export EBBTIDE_API_ISSUER={shlex.quote(own.issuer)}")
+        typer.echo(f"export EBBTIDE_API_JWKS={shlex.quote(own.jwks)}")
+
+
+@guarded
 def token(
     orgs: Annotated[list[str], typer.Argument(metavar="ORG...", help="The orgs that it is for, known yet or not.")],
     role: Annotated[Role, typer.Option(help="What it is good for.")] = Role.OWNER,
@@ -44,7 +64,7 @@ def token(
     as_json: AsJson = False,
 ) -> None:
     """Make a token of the issuer of `ebbtide up`, signed in now: destructive calls take it for five minutes."""
-    from ops.api.tokens import LocalIssuer
+    from ops.api.tokens import LocalIssuer  # heavy: a quick `--help` must not wait for it
 
     settings = read_settings(os.environ)
     directory = data_dir or settings.data_dir
@@ -53,8 +73,9 @@ def token(
         raise NoIssuer(
             f"{directory} has no installation: give the --data-dir of `ebbtide up`, or ask your own issuer for a token"
         )
-    issuer = LocalIssuer(bytes.fromhex(key), settings.api_audience)
-    made = issuer.token(dict.fromkeys(orgs, str(role)), subject=subject, minutes=minutes)
+    made = LocalIssuer(bytes.fromhex(key), settings.api_audience).token(
+        dict.fromkeys(orgs, str(role)), subject=subject, minutes=minutes
+    )
     if as_json:
         emit({"token": made, "orgs": orgs, "role": str(role)})
     else:
