@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from ebbtide.wire import Codec
 from ops.metrics import Metrics
 from ops.progress import Progress
+from schemas.jobs import KINDS, REASONS, State
 from schemas.topics import Topics
 from sinks.batch import Receipt
+from streams.coordinator.stats import JobStats, job_stats
 from streams.lane.exits import ExitCode
 from streams.lane.hooks import CheckpointStats, Step
 from streams.reducer import Entry, Reducer, Send, Store
@@ -23,6 +25,8 @@ class LaneMetrics:
     """`streams.lane.hooks.LaneHooks` into metrics."""
 
     metrics: Metrics
+    assigned: Callable[[Sequence[int]], None] = lambda _: None
+    """Told which partitions are this worker's."""
 
     def on_restore(self, partition: int, rows: int, seconds: float) -> None:
         """A partition is ours and restored."""
@@ -33,6 +37,7 @@ class LaneMetrics:
     def on_ready(self, partitions: Sequence[int]) -> None:
         """The assignment runs; a worker in reserve has none, and is ready all the same."""
         self.metrics.put("ebbtide_lane_partitions", len(partitions))
+        self.assigned(partitions)
         self.metrics.ready()
 
     def on_checkpoint(self, stats: CheckpointStats) -> None:
@@ -85,6 +90,70 @@ class Watched:
         self.metrics.put("ebbtide_sweep_oldest_due_days", overdue, *place)
         self.metrics.put("ebbtide_sweep_day", p.as_of_day, *place)
         self.metrics.put("ebbtide_closed_records", p.closed_records, str(p.partition))
+
+
+NO_KIND = "unknown"
+JOB_KINDS = (*KINDS, NO_KIND)
+"""Kinds as metrics name them: a request of an unknown kind is a job as well, which was refused."""
+
+
+@dataclass(slots=True)
+class JobMetrics:
+    """The jobs of all partitions of one worker, as gauges."""
+
+    metrics: Metrics
+    _by_partition: dict[int, JobStats] = field(default_factory=dict)
+
+    def assigned(self, partitions: Sequence[int]) -> None:
+        """Forget partitions that are another worker's now."""
+        self._by_partition = {p: stats for p, stats in self._by_partition.items() if p in partitions}
+        self._put()
+
+    def show(self, partition: int, stats: JobStats) -> None:
+        """Take over what a partition says of its jobs."""
+        if self._by_partition.get(partition) != stats:
+            self._by_partition[partition] = stats
+            self._put()
+
+    def refused(self, reason: str) -> None:
+        """A request was refused."""
+        if reason in REASONS:
+            self.metrics.add("ebbtide_requests_refused_total", 1, reason)
+
+    def _put(self) -> None:
+        every = list(self._by_partition.values())
+        for kind in JOB_KINDS:
+            name = "" if kind == NO_KIND else kind
+            for state in State:
+                count = sum(stats.jobs.get(name, {}).get(state, 0) for stats in every)
+                self.metrics.put("ebbtide_jobs", count, kind, state)
+            self.metrics.put("ebbtide_jobs_overdue", sum(stats.overdue.get(name, 0) for stats in every), kind)
+        deadlines = [stats.next_deadline for stats in every if stats.next_deadline]
+        self.metrics.put("ebbtide_job_next_deadline_timestamp_seconds", min(deadlines, default=0) / 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedJobs:
+    """A coordinator partition whose jobs and refusals are shown as it works; see `Watched` for aborted checkpoints."""
+
+    reducer: Reducer
+    partition: int
+    jobs: JobMetrics
+    topics: Topics
+    codec: Codec
+
+    def apply(self, store: Store, entry: Entry) -> Sequence[Send]:
+        """Apply the entry, and look at what is refused and at what it has made of the jobs."""
+        sends = self.reducer.apply(store, entry)
+        for send in sends:
+            if send.topic == self.topics.request_status and send.value is not None:
+                status = self.codec.decode(send.value)[1]
+                if status["state"] == State.REFUSED:
+                    self.jobs.refused(status["reason"])
+            elif send.topic == self.topics.dead_letters and send.value is not None:
+                self.jobs.refused(self.codec.decode(send.value)[1]["reason"])
+        self.jobs.show(self.partition, job_stats(store))
+        return sends
 
 
 TARGET_REASONS = ("undecodable", "no_plan", "other_target", "malformed_answer")

@@ -13,7 +13,7 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-from schemas.jobs import KINDS
+from schemas.jobs import KINDS, State
 from streams.projector.fold import SOURCES
 
 Type = Literal["counter", "gauge", "histogram"]
@@ -134,6 +134,24 @@ DEFINITIONS: tuple[MetricDef, ...] = (
         ("target", "cause"),
         ("target",),
     ),
+    MetricDef("ebbtide_jobs", "gauge", "Jobs that are known.", ("kind", "state"), ("coordinator",)),
+    MetricDef(
+        "ebbtide_jobs_overdue", "gauge", "Jobs that are not done and past their deadline.", ("kind",), ("coordinator",)
+    ),
+    MetricDef(
+        "ebbtide_job_next_deadline_timestamp_seconds",
+        "gauge",
+        "The earliest deadline of a job that is not done; 0: there is none.",
+        (),
+        ("coordinator",),
+    ),
+    MetricDef(
+        "ebbtide_requests_refused_total",
+        "counter",
+        "Requests refused, those included that nobody who could be believed has signed.",
+        ("reason",),
+        ("coordinator",),
+    ),
     MetricDef("ebbtide_ticks_total", "counter", "Ticks written.", (), ("clock",)),
     MetricDef(
         "ebbtide_tick_timestamp_seconds", "gauge", "Engine time of the newest tick; since the epoch.", (), ("clock",)
@@ -178,6 +196,7 @@ FIXED: Mapping[str, tuple[str, ...]] = {
     "source": SOURCES,
     "request": KINDS,
     "answer": ("1xx", "2xx", "3xx", "4xx", "5xx"),
+    "state": tuple(State),
 }
 """Label values that are the same everywhere."""
 

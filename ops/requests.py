@@ -48,6 +48,17 @@ class NoAnswer(Retry):
     """No coordinator answered in time. The request stands and may still be carried out."""
 
 
+class NotDone(Retry):
+    """The job has not come to its end in the time given; it goes on by itself. `status` is its newest state."""
+
+    def __init__(self, status: Status, limit_s: float) -> None:
+        super().__init__(
+            f"job {status['request_id']} is {status['state']} after {limit_s:g} s, and goes on: `ebbtide jobs watch "
+            f"{status['org']} {status['request_id']}`"
+        )
+        self.status = status
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestDoor:
     """Where requests go in. `signing_key` is the installation's Ed25519 seed, 32 bytes."""
@@ -59,17 +70,17 @@ class RequestDoor:
     signing_key: bytes = field(repr=False)
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, settings: Settings, *, to_read: bool = False) -> Self:
         """Make it from settings; the key of the installation in the data directory does where none is set.
 
-        Raises BadSetting where there is no key.
+        Who only wants `to_read` needs none. Raises BadSetting where there is no key.
         """
         return cls(
             bootstrap=settings.kafka_bootstrap,
             topics=Topics(settings.prefix),
             codec=registered_codec(settings.registry_url),
             registry_url=settings.registry_url,
-            signing_key=with_signing_key(settings).key("signing_key"),
+            signing_key=b"" if to_read else with_signing_key(settings).key("signing_key"),
         )
 
     def ask(
@@ -81,23 +92,25 @@ class RequestDoor:
         subjects: Sequence[str] = (),
         request_id: str = "",
         requested_by: str = "cli",
-        until: Callable[[Status], bool] = lambda status: status["state"] in ENDED,
         limit_s: float = 60.0,
+        seen: Callable[[Status], None] = lambda _: None,
     ) -> Status:
-        """Send a request, and return its first state for which `until` is true, or in which it has ended.
+        """Send a request and return the state in which it has ended; `seen` gets each state on the way.
 
-        Raises RequestRefused with the reason; BadRequest; NoAnswer after `limit_s` seconds.
+        Raises RequestRefused with the reason; BadRequest; NotDone or, if nobody has answered at all, NoAnswer after
+        `limit_s` seconds.
         """
         chosen = request_id or str(uuid.uuid4())
-        for status in self._send_and_watch(kind, org, body, subjects, chosen, requested_by, limit_s):
-            if status["state"] == State.REFUSED:
-                raise RequestRefused(status)
-            if until(status) or status["state"] in ENDED:
-                return status
-        raise NoAnswer(
-            f"request {chosen} has not come that far within {limit_s:g} s: are `ebbtide run coordinator` and the "
-            f"ledgers up? It stands: `ebbtide jobs watch {org} {chosen}` goes on waiting"
-        )
+        with _Reader(self, org, from_the_end=True) as reader:
+            self.send(kind, org, body, subjects=subjects, request_id=chosen, requested_by=requested_by)
+            return _follow(reader.states(chosen, limit_s), chosen, limit_s, seen)
+
+    def watch(
+        self, org: str, request_id: str, *, limit_s: float, seen: Callable[[Status], None] = lambda _: None
+    ) -> Status:
+        """Follow a job that was asked for before, as `ask` does. Raises RequestRefused, NotDone, NoAnswer."""
+        with _Reader(self, org, from_the_end=False) as reader:
+            return _follow(reader.states(request_id, limit_s), request_id, limit_s, seen)
 
     def send(
         self,
@@ -138,25 +151,6 @@ class RequestDoor:
         except NotSent as e:
             raise NoAnswer(str(e)) from None
         return str(record["request_id"])
-
-    def watch(self, org: str, request_id: str, *, limit_s: float) -> Iterator[Status]:
-        """Yield every state that a request has had or gets, until `limit_s` seconds have passed."""
-        with _Reader(self, org, from_the_end=False) as reader:
-            yield from reader.states(request_id, limit_s)
-
-    def _send_and_watch(
-        self,
-        kind: str,
-        org: str,
-        body: Mapping[str, Any] | None,
-        subjects: Sequence[str],
-        request_id: str,
-        requested_by: str,
-        limit_s: float,
-    ) -> Iterator[Status]:
-        with _Reader(self, org, from_the_end=True) as reader:
-            self.send(kind, org, body, subjects=subjects, request_id=request_id, requested_by=requested_by)
-            yield from reader.states(request_id, limit_s)
 
     def _sealing_key(self) -> bytes:
         return bytes.fromhex(rules_in_force(self.bootstrap, self.topics, self.codec).sealing_key)
@@ -205,6 +199,23 @@ class _Reader:
             value = None if message is None or message.error() or message.key() != key else message.value()
             if value is not None:
                 yield self._door.codec.decode(value)[1]
+
+
+def _follow(states: Iterator[Status], request_id: str, limit_s: float, seen: Callable[[Status], None]) -> Status:
+    newest: Status | None = None
+    for status in states:
+        newest = status
+        seen(status)
+        if status["state"] == State.REFUSED:
+            raise RequestRefused(status)
+        if status["state"] in ENDED:
+            return status
+    if newest is not None:
+        raise NotDone(newest, limit_s)
+    raise NoAnswer(
+        f"nobody has answered request {request_id} within {limit_s:g} s: is `ebbtide run coordinator` up? If it was "
+        "sent, it stands"
+    )
 
 
 def with_signing_key(settings: Settings) -> Settings:

@@ -17,7 +17,17 @@ from confluent_kafka import KafkaException
 
 from ebbtide.events import KINDS as EVENT_KINDS
 from ops.datamaps import data_map_path, variables
-from ops.hooks import TARGET_REASONS, GatewayMetrics, LaneMetrics, ProjectorMetrics, TargetMetrics, Watched
+from ops.hooks import (
+    JOB_KINDS,
+    TARGET_REASONS,
+    GatewayMetrics,
+    JobMetrics,
+    LaneMetrics,
+    ProjectorMetrics,
+    TargetMetrics,
+    Watched,
+    WatchedJobs,
+)
 from ops.logs import set_up_logs
 from ops.metrics import Domains, Metrics
 from ops.rules_topic import current_rules, rules_in_force
@@ -26,12 +36,12 @@ from ops.timesource import TimeSource
 from schemas.codec import registered_codec
 from schemas.datamap import load_data_map
 from schemas.errors import Refused, Retry
+from schemas.jobs import REASONS as JOB_REASONS
 from schemas.reasons import REASONS
 from schemas.rules import Rules
 from schemas.seal import Seal
 from schemas.topics import MAX_MESSAGE_BYTES, Topics
 from streams.clock import ClockSpec, run_clock
-from streams.coordinator import Coordinator
 from streams.lane.spec import LaneSpec, Source
 
 log = logging.getLogger(__name__)
@@ -77,10 +87,13 @@ def _serve(metrics: Metrics, settings: Settings, ready: Callable[[int], None]) -
 
 
 def _coordinator(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:
+    from streams.coordinator.coordinator import Coordinator
     from streams.lane.app import run_worker
 
     topics, codec = Topics(settings.prefix), registered_codec(settings.registry_url)
-    metrics = Metrics("coordinator", Domains(partitions=settings.partitions))
+    master_key, rules_key = settings.key("master_key"), settings.rules_key()
+    domains = Domains(partitions=settings.partitions, kinds=JOB_KINDS, reasons=tuple(JOB_REASONS))
+    metrics = Metrics("coordinator", domains)
     _serve(metrics, settings, ready)
     if stop.is_set():
         return 0
@@ -90,11 +103,13 @@ def _coordinator(settings: Settings, stop: threading.Event, ready: Callable[[int
         sources=(Source(topics.orgs, False), Source(topics.requests, False), Source(topics.answers, True)),
         changelog=topics.coordinator_changelog,
     )
-    return run_worker(
-        spec,
-        lambda partition: Coordinator(partition, settings.partitions, topics, codec),
-        hooks=LaneMetrics(metrics),
-    )
+    jobs = JobMetrics(metrics)
+
+    def watched(partition: int) -> WatchedJobs:
+        core = Coordinator(partition, settings.partitions, topics, codec, master_key=master_key, rules_key=rules_key)
+        return WatchedJobs(core, partition, jobs, topics, codec)
+
+    return run_worker(spec, watched, hooks=LaneMetrics(metrics, jobs.assigned))
 
 
 def _ledger(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:

@@ -65,18 +65,31 @@ KINDS: Final = (
     "cancel",
     "pause",
     "resume",
-    "retry",
     "approve",
 )
-"""What may be asked for."""
+"""What may be asked for. Nothing fails for good yet, so there is nothing to `retry`."""
+
+STANDING: Final = frozenset({"erase", "delete"})
+"""Kinds that go on holding when they are done: what arrives late is erased as well."""
 
 REASONS: Final[Mapping[str, str]] = {
+    "oversized": "The message is larger than a request may be; it was not decoded.",
+    "undecodable": "It is not Avro of a schema accepted here, or would not encode to the same bytes again.",
+    "org_mismatch": "The org inside is not the message key, or lies in another partition.",
+    "bad_org": "The org is longer than an org's name may be.",
+    "bad_text": "The org holds a control character.",
+    "bad_request_id": "It has no id, or one with other characters than ids have.",
+    "no_rules": "The engine has no data map yet, so that nobody may ask for anything.",
+    "unknown_requester": "The rules name no requester with this key id.",
+    "bad_signature": "It is not signed by the requester or installation that it names.",
+    "not_allowed": "This requester may not ask for this kind, or not for this org.",
+    "bad_rules": "The rules contradict their own hash or version.",
+    "bad_answer": "A ledger's answer has no body of its kind.",
+    "id_reused": "Another request of the org had this id.",
     "expired": "It arrived after its own end.",
-    "id_reused": "Another request had this id.",
     "unknown_kind": "There is no such kind of request.",
     "bad_body": "A member is missing, unknown, of a wrong kind or out of range.",
     "bad_subjects": "Its subjects cannot be opened, or are too many, too long or none.",
-    "no_rules": "The engine has no data map yet.",
     "unknown_org": "The org was never published.",
     "unknown_category": "The data map has no such category.",
     "bad_policy": "The settings are not allowed.",
@@ -91,6 +104,9 @@ REASONS: Final[Mapping[str, str]] = {
     "own_approval": "Whoever asked cannot approve it.",
 }
 """Why a request is refused: a closed list of codes, each with its plain words."""
+
+UNHEARD: Final = frozenset(REASONS) - frozenset(list(REASONS)[list(REASONS).index("expired") :])
+"""Those that leave a dead letter and no state: nobody who could be believed has asked, or the id is another job's."""
 
 
 class IllegalMove(ValueError):

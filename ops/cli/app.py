@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import typer
 
-from ops.cli import api, backfill, dead_letters, demo, doctor, policy, read_model, role, rules, sweep, up
+from ops.cli import (
+    api,
+    backfill,
+    dead_letters,
+    demo,
+    doctor,
+    hold,
+    jobs,
+    policy,
+    read_model,
+    request,
+    role,
+    rules,
+    sweep,
+    up,
+)
 
 app = typer.Typer(
     name="ebbtide",
@@ -26,6 +41,9 @@ app.command("issuer")(api.issuer)
 app.command("token")(api.token)
 app.command("rebuild")(read_model.rebuild)
 app.add_typer(policy.app, name="policy")
+app.add_typer(hold.app, name="hold")
+app.add_typer(request.app, name="request")
+app.add_typer(jobs.app, name="jobs")
 app.add_typer(rules.app, name="rules")
 app.add_typer(read_model.app, name="migrate")
 

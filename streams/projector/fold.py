@@ -84,9 +84,8 @@ def _org(record: Mapping[str, Any]) -> Sequence[Change]:
 
 def _policy(record: Mapping[str, Any]) -> Sequence[Change]:
     settings = [{name: s[name] for name in SETTING_FIELDS} for s in record["settings"]]
-    values = _only(record, "org version request_id set_at") | {"settings": _json(settings)}
-    values |= {"template": record.get("template", ""), "locked_until": record.get("locked_until", 0)}
-    values |= {"requested_by": record.get("requested_by", "")}
+    values = _only(record, "org version template locked_until request_id requested_by set_at")
+    values |= {"settings": _json(settings)}
     return [Put("org_retention", values), Put("policy_history", values)]
 
 

@@ -25,7 +25,14 @@ def org(name: str = "acme", *, title: str = "Acme Boats", **fields: Any) -> Writ
 def policy(name: str = "acme", version: int = 1, days: int = 30, request_id: str = "r1") -> Written:
     setting = {"category": "messages", "period": f"{days} d"}
     record = {"org": name, "version": version, "settings": [setting], "request_id": request_id, "set_at": version}
+    record |= {"template": "soc2", "locked_until": version}
     return TOPICS.policies, name.encode(), CODEC.encode("PolicyState", record)
+
+
+def old_policy(name: str = "acme", version: int = 1, days: int = 30) -> Written:
+    """A version under the key of its own, as each is written a second time."""
+    topic, key, value = policy(name, version, days)
+    return topic, key + b"\0" + str(version).encode(), value
 
 
 def job(
@@ -79,6 +86,7 @@ def one_record() -> st.SearchStrategy[Written]:
     made = st.one_of(
         st.builds(lambda o, t: org(o, title=t), orgs, st.text(st.characters(codec="utf-8", exclude_characters="\0"))),
         st.builds(policy, orgs, number, st.integers(1, 99)),
+        st.builds(old_policy, orgs, number),
         st.builds(
             lambda o, r, v, p, d: job(o, r, v, parts=p, detail=d),
             orgs,

@@ -27,7 +27,7 @@ from tests.integration.api.tables import in_memory, in_postgres, positions
 from tests.integration.engine import DATA_MAP, eventually
 from tests.integration.log import committed
 from tests.integration.roles import Roles
-from tests.support.read_model_records import Written, hold, job, org, policy, progress, tombstone
+from tests.support.read_model_records import Written, hold, job, old_policy, org, policy, progress, tombstone
 
 PARTITIONS = 3
 KEY = b"\x22" * 32
@@ -44,6 +44,7 @@ def some_records(seed: int, count: int) -> list[Written]:
             [
                 org(name, title=f"Name {number}"),
                 policy(name, version=max(1, number - chance.randrange(50)), days=1 + number % 99),
+                old_policy(name, version=max(1, number)),
                 job(name, own, version=max(1, number - chance.randrange(50)), parts=parts, detail=f'{{"n": {number}}}'),
                 hold(name, own, subjects=b"x" * 8 * (number % 3)),
                 progress("crm", number % 2, number),
@@ -74,7 +75,9 @@ class Writer:
         self._producer.begin_transaction()
         for topic, key, value in records:
             full = topic.replace("t.", f"{self._topics.prefix}.", 1)
-            self._producer.produce(full, value, key, partition_of(key.partition(b"/")[0], PARTITIONS))
+            self._producer.produce(
+                full, value, key, partition_of(key.partition(b"/")[0].partition(b"\0")[0], PARTITIONS)
+            )
 
 
 def spec_of(roles: Roles) -> ProjectorSpec:

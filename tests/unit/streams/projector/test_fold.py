@@ -19,6 +19,7 @@ from tests.support.read_model_records import (
     Written,
     hold,
     job,
+    old_policy,
     one_record,
     org,
     policy,
@@ -41,9 +42,9 @@ def rows(model: MemoryModel, table: str) -> list[dict[str, Any]]:
 
 
 def partition(written: Written) -> str:
-    """A key's own partition, as every writer chooses it; two keys of a topic may share one."""
+    """A key's own partition, as every writer chooses it: two keys may share one, an org's versions always do."""
     topic, key, _ = written
-    return f"{topic}/{sum(key) % 2}"
+    return f"{topic}/{sum(key.partition(bytes(1))[0]) % 2}"
 
 
 @given(st.lists(one_record(), max_size=30), st.data())
@@ -132,6 +133,13 @@ def test_the_rows_hold_nobody_s_id() -> None:
     assert [row["subjects"] for row in rows(model, "holds")] == [2]
 
 
+def test_a_version_under_its_own_key_is_history_and_never_the_policy_in_force() -> None:
+    model = folded(policy(version=2), old_policy(version=2), old_policy(version=1))
+
+    assert [row["version"] for row in rows(model, "org_retention")] == [2]
+    assert sorted(row["version"] for row in rows(model, "policy_history")) == [1, 2]
+
+
 def raw(written: Written, value: bytes) -> Written:
     topic, key, _ = written
     return topic, key, value
@@ -146,6 +154,7 @@ def raw(written: Written, value: bytes) -> Written:
         (raw(org(), policy()[2] or b""), "unknown_schema"),
         (raw(org("acme"), org("globex")[2] or b""), "key_mismatch"),
         (raw(job("acme", "r1"), job("acme", "r2")[2] or b""), "key_mismatch"),
+        (raw(old_policy(version=1), policy(version=2)[2] or b""), "key_mismatch"),
         (raw(hold("acme"), hold("globex")[2] or b""), "key_mismatch"),
         (raw(progress("crm"), progress("feed")[2] or b""), "key_mismatch"),
         (org(title="a\0b"), "bad_value"),

@@ -1,0 +1,115 @@
+"""`ebbtide jobs list|show|watch|cancel|approve|pause|resume`: what became of requests, and moves of their jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from ops.cli.connected import connected_settings
+from ops.cli.following import By, LimitS, by_target, follow
+from ops.cli.hold import Org
+from ops.cli.output import console, emit, guarded
+from ops.cli.up import AsJson
+from ops.jobs import Record, read_job, read_jobs
+from ops.requests import RequestDoor
+from schemas.codec import registered_codec
+from schemas.topics import Topics
+
+app = typer.Typer(help="See what became of requests, and cancel, approve, pause or resume them.", no_args_is_help=True)
+
+JobId = Annotated[str, typer.Argument(help="The job's id: that of its request.")]
+
+
+@app.command("list")
+@guarded
+def list_(
+    org: Annotated[str, typer.Option(help="Only this org's.")] = "",
+    kind: Annotated[str, typer.Option(help="Only this kind.")] = "",
+    state: Annotated[str, typer.Option(help="Only in this state.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List jobs in the order in which they were asked for."""
+    settings = connected_settings()
+    codec = registered_codec(settings.registry_url)
+    every = read_jobs(settings.kafka_bootstrap, Topics(settings.prefix), codec, org=org)
+    jobs = [job for job in every if kind in ("", job["kind"]) and state in ("", job["state"])]
+    if as_json:
+        for job in jobs:
+            emit(job)
+        return
+    table = Table("org", "job", "kind", "state", "why", "done", "asked", "due")
+    for job in jobs:
+        parts = by_target(job)
+        done = f"{sum(c['done'] for c in parts.values())}/{sum(c['due'] for c in parts.values())}" if parts else "–"
+        asked, due = when(job["requested_at"]), when(job["deadline"])
+        table.add_row(job["org"], job["request_id"], job["kind"], job["state"], job["reason"], done, asked, due)
+    console.print(table if jobs else "no jobs")
+
+
+@app.command("show")
+@guarded
+def show(org: Org, job: JobId, as_json: AsJson = False) -> None:
+    """Show one job: its state, what is done in each target, and what is still kept."""
+    settings = connected_settings()
+    codec = registered_codec(settings.registry_url)
+    found = read_job(settings.kafka_bootstrap, Topics(settings.prefix), codec, org=org, request_id=job)
+    if as_json:
+        emit(found)
+    else:
+        _print(found)
+
+
+@app.command("watch")
+@guarded
+def watch(org: Org, job: JobId, limit_s: LimitS = 3600, as_json: AsJson = False) -> None:
+    """Follow a job to its end. Exit code 0: completed; 1: it ended otherwise; 4: not within the limit."""
+    door = RequestDoor.of(connected_settings(), to_read=True)
+    follow(lambda seen: door.watch(org, job, limit_s=limit_s, seen=seen), as_json=as_json)
+
+
+def _move(kind: str, text: str) -> Callable[..., None]:
+    def move(org: Org, job: JobId, by: By = "cli", limit_s: LimitS = 60, as_json: AsJson = False) -> None:
+        door = RequestDoor.of(connected_settings())
+        ask = partial(door.ask, kind, org, {"job": job}, requested_by=by, limit_s=limit_s)
+        follow(lambda seen: ask(seen=seen), as_json=as_json)
+
+    move.__doc__ = text
+    return move
+
+
+for _kind, _text in {
+    "cancel": "Cancel a job that waits for approval or is in its grace: everything stays as it was.",
+    "approve": "Approve a job that waits for a second person; --by must not be who asked for it.",
+    "pause": "Stop the count of a deletion's grace.",
+    "resume": "Go on counting a grace that was paused.",
+}.items():
+    app.command(_kind)(guarded(_move(_kind, _text)))
+
+
+def when(ms: int) -> str:
+    """Return a time to read, in UTC; a dash for none."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(sep=" ", timespec="minutes")[:16] if ms else "–"
+
+
+def _print(job: Record) -> None:
+    facts = Table(show_header=False, title=f"{job['kind']} {job['request_id']} of {job['org']}")
+    facts.add_row("state", job["state"])
+    for name in ("reason", "text", "requested_by"):
+        if job[name]:
+            facts.add_row(name, job[name])
+    facts.add_row("asked", when(job["requested_at"]))
+    facts.add_row("due", when(job["deadline"]))
+    for name, value in job["detail"].items():
+        if name != "subjects":
+            facts.add_row(name, str(value))
+    console.print(facts)
+    if job["parts"]:
+        parts = Table("target", "due", "done", "changed", "withheld", "failed")
+        for target, counts in sorted(by_target(job).items()):
+            parts.add_row(target, *(str(counts[n]) for n in ("due", "done", "changed", "withheld", "failed")))
+        console.print(parts)

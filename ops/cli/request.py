@@ -1,0 +1,100 @@
+"""`ebbtide request erase|delete`: erases people, or a whole org."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+
+from ops.cli.connected import connected_settings
+from ops.cli.following import By, LimitS, RequestId, Wait, follow
+from ops.cli.hold import Categories, Org
+from ops.cli.output import emit, guarded, say
+from ops.cli.subjects import Subject, SubjectsFile, read_subjects
+from ops.cli.up import AsJson
+from ops.requests import RequestDoor
+from ops.settings import Settings
+from ops.timesource import TimeSource
+from schemas.errors import Refused
+
+app = typer.Typer(help="Ask for the erasure of people or of an org.", no_args_is_help=True)
+
+
+@app.command("erase")
+@guarded
+def erase(
+    org: Org,
+    subject: Subject = None,
+    subjects: SubjectsFile = "",
+    category: Categories = None,
+    regime: Annotated[str, typer.Option(help="gdpr (30 days or a month) or ccpa (45 days).")] = "gdpr",
+    by: By = "cli",
+    request_id: RequestId = "",
+    wait: Wait = True,
+    limit_s: LimitS = 600,
+    as_json: AsJson = False,
+) -> None:
+    """Erase everything of these people that was made until now, and again what arrives late."""
+    settings = connected_settings()
+    people = read_subjects(subject, subjects)
+    if not people:
+        raise Refused("nobody is named: write --subjects FILE, --subjects - or --subject ID")
+    body: dict[str, Any] = {"regime": regime}
+    if category:
+        body["categories"] = category
+    if settings.day_seconds:  # engine time runs ahead of the time at which this is asked
+        body["through"] = TimeSource(settings.day_seconds, settings.clock_anchor_ms).now_ms()
+    _ask(settings, "erase", org, body, people, by, request_id, wait=wait, limit_s=limit_s, as_json=as_json)
+
+
+@app.command("delete")
+@guarded
+def delete(
+    org: Org,
+    confirm_name: Annotated[str, typer.Option(help="The org's name, typed; asked for on a terminal.")] = "",
+    grace_days: Annotated[int, typer.Option(help="It can be cancelled for so long.")] = 7,
+    keep_media: Annotated[
+        bool, typer.Option("--keep-media", help="Leave the category media and those below it.")
+    ] = False,
+    by: By = "cli",
+    request_id: RequestId = "",
+    wait: Wait = False,
+    limit_s: LimitS = 600,
+    as_json: AsJson = False,
+) -> None:
+    """Erase a whole org after a grace, in which `ebbtide jobs cancel` leaves everything as it was."""
+    settings = connected_settings()
+    typed = confirm_name
+    if not typed and sys.stdin.isatty():
+        typed = typer.prompt(f"This erases all of {org}. Type the org's name", err=True)
+    body = {"confirm_org_name": typed, "grace_days": grace_days, "delete_media": not keep_media}
+    _ask(settings, "delete", org, body, [], by, request_id, wait=wait, limit_s=limit_s, as_json=as_json)
+
+
+def _ask(
+    settings: Settings,
+    kind: str,
+    org: str,
+    body: dict[str, Any],
+    people: list[str],
+    by: str,
+    request_id: str,
+    *,
+    wait: bool,
+    limit_s: float,
+    as_json: bool,
+) -> None:
+    door = RequestDoor.of(settings)
+    if wait:
+        ask = partial(
+            door.ask, kind, org, body, subjects=people, request_id=request_id, requested_by=by, limit_s=limit_s
+        )
+        follow(lambda seen: ask(seen=seen), as_json=as_json)
+        return
+    sent = door.send(kind, org, body, subjects=people, request_id=request_id, requested_by=by)
+    if as_json:
+        emit({"org": org, "request_id": sent})
+    else:
+        say(f"sent: follow it with `ebbtide jobs watch {org} {sent}`")
