@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 
+import httpx2
 import psycopg
 import pytest
 from confluent_kafka import Producer
@@ -118,4 +119,7 @@ def test_every_role_and_then_all_killed_in_the_middle_of_a_sweep_leave_exactly_t
     }
     assert effects == Counter(old)
     assert tombstones(up) == Counter(r for r in old if records[r] == "messages")
+    api, token = up.facts["api"]["url"], up.facts["api"]["tokens"]["acme"]
+    answer = httpx2.get(f"{api}/api/v1/privacy/retention", headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    assert (answer.status_code, answer.json()["messages_days"]) == (200, 90)
     assert up.stop() == 0

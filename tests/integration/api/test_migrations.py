@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
+from typer.testing import CliRunner
 
+from ops.cli.app import app
 from ops.migrations.migrate import WrongSchema, all_migrations, migrate_down, migrate_up, migration_status
 
 LABELS = [step.label for step in all_migrations()]
@@ -81,6 +84,24 @@ def test_a_file_that_was_changed_after_it_was_applied_is_refused(database: str) 
         migrate_up(database, steps=[changed, *others])
     with pytest.raises(WrongSchema, match="use the newer program"):
         migrate_up(database, steps=[first])
+
+
+def test_the_commands_tell_what_they_did_and_refuse_with_2(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EBBTIDE_POSTGRES_DSN", "postgresql://nobody@127.0.0.1:1/nothing")
+    monkeypatch.setenv("EBBTIDE_READ_MODEL_DSN", database)
+
+    def migrate(*arguments: str) -> list[dict[str, object]]:
+        done = CliRunner().invoke(app, ["migrate", *arguments, "--json"])
+        assert done.exit_code == 0, done.output
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    assert migrate("up") == [{"ok": True, "applied": LABELS}]
+    assert migrate("status") == [{"migration": label, "applied": True} for label in LABELS]
+    assert migrate("down", "--to", "0") == [{"ok": True, "taken_back": LABELS[::-1]}]
+    monkeypatch.delenv("EBBTIDE_READ_MODEL_DSN")
+    assert CliRunner().invoke(app, ["migrate", "up"]).exit_code == 3
+    monkeypatch.delenv("EBBTIDE_POSTGRES_DSN")
+    assert CliRunner().invoke(app, ["migrate", "up"]).exit_code == 2
 
 
 def test_a_role_whose_own_tables_would_land_in_the_schema_is_refused(database: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.projector.fold import Folder, Unreadable
@@ -47,6 +47,7 @@ def partition(written: Written) -> str:
     return f"{topic}/{sum(key.partition(bytes(1))[0]) % 2}"
 
 
+@settings(deadline=None)
 @given(st.lists(one_record(), max_size=30), st.data())
 def test_any_interleaving_of_partitions_and_any_replay_end_in_the_same_rows(
     written: list[Written], data: st.DataObject
@@ -69,6 +70,7 @@ def test_any_interleaving_of_partitions_and_any_replay_end_in_the_same_rows(
     assert model.tables == expected.tables
 
 
+@settings(deadline=None)
 @given(st.lists(one_record(), max_size=20))
 def test_versions_never_go_back_while_the_row_is_there(written: list[Written]) -> None:
     model = MemoryModel()
