@@ -33,6 +33,8 @@ class StandIn:
     codec: Codec = field(default_factory=full_codec)
     seen: list[Record] = field(default_factory=list)
     silent: threading.Event = field(default_factory=threading.Event)
+    late_s: float = 0.0
+    """What comes with a state is committed so many seconds after it, by a transaction that began before it."""
     _versions: dict[str, int] = field(default_factory=dict)
     _known: dict[tuple[str, str], Record] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -98,7 +100,20 @@ class StandIn:
             status.update(decided)
         else:
             others = []
-        self._write([*others, self._status(self._known[place])], org)
+        late = self._open(others, org) if others and self.late_s else None
+        self._write([*([] if late else others), self._status(self._known[place])], org)
+        if late is not None:
+            self._stop.wait(self.late_s)
+            late.commit_transaction(30)
+
+    def _open(self, records: list[tuple[str, bytes, bytes]], org: str) -> Producer:
+        producer = Producer({"bootstrap.servers": self.bootstrap, "transactional.id": f"{self.topics.prefix}-late"})
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        for topic, key, value in records:
+            producer.produce(topic, value, key, partition_of(org.encode(), self.partitions))
+        assert producer.flush(30) == 0
+        return producer
 
     def _status(self, status: Record) -> tuple[str, bytes, bytes]:
         record = status | {"detail": json.dumps(status["detail"])}

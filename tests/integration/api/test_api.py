@@ -86,6 +86,16 @@ def test_a_change_of_retention_is_a_signed_request_and_is_read_back_at_once(
     assert (version["version"], version["job"]) == (1, job["id"])
 
 
+def test_an_answer_waits_for_all_that_was_written_with_the_state(world: World, org: str, client: httpx2.Client) -> None:
+    world.stand_in.late_s = 1.5
+    try:
+        put = client.put(f"{B}/retention", json={"messages_days": 44})
+    finally:
+        world.stand_in.late_s = 0.0
+
+    assert (put.status_code, put.json()["messages_days"]) == (200, 44)
+
+
 def test_a_stale_tag_is_412_before_anything_is_written(world: World, org: str, client: httpx2.Client) -> None:
     tag = client.get(f"{B}/retention").headers["ETag"]
     changed = client.put(f"{B}/retention", json={"logs_days": 9}, headers={"If-Match": tag})

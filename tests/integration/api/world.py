@@ -6,6 +6,7 @@ import dataclasses
 import secrets
 import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ class World:
     settings: Settings
     stand_in: StandIn
     url: str = ""
+    drop: Callable[[], None] = lambda: None
     stop: threading.Event = field(default_factory=threading.Event)
     threads: list[threading.Thread] = field(default_factory=list)
 
@@ -55,6 +57,12 @@ class World:
         projector = ProjectorSpec(bootstrap=bootstrap, topics=roles.topics, dsn=dsn, seal=Seal(b"\x22" * 32))
         world.run(lambda: run_projector(projector, stop=world.stop))
         world.url = world.serve_another()
+
+        def drop() -> None:
+            with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+                connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+        world.drop = drop
         return world
 
     def serve_another(self, **changes: Any) -> str:
@@ -82,6 +90,7 @@ class World:
         for thread in self.threads:
             thread.join(60)
         assert not any(thread.is_alive() for thread in self.threads)
+        self.drop()
 
     def new_org(self) -> str:
         org = f"org-{secrets.token_hex(4)}"
