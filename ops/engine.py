@@ -18,17 +18,21 @@ from pathlib import Path
 from typing import Any
 
 from ebbtide.envelope import public_key_of, sealing_key_of
+from ops.api.tokens import OWNER, LocalIssuer
+from ops.compacted import newest_values
 from ops.datamaps import data_map_path, variables
 from ops.installation import open_installation
 from ops.local.config import StackConfig
+from ops.local.ports import free_port
 from ops.local.stack import Stack
+from ops.migrations.migrate import migrate_up
 from ops.rules_topic import apply_rules
 from ops.settings import PREFIX, Settings, to_environ
 from ops.supervisor import Role, Supervisor
 from ops.topics import create_topics, declared
 from schemas.codec import registered_codec
 from schemas.datamap import DataMap, load_data_map
-from schemas.keys import INSTALLATION, sealing_private_key
+from schemas.keys import API, INSTALLATION, sealing_private_key
 from schemas.rules import Requester
 from schemas.topics import Topics
 
@@ -53,6 +57,7 @@ class Engine:
     data_map_path: Path
     stack: Stack
     roles: Supervisor
+    issuer: LocalIssuer
 
     @classmethod
     def start(
@@ -75,7 +80,9 @@ class Engine:
             partitions=explicit or (LITE_PARTITIONS if lite else None),
             day_seconds=settings.day_seconds,
         )
-        settings = dataclasses.replace(settings, **dataclasses.asdict(fixed))
+        facts = dataclasses.asdict(fixed)
+        issuer = LocalIssuer(bytes.fromhex(facts.pop("token_key")), settings.api_audience)
+        settings = _with_api(dataclasses.replace(settings, **facts), issuer)
         path = data_map_path(settings)
         settings = dataclasses.replace(settings, data_map=str(path.resolve()))
         load_data_map(path, LATER | variables(settings))  # a mistake in it is told before anything is started
@@ -86,6 +93,7 @@ class Engine:
             before_roles(settings)
             data_map = load_data_map(path, variables(settings))
             prepare(settings, data_map, report=report)
+            report(f"read model: {len(migrate_up(settings.model_dsn))} migrations applied")
             roles = Supervisor(_roles(settings, data_map), settings.data_dir / "roles")
             report("starting the roles")
             try:
@@ -96,7 +104,7 @@ class Engine:
         except BaseException:
             stack.stop()
             raise
-        return cls(settings, data_map, path, stack, roles)
+        return cls(settings, data_map, path, stack, roles, issuer)
 
     def stop(self) -> None:
         """Stop the roles, then the stack."""
@@ -123,12 +131,23 @@ class Engine:
                 "outbox": {name: topics.outbox(name) for name in services},
                 "inbox": {name: topics.inbox(name) for name in services},
             },
+            "api": {
+                "url": f"http://{self.settings.api_host}:{self.settings.api_port}",
+                "tokens": self._tokens(),
+            },
             "metrics": self.roles.metrics,
             "pids": self.roles.pids,
             "data_map": str(self.data_map_path),
             "partitions": self.settings.partitions,
             "notes": list(self.stack.notes),
         }
+
+    def _tokens(self) -> dict[str, str]:
+        """Return an owner's token for each org that is known by now; `ebbtide token ORG` makes them for later ones."""
+        if self.settings.api_issuer != self.issuer.issuer:
+            return {}
+        orgs = newest_values(self.settings.kafka_bootstrap, Topics(self.settings.prefix).orgs)
+        return {org: self.issuer.token({org: OWNER}) for org in sorted(key.decode(errors="ignore") for key in orgs)}
 
 
 def prepare(settings: Settings, data_map: DataMap, *, report: Callable[[str], None]) -> None:
@@ -139,6 +158,7 @@ def prepare(settings: Settings, data_map: DataMap, *, report: Callable[[str], No
     report(f"topics: {len(created)} created, {len(specs) - len(created)} already there")
     signing_key = settings.key("signing_key")
     own = Requester(public_key=public_key_of(signing_key).hex())
+    api = Requester(public_key=public_key_of(settings.api_key()).hex())
     sealing_key = sealing_key_of(sealing_private_key(settings.key("master_key")))
     rules, changed = apply_rules(
         settings.kafka_bootstrap,
@@ -148,7 +168,7 @@ def prepare(settings: Settings, data_map: DataMap, *, report: Callable[[str], No
             data_map.rules(version=version, sources={topics.lifecycle: settings.partitions}),
             lateness_s=0 if settings.day_seconds else settings.lateness_s,
             test_clock=bool(settings.day_seconds),
-            requesters={**data_map.requesters, INSTALLATION: own},
+            requesters={**data_map.requesters, INSTALLATION: own, API: api},
             sealing_key=sealing_key.hex(),
         ),
         partitions=settings.partitions,
@@ -158,14 +178,39 @@ def prepare(settings: Settings, data_map: DataMap, *, report: Callable[[str], No
 
 
 def role_settings(settings: Settings) -> Settings:
-    """Return what roles get to know: the key that signs rules and requests stays behind, its public half does."""
-    return dataclasses.replace(settings, signing_key="", rules_public_key=settings.rules_key().hex())
+    """Return what roles get to know: the keys that sign rules and requests stay behind, their public half does not."""
+    return dataclasses.replace(
+        settings, signing_key="", api_signing_key="", rules_public_key=settings.rules_key().hex()
+    )
 
 
 def _roles(settings: Settings, data_map: DataMap) -> list[Role]:
-    environment = to_environ(role_settings(settings))
-    names = ["coordinator", "ledger", "gateway", "clock", *(f"target:{name}" for name in sorted(data_map.targets))]
-    return [Role(name, environment) for name in names]
+    known = role_settings(settings)
+    # The API can be reached by many: it has a key to ask with, and none that opens anything.
+    api = dataclasses.replace(
+        known,
+        api_signing_key=settings.api_key().hex(),
+        master_key="",
+        dead_letter_key="",
+        s3_access_key="",
+        s3_secret_key="",
+    )
+    names = [
+        *("coordinator", "ledger", "gateway", "clock", "projector", "api"),
+        *(f"target:{name}" for name in sorted(data_map.targets)),
+    ]
+    return [Role(name, to_environ(api if name == "api" else known)) for name in names]
+
+
+def _with_api(settings: Settings, issuer: LocalIssuer) -> Settings:
+    """Give the API a port, and where none is configured the installation's own issuer."""
+    if not settings.api_port:
+        settings = dataclasses.replace(settings, api_port=free_port())
+    if settings.api_jwks:
+        return settings
+    path = settings.data_dir / "jwks.json"
+    path.write_text(issuer.jwks, encoding="utf-8")
+    return dataclasses.replace(settings, api_jwks=str(path), api_issuer=issuer.issuer)
 
 
 def _stack_config(settings: Settings, *, lite: bool) -> StackConfig:

@@ -271,3 +271,34 @@ class GatewayMetrics:
     def watermark(self, through_ms: int) -> None:
         """Everything up to then is in frames."""
         self.metrics.put("ebbtide_watermark_timestamp_seconds", through_ms / 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectorMetrics:
+    """`streams.projector.spec.ProjectorHooks` into metrics."""
+
+    metrics: Metrics
+
+    def on_works(self, working: bool) -> None:
+        """It writes, or is in reserve."""
+        self.metrics.put("ebbtide_projector_working", working)
+        self.metrics.ready()
+
+    def on_records(self, topic: str, count: int, newest_ms: int) -> None:
+        """Records are in the tables."""
+        self.metrics.add("ebbtide_projector_records_total", count, topic)
+        self.metrics.put("ebbtide_projector_newest_record_timestamp_seconds", newest_ms / 1000, topic)
+
+    def on_write(self, seconds: float, stale: int) -> None:
+        """A transaction is committed."""
+        self.metrics.observe("ebbtide_projector_write_seconds", seconds)
+        self.metrics.add("ebbtide_projector_stale_total", stale)
+
+    def on_dead_letter(self, topic: str, reason: str) -> None:
+        """A record went to the dead letters."""
+        self.metrics.add("ebbtide_projector_dead_letters_total", 1, topic, reason)
+
+    def on_unavailable(self) -> None:
+        """PostgreSQL or Kafka did not answer."""
+        self.metrics.add("ebbtide_projector_unavailable_total")
+        self.metrics.put("ebbtide_projector_working", 0)

@@ -33,6 +33,7 @@ class Installation:
     master_key: str = field(repr=False)
     dead_letter_key: str = field(repr=False)
     signing_key: str = field(repr=False)
+    token_key: str = field(repr=False)
 
 
 def open_installation(data_dir: Path, *, partitions: int | None, day_seconds: float) -> Installation:
@@ -63,12 +64,20 @@ def own_signing_key(data_dir: Path) -> str:
     return _read(path).signing_key if path.exists() else ""
 
 
+def own_token_key(data_dir: Path) -> str:
+    """Return the key of the token issuer of the installation in `data_dir`, "" if there is none."""
+    path = data_dir / FILE
+    return _read(path).token_key if path.exists() else ""
+
+
+_LATER_KEYS = {"signing_key": "requests were signed", "token_key": "the API had tokens"}
+
+
 def _read(path: Path) -> Installation:
     found = json.loads(path.read_text(encoding="utf-8"))
-    if "signing_key" not in found:
-        raise WrongInstallation(
-            f'{path} is from before requests were signed: add "signing_key" with 64 hex digits of your own to it'
-        )
+    for name, what in _LATER_KEYS.items():
+        if name not in found:
+            raise WrongInstallation(f'{path} is from before {what}: add "{name}" with 64 hex digits of your own to it')
     return Installation(**found)
 
 
@@ -81,6 +90,7 @@ def _make(path: Path, partitions: int, day_seconds: float) -> None:
         master_key=secrets.token_hex(32),
         dead_letter_key=secrets.token_hex(32),
         signing_key=secrets.token_hex(32),
+        token_key=secrets.token_hex(32),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{FILE}.{secrets.token_hex(8)}.tmp")

@@ -13,7 +13,8 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-from schemas.jobs import State
+from schemas.jobs import KINDS, State
+from streams.projector.fold import SOURCES
 
 Type = Literal["counter", "gauge", "histogram"]
 
@@ -32,6 +33,7 @@ class MetricDef:
 
 
 LANE = ("ledger", "coordinator")
+PROJECTOR = ("projector",)
 
 DEFINITIONS: tuple[MetricDef, ...] = (
     MetricDef("ebbtide_ready", "gauge", "1 once the role has started and can work.", ("role",)),
@@ -168,12 +170,46 @@ DEFINITIONS: tuple[MetricDef, ...] = (
     MetricDef(
         "ebbtide_tick_timestamp_seconds", "gauge", "Engine time of the newest tick; since the epoch.", (), ("clock",)
     ),
+    MetricDef("ebbtide_projector_working", "gauge", "1 on the projector that writes, 0 in reserve.", (), PROJECTOR),
+    MetricDef("ebbtide_projector_records_total", "counter", "Records in the tables.", ("source",), PROJECTOR),
+    MetricDef(
+        "ebbtide_projector_newest_record_timestamp_seconds",
+        "gauge",
+        "Broker time of the newest record in the tables; since the epoch.",
+        ("source",),
+        PROJECTOR,
+    ),
+    MetricDef("ebbtide_projector_stale_total", "counter", "Records that were older than their row.", (), PROJECTOR),
+    MetricDef(
+        "ebbtide_projector_dead_letters_total",
+        "counter",
+        "Records that no row can be made of.",
+        ("source", "reason"),
+        PROJECTOR,
+    ),
+    MetricDef("ebbtide_projector_write_seconds", "histogram", "From reading to the commit.", (), PROJECTOR),
+    MetricDef(
+        "ebbtide_projector_unavailable_total", "counter", "Times it began again: PostgreSQL or Kafka.", (), PROJECTOR
+    ),
+    MetricDef("ebbtide_api_calls_total", "counter", "Calls by their answer.", ("operation", "answer"), ("api",)),
+    MetricDef("ebbtide_api_seconds", "histogram", "From a call to the beginning of its answer.", (), ("api",)),
+    MetricDef(
+        "ebbtide_api_problems_total", "counter", "Calls that were answered by a problem.", ("problem",), ("api",)
+    ),
+    MetricDef("ebbtide_api_requests_total", "counter", "Requests that the brokers have.", ("request",), ("api",)),
+    MetricDef(
+        "ebbtide_api_not_seen_total", "counter", "Writes whose state did not come while they waited.", (), ("api",)
+    ),
+    MetricDef("ebbtide_api_streams", "gauge", "Event streams that are open.", (), ("api",)),
 )
 
 FIXED: Mapping[str, tuple[str, ...]] = {
     "outcome": ("applied", "retry", "restored"),
     "cause": ("unknown", "duplicate"),
     "effect": ("found", "changed", "withheld", "failed"),
+    "source": SOURCES,
+    "request": KINDS,
+    "answer": ("1xx", "2xx", "3xx", "4xx", "5xx"),
     "state": tuple(State),
 }
 """Label values that are the same everywhere."""
@@ -188,6 +224,8 @@ class Domains:
     producers: Sequence[str] = ()
     kinds: Sequence[str] = ()
     reasons: Sequence[str] = ()
+    operations: Sequence[str] = ()
+    problems: Sequence[str] = ()
 
     def of(self, label: str, role: str) -> Sequence[str]:
         """Return all values of `label`. Raises KeyError for a label nobody declared."""
@@ -198,6 +236,8 @@ class Domains:
             "producer": (*self.producers, "other"),
             "kind": self.kinds,
             "reason": self.reasons,
+            "operation": self.operations,
+            "problem": self.problems,
             **FIXED,
         }[label]
 

@@ -24,6 +24,7 @@ from ops.hooks import (
     JobMetrics,
     LaneMetrics,
     Lettered,
+    ProjectorMetrics,
     TargetMetrics,
     Watched,
     WatchedJobs,
@@ -49,7 +50,7 @@ log = logging.getLogger(__name__)
 MISFIT_PAUSE_S = 3.0
 RULES_LOOK_S = 10.0
 
-ROLES = ("coordinator", "ledger", "gateway", "clock", "target:NAME")
+ROLES = ("coordinator", "ledger", "gateway", "clock", "projector", "api", "target:NAME")
 
 
 class UnknownRole(Refused):
@@ -69,7 +70,14 @@ def run_role(
     kind, _, target = name.partition(":")
     if kind == "target" and target:
         return _target(settings, target, stop, ready)
-    runner = {"coordinator": _coordinator, "ledger": _ledger, "gateway": _gateway, "clock": _clock}.get(name)
+    runner = {
+        "coordinator": _coordinator,
+        "ledger": _ledger,
+        "gateway": _gateway,
+        "clock": _clock,
+        "projector": _projector,
+        "api": _api,
+    }.get(name)
     if runner is None:
         raise UnknownRole(f"there is no role {name!r}: write one of {', '.join(ROLES)}")
     return runner(settings, stop, ready)
@@ -273,4 +281,31 @@ def _target(settings: Settings, name: str, stop: threading.Event, ready: Callabl
             metrics.add("ebbtide_target_unavailable_total", 1, name)
             metrics.put("ebbtide_target_up", 0, name)
             stop.wait(MISFIT_PAUSE_S)
+    return 0
+
+
+def _projector(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:
+    from streams.projector.fold import REASONS as UNREADABLE
+    from streams.projector.run import run_projector
+    from streams.projector.spec import ProjectorSpec
+
+    metrics = Metrics("projector", Domains(reasons=tuple(UNREADABLE)))
+    _serve(metrics, settings, ready)
+    spec = ProjectorSpec(
+        bootstrap=settings.kafka_bootstrap,
+        topics=Topics(settings.prefix),
+        dsn=settings.model_dsn,
+        seal=Seal(settings.key("dead_letter_key")),
+        codec=registered_codec(settings.registry_url),
+    )
+    run_projector(spec, stop=stop, hooks=ProjectorMetrics(metrics))
+    return 0
+
+
+def _api(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:
+    from ops.api.serve import make_spec, run_api
+
+    spec = make_spec(settings)
+    _serve(spec.metrics, settings, ready)
+    run_api(spec, stop=stop)
     return 0

@@ -14,6 +14,7 @@ from typing import Any
 
 from ebbtide.envelope import public_key_of
 from schemas.errors import Refused
+from schemas.keys import api_seed
 
 PREFIX = "EBBTIDE_"
 
@@ -30,6 +31,8 @@ class Settings:
     """Brokers, `host:port[,host:port]`. Empty: `ebbtide up` starts one."""
     postgres_dsn: str = field(default="", repr=False)
     """`postgresql://user:password@host:port/database`. Empty: `ebbtide up` starts one."""
+    read_model_dsn: str = field(default="", repr=False)
+    """Where the read model is. Empty: `postgres_dsn`."""
     s3_endpoint: str = ""
     s3_access_key: str = field(default="", repr=False)
     s3_secret_key: str = field(default="", repr=False)
@@ -63,6 +66,8 @@ class Settings:
     """64 hex digits: dead letters' payloads are encrypted under it."""
     signing_key: str = field(default="", repr=False)
     """64 hex digits, an Ed25519 seed: signs the rules, and requests of the command line and the API."""
+    api_signing_key: str = field(default="", repr=False)
+    """64 hex digits, an Ed25519 seed: signs the API's requests. Empty: derived from the signing key."""
     rules_public_key: str = ""
     """64 hex digits, its public half: all that a coordinator needs of it. Empty: taken from the signing key."""
     lateness_s: int = 60
@@ -71,6 +76,20 @@ class Settings:
     """How often the clock ticks. Seconds."""
     session_timeout_s: int = 12
     """After so many seconds of silence a worker is taken to be gone."""
+    api_host: str = "127.0.0.1"
+    """Where the HTTP API listens. It speaks plain HTTP: elsewhere than on loopback, what ends TLS stands before it."""
+    api_port: int = 0
+    """0: any free port."""
+    api_issuer: str = ""
+    """`iss` of the tokens that the API takes."""
+    api_audience: str = "ebbtide"
+    """`aud` of the tokens that the API takes."""
+    api_jwks: str = ""
+    """The issuer's public keys, a JWK set (RFC 7517): the path of a file, which may change, or the set itself."""
+    api_wait_s: float = 3.0
+    """How long a write waits for its job's state before it is answered with `requested`. Seconds."""
+    api_calls_per_minute: int = 600
+    """Of one principal; a tenth may come at once."""
     heap_mb: int = 512
     """Java heap of a broker started by us."""
 
@@ -88,6 +107,15 @@ class Settings:
             )
         return raw
 
+    @property
+    def model_dsn(self) -> str:
+        """Where the read model is."""
+        return self.read_model_dsn or self.postgres_dsn
+
+    def api_key(self) -> bytes:
+        """Return the API's signing key, 32 bytes. Raises BadSetting."""
+        return self.key("api_signing_key") if self.api_signing_key else api_seed(self.key("signing_key"))
+
     def rules_key(self) -> bytes:
         """Return the public key (32 bytes) of whoever may put rules in force. Raises BadSetting."""
         if self.rules_public_key:
@@ -104,6 +132,7 @@ _WHY: Mapping[str, str] = {
     "master_key": "without it subjects cannot be found again",
     "dead_letter_key": "without it no dead letter opens",
     "signing_key": "without it no rules and no requests can be signed",
+    "api_signing_key": "without it the API cannot sign requests",
     "rules_public_key": "this one is the public half that `ebbtide rules key` prints",
 }
 
@@ -159,4 +188,8 @@ def _check(s: Settings) -> Settings:
         raise BadSetting(f"{variable('tick_s')} must be above 0, not {s.tick_s:g}")
     if s.lateness_s < 0:
         raise BadSetting(f"{variable('lateness_s')} must not be negative, not {s.lateness_s}")
+    if s.api_wait_s < 0:
+        raise BadSetting(f"{variable('api_wait_s')} must not be negative, not {s.api_wait_s:g}")
+    if s.api_calls_per_minute < 1:
+        raise BadSetting(f"{variable('api_calls_per_minute')} must be at least 1, not {s.api_calls_per_minute}")
     return dataclasses.replace(s, cache_dir=s.cache_dir.expanduser(), data_dir=s.data_dir.expanduser())

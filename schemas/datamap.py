@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from schemas.jobs import KINDS as KINDS_OF_REQUEST
-from schemas.keys import INSTALLATION
+from schemas.keys import OWN
 from schemas.plandef import Plan, read_plan
 from schemas.plans import BadPlan, check_column, check_target
 from schemas.policy import ANONYMISE, BadPolicy, Setting, check_category
@@ -158,7 +158,7 @@ def _requesters(top: Table) -> dict[str, Requester]:
     found = top.table("requesters")
     requesters = {}
     for name, entry in found.tables() if found else ():
-        if name == INSTALLATION:
+        if name in OWN:
             raise entry.where.refuse(f"requester {name!r} is the engine's own, which is always there; choose another")
         try:
             check_target(name)

@@ -1,7 +1,8 @@
 """The engine's own keys: which are derived from which, and how the rules are signed.
 
     master key  ─HKDF─▶ sealing key (X25519): opens the subject ids in requests; its public half is in the rules
-    signing key ──────▶ the rules (coordinators know the public half), and requests of the command line and the API
+    signing key ──────▶ the rules (coordinators know the public half), and requests of the command line
+                ─HKDF─▶ the API's own key: signs its requests, and could not sign rules
 
 Used by `ops.rules_topic`, `ops.requests` and the coordinator; `tests/unit/schemas/test_keys.py` says what is promised.
 """
@@ -20,13 +21,24 @@ from ebbtide.envelope import verifies
 RULES_DOMAIN: Final = b"ebbtide rules v1\0"
 SEALING_INFO: Final = b"ebbtide request sealing key v1"
 
+API_INFO: Final = b"ebbtide api signing key v1"
+
 INSTALLATION: Final = "installation"
-"""The key id of the engine's own requester: the command line and the HTTP API sign with it."""
+"""The key id of the engine's own requester: the command line signs with it."""
+API: Final = "api"
+"""The key id of the HTTP API, which many can reach: its key can ask for things, and nothing else."""
+OWN: Final = (INSTALLATION, API)
+"""The requesters that are always there."""
 
 
 def sealing_private_key(master: bytes) -> bytes:
     """Return the X25519 private key (32 bytes) of the installation with this master key."""
     return HKDF(algorithm=SHA256(), length=32, salt=None, info=SEALING_INFO).derive(master)
+
+
+def api_seed(signing_key: bytes) -> bytes:
+    """Return the API's Ed25519 seed (32 bytes) of the installation with this signing key."""
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=API_INFO).derive(signing_key)
 
 
 def sign_rules(record: Mapping[str, Any], seed: bytes) -> dict[str, Any]:

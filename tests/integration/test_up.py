@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import httpx2
 import psycopg
 import pytest
 from confluent_kafka import Producer
@@ -154,6 +155,9 @@ def test_every_role_and_then_all_killed_in_the_middle_of_a_sweep_leave_exactly_t
     }
     assert effects == Counter(old)
     assert tombstones(up) == Counter(r for r in old if records[r] == "messages")
+    api, token = up.facts["api"]["url"], up.facts["api"]["tokens"]["acme"]
+    answer = httpx2.get(f"{api}/api/v1/privacy/retention", headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    assert (answer.status_code, answer.json()["messages_days"]) == (200, 90)
 
     # The same run, as it was scraped: nothing on the dashboards is empty, and no rule fails over real series.
     assert at_last_none(partial(unanswered, prometheus)) == []

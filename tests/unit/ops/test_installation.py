@@ -6,12 +6,16 @@ import json
 import os
 import stat
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from ops.api.tokens import FixedKeys, Tokens
+from ops.cli.app import app
 from ops.installation import FILE, WrongInstallation, open_installation, own_signing_key
 from ops.timesource import DAY_MS, TimeSource
 
@@ -75,3 +79,19 @@ def test_two_first_starts_at_once_agree_on_the_keys(tmp_path: Path, monkeypatch:
 
     assert first == second == open_installation(tmp_path, partitions=2, day_seconds=0.0)
     assert [p.name for p in tmp_path.iterdir()] == ["installation.json"]
+
+
+def test_a_directory_s_tokens_are_taken_by_the_api_of_the_same_directory(tmp_path: Path) -> None:
+    for org in ("acme", "later"):
+        printed = CliRunner().invoke(app, ["token", org, "--role", "reader", "--data-dir", str(tmp_path)])
+        assert printed.exit_code == 2, "there is no installation yet"
+    told = CliRunner().invoke(app, ["issuer", "--json", "--data-dir", str(tmp_path)])
+    issuer = json.loads(told.stdout)
+
+    printed = CliRunner().invoke(app, ["token", "later", "--role", "reader", "--data-dir", str(tmp_path)])
+
+    tokens = Tokens(FixedKeys(json.dumps(issuer["jwks"])), issuer["issuer"], issuer["audience"])
+    principal = tokens.check(f"Bearer {printed.stdout.strip()}", time.time())
+    assert principal.orgs == {"later": "reader"}
+    assert principal.is_fresh(time.time())
+    assert json.loads((tmp_path / FILE).read_text())["token_key"] not in told.stdout

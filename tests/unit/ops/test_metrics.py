@@ -9,8 +9,16 @@ import pytest
 
 from ops.metrics import DEFINITIONS, Domains, Metrics
 
-DOMAINS = Domains(partitions=2, targets=["crm"], producers=["shop"], kinds=["created"], reasons=["undecodable"])
-ROLES = ("gateway", "ledger", "coordinator", "clock", "target")
+DOMAINS = Domains(
+    partitions=2,
+    targets=["crm"],
+    producers=["shop"],
+    kinds=["created"],
+    reasons=["undecodable"],
+    operations=["get_retention"],
+    problems=["not-found"],
+)
+ROLES = ("gateway", "ledger", "coordinator", "clock", "target", "projector", "api")
 
 
 def scrape(metrics: Metrics) -> str:

@@ -31,6 +31,8 @@ def test_settings_survive_the_way_to_a_process_we_start() -> None:
         ({"EBBTIDE_DAY_SECONDS": "-1"}, "EBBTIDE_DAY_SECONDS"),
         ({"EBBTIDE_TICK_S": "0"}, "EBBTIDE_TICK_S"),
         ({"EBBTIDE_LATENESS_S": "-5"}, "EBBTIDE_LATENESS_S"),
+        ({"EBBTIDE_API_WAIT_S": "-1"}, "EBBTIDE_API_WAIT_S"),
+        ({"EBBTIDE_API_CALLS_PER_MINUTE": "0"}, "EBBTIDE_API_CALLS_PER_MINUTE"),
     ],
 )
 def test_a_bad_value_is_refused_by_its_variable(variables: dict[str, str], named: str) -> None:
@@ -65,3 +67,17 @@ def test_a_coordinator_needs_only_the_public_half_of_the_signing_key() -> None:
         Settings().rules_key()
     with pytest.raises(BadSetting, match="EBBTIDE_RULES_PUBLIC_KEY must be 64 hex digits"):
         Settings(rules_public_key="ab").rules_key()
+
+
+def test_the_api_signs_with_its_own_key_or_with_one_that_follows_from_the_installation_s() -> None:
+    own, followed = Settings(signing_key="33" * 32, api_signing_key="44" * 32), Settings(signing_key="33" * 32)
+
+    assert own.api_key() == bytes.fromhex("44" * 32)
+    assert followed.api_key() not in (own.api_key(), followed.key("signing_key"))
+    with pytest.raises(BadSetting, match="EBBTIDE_SIGNING_KEY"):
+        Settings().api_key()
+
+
+def test_the_read_model_is_where_the_stores_are_unless_it_has_a_place_of_its_own() -> None:
+    assert Settings(postgres_dsn="a").model_dsn == "a"
+    assert Settings(postgres_dsn="a", read_model_dsn="b").model_dsn == "b"

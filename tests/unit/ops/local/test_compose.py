@@ -109,6 +109,20 @@ def test_roles_with_state_keep_it_in_a_volume_of_their_own() -> None:
     assert len(set(kept.values())) == 3
 
 
+def test_the_api_is_given_no_key_that_opens_anything_or_signs_rules() -> None:
+    given = SERVICES["api"]["environment"].keys()
+
+    assert not given & {f"EBBTIDE_{name}" for name in ("MASTER_KEY", "DEAD_LETTER_KEY", "SIGNING_KEY", "S3_SECRET_KEY")}
+    assert (
+        SERVICES["api"]["environment"]["EBBTIDE_API_SIGNING_KEY"]
+        == SERVICES["rules"]["environment"]["EBBTIDE_API_SIGNING_KEY"]
+    )
+
+
+def test_nobody_s_own_tables_land_in_our_schema() -> None:
+    assert SERVICES["postgres"]["command"][-1] == "search_path=public"
+
+
 def test_prometheus_scrapes_every_role_on_its_metrics_port() -> None:
     config = yaml.safe_load((ROOT / "ops" / "prometheus" / "prometheus.yml").read_text())
     (found,) = config["scrape_configs"][0]["dns_sd_configs"]

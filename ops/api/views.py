@@ -1,0 +1,89 @@
+"""Rows of the read model as bodies. Pure; used by `ops.api.routes` and its event streams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from ops.api.problems import next_step
+from ops.api.reads import Row
+from ops.api.retention import by_category, day_text
+from schemas.jobs import State
+
+BASE: Final = "/api/v1/privacy"
+COUNTS: Final = ("due", "done", "changed", "withheld", "failed")
+
+
+def job(row: Row) -> dict[str, Any]:
+    """Return a job as people see it: what is due and done in all, for each target, and for each part."""
+    parts = [_part(part) for part in row["parts"]]
+    targets = [
+        _summed(target, [part for part in parts if part["target"] == target])
+        for target in sorted({part["target"] for part in parts})
+    ]
+    return {
+        "id": row["request_id"],
+        "org": row["org"],
+        "kind": row["kind"],
+        "state": row["state"],
+        "version": row["version"],
+        "requested_by": row["requested_by"],
+        "requested_at": row["requested_at"],
+        "updated_at": row["updated_at"],
+        "deadline": row["deadline"],
+        "due": sum(target["due"] for target in targets),
+        "done": sum(target["done"] for target in targets),
+        "targets": targets,
+        "parts": parts,
+        "error": _fault(row),
+        "detail": row["detail"],
+        "links": {"self": job_path(row["request_id"]), "events": job_path(row["request_id"]) + "/events"},
+    }
+
+
+def unknown_job(org: str, request_id: str, kind: str, requested_by: str, now_ms: int) -> dict[str, Any]:
+    """Return a job of which no state is known yet."""
+    empty = {"version": 0, "reason": "", "text": "", "deadline": 0, "detail": {}, "parts": []}
+    return job(
+        empty
+        | {"org": org, "request_id": request_id, "kind": kind, "state": str(State.REQUESTED)}
+        | {"requested_by": requested_by, "requested_at": now_ms, "updated_at": now_ms}
+    )
+
+
+def job_path(request_id: str) -> str:
+    """Return where a job is; ids have no character that a path must escape."""
+    return f"{BASE}/jobs/{request_id}"
+
+
+def hold(row: Row) -> dict[str, Any]:
+    """Return a hold as people see it."""
+    same = ("org", "state", "categories", "subjects", "records", "grace_days", "placed_at", "released_at", "updated_at")
+    return {"id": row["hold_id"], "job": row["request_id"], **{name: row[name] for name in same}}
+
+
+def policy_version(row: Row) -> dict[str, Any]:
+    """Return one version of a policy."""
+    return {
+        "version": row["version"],
+        "settings": by_category(row["settings"]),
+        "template": row["template"],
+        "locked_until": day_text(row["locked_until"]),
+        "set_at": row["set_at"],
+        "job": row["request_id"],
+        "requested_by": row["requested_by"],
+    }
+
+
+def _part(row: Row) -> dict[str, Any]:
+    return {name: row[name] for name in ("target", "partition", *COUNTS)}
+
+
+def _summed(target: str, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"target": target, **{name: sum(part[name] for part in parts) for name in COUNTS}}
+
+
+def _fault(row: Row) -> dict[str, str] | None:
+    if not row["reason"]:
+        return None
+    return {"code": row["reason"], "text": row["text"], "next_step": next_step(row["reason"])}
