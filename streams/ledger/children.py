@@ -211,13 +211,17 @@ def _queue(work: Work, org_name: str, head: ChildHead, found: Columns) -> None:
     for day in np.unique(days).tolist():
         part = segments.resolved(found.take(np.flatnonzero(days == day)))
         joined = marks.Joined(work, org_name, head.category, pair, part)
-        gone = {target: joined.cancelled(target) for target in targets}  # by its producer, or with a twin of it
-        for target, cancelled in gone.items():
-            if not bool(cancelled.all()):
-                when = max(work.today, plan.retained_until(day))
-                left = part.take(np.flatnonzero(~cancelled))
-                again.queue(work, when, org_name, head.category, target, left, forced=True)
+        places = joined.places(targets, leave=bool(lies_in) and lies_in == head.target)
+        when = max(work.today, plan.retained_until(day))
         until = max(day, work.today)  # kept as long as the record, which may lie in a later bucket than its day's
-        marks.store(work, org_name, head.category, marks.deleted_from(lies_in), until, part)
+        for target, there in places.items():
+            rows = np.flatnonzero(there)
+            if len(rows) and target in plan.targets:
+                left = part.take(rows)
+                again.queue(work, when, org_name, head.category, target, left, forced=True)
+                if lies_in:
+                    marks.store(work, org_name, head.category, marks.deleted_from(target), until, left)
+        if not lies_in:
+            marks.store(work, org_name, head.category, marks.deleted_from(""), until, part)
     if pair.oldest < 0:
         due.place(work, org_name, head.category, pair)

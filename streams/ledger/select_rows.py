@@ -59,14 +59,10 @@ def select(plan: Plan, key: SegmentKey, pair: PairRow, columns: Columns, marks: 
     """
     n, target = len(columns), key.store
     everywhere = dict.fromkeys((target,) if target else plan.targets)
-    wanted: dict[str, Mask] = {name: np.ones(n, np.bool_) for name in everywhere}
-    if not is_plain(pair):
-        for row, new in marks.moves(MOVED).items():
-            if target and not key.returned:
-                wanted[target][row] = False
-            wanted.setdefault(new, np.zeros(n, np.bool_))[row] = True
-        for name, mask in wanted.items():
-            np.logical_and(mask, ~marks.cancelled(name), out=mask)
+    if is_plain(pair):
+        wanted: dict[str, Mask] = {name: np.ones(n, np.bool_) for name in everywhere}
+    else:
+        wanted = marks.places(everywhere, leave=bool(target) and not key.returned)
     stranded = {name: mask for name, mask in wanted.items() if name not in plan.targets and bool(mask.any())}
     return Selection({name: mask for name, mask in wanted.items() if name in plan.targets}, stranded)
 

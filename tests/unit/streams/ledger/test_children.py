@@ -300,6 +300,32 @@ def test_of_two_records_of_one_id_the_one_that_stays_follows() -> None:
     assert log.erased(sends, "lake") == ["t1"]
 
 
+def test_a_moved_derived_record_follows_from_where_it_is_now() -> None:
+    log = ready(category("messages", "30 d"), category("transcripts", "300 d", targets=("crm", "lake")))
+    log.frame(group(["m1"], day(0)))
+    log.frame(group(["t1", "t2"], day(1), category="transcripts", target="lake", parents=["m1", "m1"]))
+    log.frame(group(["t1"], day(2), kind="moved", category="transcripts", targets=["crm"]))
+
+    sends = settled(log, 31)
+    own = settled(log, 302)
+
+    assert log.erased(sends, "crm") == ["m1", "t1"]
+    assert log.erased(sends, "lake") == ["t2"]
+    assert log.batches(own) == []
+
+
+def test_a_derived_record_that_moved_and_was_deleted_there_does_not_follow() -> None:
+    log = ready(category("messages", "30 d"), category("transcripts", "300 d", targets=("crm", "lake")))
+    log.frame(group(["m1"], day(0)))
+    log.frame(group(["t1"], day(1), category="transcripts", target="lake", parents=["m1"]))
+    log.frame(group(["t1"], day(2), kind="moved", category="transcripts", targets=["crm"]))
+    log.frame(group(["t1"], day(3), kind="deleted", category="transcripts", target="crm"))
+
+    sends = settled(log, 31)
+
+    assert (log.erased(sends, "crm"), log.erased(sends, "lake")) == (["m1"], [])
+
+
 def settled(log: LedgerLog, number: float) -> list[Send]:
     """Let a day come, and every target do what it is told."""
     sends = log.to_day(number)
