@@ -11,7 +11,7 @@ Used by intake, acks, merges and by the cut; `tests/unit/streams/ledger/test_chi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -21,7 +21,8 @@ import zstandard
 from numpy.typing import NDArray
 
 from schemas.columns import Columns
-from streams.ledger import again, due, keys, marks, segments
+from streams.ledger import due, keys, marks, segments, waiting
+from streams.ledger.counts import MIN_RETAIN
 from streams.ledger.keys import Bucket, Position
 from streams.ledger.rows import Row
 from streams.ledger.state import DAY_S, Work
@@ -130,8 +131,11 @@ def _write(work: Work, org: str, category: str, target: str, pos: Position, deri
     work.store.put(keys.CHILD_BODY + suffix, marks.encode_sorted(turned, hashes[order]))
 
 
-def follow(work: Work, org: str, erased: Columns, left: Left | None = None) -> None:
-    """Let the children of erased records follow them, and forget children that have left the ledger themselves."""
+def follow(work: Work, org: str, erased: Columns, left: Left | None = None, requests: Sequence[str] = ()) -> None:
+    """Let the children of erased records follow them, and forget children that have left the ledger themselves.
+
+    Those that follow are counted for the same `requests`.
+    """
     row = work.org(org)
     if row is None or not row.children or not (len(erased) or (left is not None and len(left.columns))):
         return
@@ -151,7 +155,7 @@ def follow(work: Work, org: str, erased: Columns, left: Left | None = None) -> N
             continue
         work.changed.add(org)
         if bool(following.any()):
-            _queue(work, org, head, _children(body, np.flatnonzero(following)))
+            _queue(work, org, head, _children(body, np.flatnonzero(following)), requests)
         work.store.delete(keys.CHILD + suffix)
         work.store.delete(keys.CHILD_BODY + suffix)
         rest = np.flatnonzero(~leaving)
@@ -198,7 +202,7 @@ def _children(body: Children, rows: NDArray[np.intp]) -> Columns:
     return Columns(ids=derived.ids, clocks=derived.clocks, subjects=derived.subjects)
 
 
-def _queue(work: Work, org_name: str, head: ChildHead, found: Columns) -> None:
+def _queue(work: Work, org_name: str, head: ChildHead, found: Columns, requests: Sequence[str]) -> None:
     """Queue children for each of their targets, by the day their minimum retain has passed."""
     org = work.org(org_name)
     plan = work.plan(org, head.category) if org is not None else None
@@ -218,7 +222,16 @@ def _queue(work: Work, org_name: str, head: ChildHead, found: Columns) -> None:
             rows = np.flatnonzero(there)
             if len(rows) and target in plan.targets:
                 left = part.take(rows)
-                again.queue(work, when, org_name, head.category, target, left, forced=True)
+                following = waiting.Rows(
+                    org=org_name,
+                    category=head.category,
+                    target=target,
+                    columns=left,
+                    forced=True,
+                    requests=requests,
+                    why=MIN_RETAIN if when > work.today else "",
+                )
+                waiting.queue(work, when, following)
                 if lies_in:
                     marks.store(work, org_name, head.category, marks.deleted_from(target), until, left)
         if not lies_in:

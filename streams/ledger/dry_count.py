@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 
 from schemas.columns import Columns
-from streams.ledger import again, children, decide, keys, segments, tally
+from streams.ledger import again, children, decide, holds, keys, segments, tally
 from streams.ledger.due import org_limit
 from streams.ledger.keys import Position, SegmentKey
 from streams.ledger.marks import Joined
 from streams.ledger.plans import Plan
 from streams.ledger.preview_rows import Ask, Run
 from streams.ledger.rows import PairRow
-from streams.ledger.select_rows import Place, Selection, choose
+from streams.ledger.select_rows import Mask, Place, Selection, choose
 from streams.ledger.state import DAY_S, Work
 from streams.ledger.tally import Counts, Named, Words
+from streams.ledger.waiting import QueueHead, Rows
 
 
 class DryCount:
@@ -59,7 +60,7 @@ class DryCount:
         return Place(self._run.org, category, self._org, pair, plan)
 
     def may_have_due(self, at: Place) -> bool:
-        if at.plan.newest(self._ask.day) is None:
+        if at.plan.newest(self._ask.day) is None or holds.whole(self._work, at.org_name, at.category):
             return False
         whole = org_limit(at.plan, at.org, at.category, self._ask.day) is not None
         return whole or at.plan.follows[0] in at.pair.marks
@@ -102,6 +103,9 @@ class DryCount:
             return None
         joined = at.join(self._work, columns)
         is_due = decide.clock_days(at.plan, at.org, at.category, columns, joined) <= newest
+        held = holds.mask(self._work, at.org_name, at.category, columns)
+        if held is not None:
+            is_due &= ~held
         if not bool(is_due.all()):
             joined = joined.take(np.flatnonzero(is_due))
         _, joined, selection = choose(at, key, joined)
@@ -111,17 +115,23 @@ class DryCount:
             joined, masks = joined.take(gone), masks[gone]
         return (joined, masks) if len(masks) else None
 
-    def waiting(self, category: str, target: str, columns: Columns, *, forced: bool) -> None:
-        """Count rows that wait: those that follow their source are not asked for a policy."""
+    def waiting(self, head: QueueHead, columns: Columns) -> None:
+        """Count rows that wait: those that follow their source are not asked for a policy.
+
+        Those that a request erases are not counted: no policy decides about them.
+        """
+        category, target = head.category, head.target
         at = self.place(category)
-        if at is None:
+        if at is None or head.requests:
             return
-        if not forced:
+        if not head.forced:
             self.count_loose(at, {keys.RETURNED + target: [columns]})
             return
         if target not in at.plan.targets:
             return
-        left = again.not_deleted(self._work, at.org_name, category, target, columns)
+        free = again.not_deleted(self._work, Rows(org=at.org_name, category=category, target=target, columns=columns))
+        free &= self._may_follow(at, columns)
+        left = columns.take(np.flatnonzero(free))
         masks = np.full(len(left), 1 << at.plan.targets.index(target), np.uint64)
         self._remember(category, tally.name(category, left, left.ids.hashes(), masks), following=True)
         self._follow(left)
@@ -191,9 +201,8 @@ class DryCount:
         """Count derived records of one place; return those that go, with what they are the source of."""
         targets = [name for name in ((target,) if target else at.plan.targets) if name in at.plan.targets]
         joined = at.join(self._work, found)
-        days = found.clocks.astype(np.int64) // DAY_S
-        free = [day for day in np.unique(days).tolist() if at.plan.retained_until(day) <= self._ask.day]
-        selection = Selection({name: np.isin(days, free) & ~joined.cancelled(name) for name in targets}, {})
+        free = self._may_follow(at, found)
+        selection = Selection({name: free & ~joined.cancelled(name) for name in targets}, {})
         named = tally.name(at.category, found, joined.hashes, _masks(at.plan, selection, len(found)))
         new = (named.masks != 0) & ~np.isin(named.words, np.concatenate(visited))
         visited.append(named.words[new])
@@ -204,6 +213,14 @@ class DryCount:
         else:
             self._remember(at.category, named.only(new), following=True)
         return found.take(np.flatnonzero(new))
+
+    def _may_follow(self, at: Place, found: Columns) -> Mask:
+        """Tell which derived records may follow their source by the day: not held, nor kept by their own minimum."""
+        days = found.clocks.astype(np.int64) // DAY_S
+        passed = [day for day in np.unique(days).tolist() if at.plan.retained_until(day) <= self._ask.day]
+        free: Mask = np.isin(days, passed)
+        held = holds.mask(self._work, at.org_name, at.category, found)
+        return free if held is None else free & ~held
 
 
 def _masks(plan: Plan, selection: Selection, n: int) -> Words:

@@ -19,8 +19,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from schemas.bodies import decode_columns
 from schemas.columns import Columns
-from streams.ledger import again, keys, segments
+from streams.ledger import keys, segments, waiting
 from streams.ledger.dry_count import DryCount
 from streams.ledger.preview_rows import BEGIN, NO_DAY, PACKS, Ask, Run
 from streams.ledger.rows import Segment
@@ -106,10 +107,7 @@ class DryRun:
             start = max(prefix, found[0])
             cost += 1
             for key, value in store.scan(prefix, start):
-                _, _, category, target = keys.read_again(key)
-                forced, columns = again.read(value)
-                self._count.waiting(category, target, columns, forced=forced)
-                cost += len(columns)
+                cost += self._waiting(value)
                 start = key + b"\0"
                 if cost >= budget:
                     break
@@ -125,16 +123,18 @@ class DryRun:
                 if cost >= budget:
                     run.cursor = key.hex()
                     return cost
-                _, org, category = keys.read_forced(key)
                 cost += 1
-                if org == run.org:
-                    columns = again.read(value)[1]
-                    self._count.waiting(category, keys.read_text(key, 1)[0], columns, forced=True)
-                    cost += len(columns)
+                if keys.read_forced(key)[1] == run.org:
+                    cost += self._waiting(value)
         self._enter(_SPREAD)
         run.category = next(iter(self._work.categories(run.org)), "")
         run.phase = _SPREAD if run.category else _DONE
         return cost
+
+    def _waiting(self, value: bytes) -> int:
+        head, body = waiting.read(value)
+        self._count.waiting(head, decode_columns(body))
+        return head.count
 
     # -- segments ------------------------------------------------------------------------------------------------
 

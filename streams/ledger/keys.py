@@ -38,6 +38,17 @@ MERGE: Final = b"w"
 MERGE_MARKS: Final = b"m"
 PREVIEW: Final = b"q"
 SCRATCH: Final = b"x"
+HOLD: Final = b"H"
+HOLD_BODY: Final = b"I"
+HOLD_END: Final = b"E"
+PLACING: Final = b"P"
+KEPT: Final = b"K"
+STIRRED: Final = b"U"
+REQUEST: Final = b"Q"
+REQUEST_BODY: Final = b"a"
+REQUEST_FOUND: Final = b"e"
+SCAN: Final = b"i"
+UNTOLD: Final = b"Y"
 
 PARKED: Final = 0xFFFF_FFFF
 """The bucket day of rows that no passing day makes due, only an event: beyond every real day."""
@@ -244,6 +255,34 @@ def read_forced(key: bytes) -> tuple[Position, str, str]:
     _, at = read_text(key, 1)
     org_name, end = read_text(key, at + 12)
     return Position(*_POS.unpack_from(key, at)), org_name, read_text(key, end)[0]
+
+
+def of_order(kind: bytes, org_name: str, order_id: str) -> bytes:
+    """Return the key of what an org was told under an id: a hold, a request for erasure."""
+    return kind + text(org_name) + text(order_id)
+
+
+def read_order(key: bytes, at: int = 1) -> tuple[str, str]:
+    """Read a key that ends with an org and an id, from `at` on."""
+    org_name, at = read_text(key, at)
+    return org_name, read_text(key, at)[0]
+
+
+def hold_end(day: int, org_name: str, hold_id: str) -> bytes:
+    return HOLD_END + u32(day) + text(org_name) + text(hold_id)
+
+
+def read_hold_end(key: bytes) -> tuple[int, str, str]:
+    """Read a key of kind HOLD_END: day, org, hold id."""
+    return _U32.unpack_from(key, 1)[0], *read_order(key, 5)
+
+
+def scan(turn: int, org_name: str, request_id: str) -> bytes:
+    return SCAN + u64(turn) + text(org_name) + text(request_id)
+
+
+def kept(org_name: str, pos: Position) -> bytes:
+    return KEPT + text(org_name) + pos.pack()
 
 
 def read_day_and_position(key: bytes) -> tuple[int, Position]:

@@ -13,7 +13,22 @@ from ebbtide.wire import Codec, WireError
 from schemas.errors import Halt
 from schemas.topics import Topics
 from streams.deadletter import dead_letter
-from streams.ledger import again, clock, merge, orgs, packs, pending, previews, progress, rewrite, sweep
+from streams.ledger import (
+    again,
+    clock,
+    counts,
+    erase,
+    hold_orders,
+    merge,
+    orgs,
+    packs,
+    pending,
+    previews,
+    progress,
+    rewrite,
+    sweep,
+    waiting,
+)
 from streams.ledger.intake import Intake
 from streams.ledger.state import Context, Work
 from streams.reducer import Entry, Send, Store
@@ -77,17 +92,16 @@ class Ledger:
                 pending.acked(work, record["ack"])
             case "Step":
                 _step(work, record["number"])
-            case "Watermark":
-                clock.watermark(work, record)
             case "Tick":
                 clock.tick(work, record, entry.log_ms)
-            case _ if name in _COMMANDS:
-                _COMMANDS[name](work, record)
+            case _ if name in SAID:
+                SAID[name](work, record)
             case _:
                 raise UnreadableEntry(f"ledger partition {entry.partition}, offset {entry.offset}: {name} is no entry")
         previews.hear(work)
         _want_step(work)
         progress.report(work)
+        counts.report(work)
         work.flush()
         return work.sends
 
@@ -109,20 +123,29 @@ class Ledger:
         )
 
 
-_COMMANDS: Final[Mapping[str, Callable[[Work, dict[str, Any]], None]]] = {
+SAID: Final[Mapping[str, Callable[[Work, dict[str, Any]], None]]] = {
+    "Watermark": clock.watermark,
     "OrgOpen": orgs.open_org,
     "PolicySet": orgs.set_policy,
     "Rules": orgs.set_rules,
+    "HoldPlaced": hold_orders.place,
+    "HoldReleased": hold_orders.release,
+    "Erase": erase.order,
     "Preview": previews.ask,
 }
-"""What the coordinator says."""
+"""What is done with entries that need nothing but what they say."""
 
 _Job = tuple[Callable[[Work], bool], Callable[[Work, int], int]]
 
 JOBS: Final[tuple[_Job, ...]] = (
     (lambda work: work.clock.recheck is not None and work.rules is not None, orgs.recheck),
     (lambda work: packs.waiting(work.packs()), packs.explode),
-    (again.waiting, again.look),
+    (hold_orders.ending, hold_orders.end),
+    (hold_orders.placing, hold_orders.look_through),
+    (waiting.stirred, waiting.go_on),
+    (again.ready, again.look),
+    (erase.searching, erase.search),
+    (counts.waiting, counts.tell_untold),
     (lambda work: work.clock.resend is not None and work.rules is not None, pending.resend),
     (lambda work: sweep.waiting(work) is not None, sweep.run),
     (merge.waiting, merge.run),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from streams.ledger import decide, keys, marks, segments, stranded
+from streams.ledger import decide, holds, keys, marks, segments, stranded
 from streams.ledger.cut import Origin
 from streams.ledger.keys import SegmentKey
 from streams.ledger.rows import PairRow, Segment
@@ -100,7 +100,9 @@ def _segment(work: Work, at: Place, key: SegmentKey, segment: Segment) -> str | 
     if not bool(marked.any()):
         return None
     days = decide.clock_days(at.plan, at.org, at.category, columns, joined)
-    rows = np.flatnonzero(marked & (days <= newest))
+    held = holds.mask(work, at.org_name, at.category, columns)
+    is_due = marked & (days <= newest) if held is None else marked & (days <= newest) & ~held
+    rows = np.flatnonzero(is_due)
     if not len(rows):
         return None
     if key.store and key.store not in at.plan.targets:

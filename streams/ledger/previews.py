@@ -10,6 +10,7 @@ promises, `tests/model/test_previews.py` holds it against what is then erased.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any, Final
 
@@ -116,7 +117,7 @@ def run(work: Work, budget: int) -> int:
     dry = DryRun(work, chosen, wanted)
     cost = dry.go(budget)
     if dry.done:
-        body = dry.body()
+        body = json.dumps(dry.body(), sort_keys=True, separators=(",", ":"))
         work.answer(chosen.org, "preview", wanted.epoch, 0, request_id=wanted.request_id, body=body)
         _end(work, chosen)
     else:

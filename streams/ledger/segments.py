@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from schemas.bodies import decode_columns, encode_columns
 from schemas.columns import Columns
-from streams.ledger import due, keys
+from streams.ledger import barriers, due, keys, waiting
 from streams.ledger.keys import Bucket, SegmentKey
 from streams.ledger.rows import Segment
 from streams.ledger.state import DAY_S, Work
@@ -47,6 +47,13 @@ def store(work: Work, bucket: Bucket, segment: Segment, *, fresh: bool = True, l
     `fresh`: its rows were not here before, so passes must see them. Rows that were here keep at least their `level`:
     so their new key lies behind the old one, and a pass that is on its way there does not miss them.
     """
+    if barriers.may_concern(work, bucket.org, bucket.category, segment.min_s):
+        store_columns(work, bucket, columns_of(segment), spread=segment.spread, fresh=fresh, level=level)
+    else:
+        _add(work, bucket, segment, fresh=fresh, level=level)
+
+
+def _add(work: Work, bucket: Bucket, segment: Segment, *, fresh: bool, level: int) -> None:
     level = max(level, level_of(segment.count))
     key = SegmentKey(*bucket, level, work.position())
     work.store.put(key.pack(), segment.pack())
@@ -64,14 +71,25 @@ def store(work: Work, bucket: Bucket, segment: Segment, *, fresh: bool = True, l
 
 
 def store_columns(
-    work: Work, bucket: Bucket, columns: Columns, *, spread: bool = False, fresh: bool = True, level: int = 0
+    work: Work,
+    bucket: Bucket,
+    columns: Columns,
+    *,
+    spread: bool = False,
+    fresh: bool = True,
+    level: int = 0,
+    catch: bool = True,
 ) -> None:
-    """Add columns as segments of at most MAX_SEGMENT records, and MAX_BYTES."""
+    """Add columns as segments of at most MAX_SEGMENT records, and MAX_BYTES; what requests erase goes at once."""
+    if catch:
+        columns = waiting.catch(work, bucket, columns)
+    if not len(columns):
+        return
     cuts = _cuts(columns)
     if len(cuts) * MAX_SEGMENT >= len(columns) + MAX_SEGMENT:
         level = len(LEVELS)  # cut by their bytes: merged, they would only be cut again
     for first, stop in cuts:
-        store(work, bucket, head_of(columns.slice(first, stop), spread=spread), fresh=fresh, level=level)
+        _add(work, bucket, head_of(columns.slice(first, stop), spread=spread), fresh=fresh, level=level)
 
 
 def _cuts(columns: Columns) -> list[tuple[int, int]]:
@@ -95,11 +113,12 @@ def _cuts(columns: Columns) -> list[tuple[int, int]]:
     return list(pairwise(bounds))
 
 
-def store_by_day(work: Work, org: str, category: str, target: str, columns: Columns) -> None:
-    """Add columns to the buckets of their created days."""
+def store_by_day(work: Work, org: str, category: str, target: str, columns: Columns, *, catch: bool = True) -> None:
+    """Add columns to the buckets of their created days. Without `catch` requests leave them there."""
     days = columns.clocks.astype(np.int64) // DAY_S
     for day in np.unique(days).tolist():
-        store_columns(work, Bucket(org, category, day, target), columns.take(np.flatnonzero(days == day)))
+        part = columns.take(np.flatnonzero(days == day))
+        store_columns(work, Bucket(org, category, day, target), part, catch=catch)
 
 
 def dead_rows(work: Work, key: SegmentKey) -> NDArray[np.uint16]:

@@ -121,5 +121,5 @@ def cut_selection(
         cut.batches(work, org, plan, origin, target, part, ordinals[chosen], chunks)
     if org.children:
         left = children.Left(origin.category, origin.target, columns.slice(0, settled))
-        children.follow(work, origin.org, columns.take(np.flatnonzero(touched)), left)
+        children.follow(work, origin.org, columns.take(np.flatnonzero(touched)), left, origin.requests)
     return settled, limit

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.columns import Columns
-from streams.ledger import decide, due, keys, marks, passes, segments, stranded
+from streams.ledger import decide, due, holds, keys, marks, passes, segments, stranded
 from streams.ledger.cut import Origin, room
 from streams.ledger.keys import Bucket, SegmentKey
 from streams.ledger.marks import Joined
@@ -89,7 +89,7 @@ def run(work: Work, budget: int) -> int:
     else:
         _tidy(work, Place(org_name, category, org, pair, plan))
         due.place(work, org_name, category, pair, again=True)
-        if pair.oldest < 0 and not pair.marks:
+        if pair.oldest < 0 and not pair.marks and not pair.waiting:
             due.remove(work, pair)
             work.drop_pair(org_name, category)
     return handled + PAIR_COST
@@ -145,6 +145,9 @@ def _segment(work: Work, at: Place, key: SegmentKey, segment: Segment) -> str | 
     later: dict[int, Columns] = {}
     if at.plan.by_event or any(name in at.pair.marks for name in at.plan.follows):
         joined, ordinals, later = _split(work, at, ordinals, joined)
+    held = holds.mask(work, at.org_name, at.category, joined.columns)
+    if held is not None:
+        joined, ordinals, later = _park(at, ordinals, joined, held, later)
     distinct, joined, selection = choose(at, key, joined)
     ordinals = ordinals if distinct is None else ordinals[distinct]
     columns = joined.columns
@@ -181,6 +184,19 @@ def _split(
     return joined.take(rows), ordinals[rows], later
 
 
+def _park(
+    at: Place, ordinals: NDArray[np.intp], joined: Joined, held: NDArray[np.bool_], later: dict[int, Columns]
+) -> tuple[Joined, NDArray[np.intp], dict[int, Columns]]:
+    """Return the rows that may go or that a producer has deleted, and `later` with the held ones beyond all days."""
+    kept = held if is_plain(at.pair) else held & ~joined.cancelled("")
+    if bool(kept.any()):
+        before = [later[keys.PARKED]] if keys.PARKED in later else []
+        parked = joined.columns.take(np.flatnonzero(kept))
+        later = {**later, keys.PARKED: Columns.concat([*before, parked])}
+    rows = np.flatnonzero(~kept)
+    return joined.take(rows), ordinals[rows], later
+
+
 def _refresh(work: Work, org_name: str, category: str, pair: PairRow) -> None:
     """Look up the pair's oldest bucket day."""
     prefix = keys.segments(org_name, category)
@@ -194,7 +210,7 @@ def _tidy(work: Work, at: Place) -> None:
     """Forget marks that are older, by the days a batch may be on its way, than every record they could concern."""
     pair, rules = at.pair, work.rules
     assert rules is not None
-    if at.plan.by_event and pair.spread:
+    if (at.plan.by_event and pair.spread) or due.keeps_marks(at.org, pair):
         return
     packs = work.packs()
     oldest = [day for day in (pair.oldest, packs.min_day) if 0 <= day < keys.PARKED]

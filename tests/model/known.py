@@ -27,7 +27,7 @@ class Row:
 
 @dataclass(slots=True, eq=False)
 class Forced:
-    """A derived record that follows its erased source in one target, from `day` on."""
+    """A derived record that follows its erased source in one target, from `day` on if no minimum retain keeps it."""
 
     key: Id = field(repr=False)
     target: str

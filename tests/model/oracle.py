@@ -10,8 +10,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from tests.model.facts import Event, Events, Fact, Marks, Opened, PolicySaid, RulesSaid, Tick
+from tests.model.facts import (
+    EraseSaid,
+    Event,
+    Events,
+    Fact,
+    HoldSaid,
+    Marks,
+    Opened,
+    PolicySaid,
+    ReleaseSaid,
+    RulesSaid,
+    Tick,
+)
 from tests.model.known import Forced, Id, OrgFacts, Row
+from tests.model.orders import Orders
 from tests.model.periods import Held, Kind, due, held_for, passed
 
 DAY_S = 86_400
@@ -34,6 +47,9 @@ class Oracle:
         self.orgs: dict[str, OrgFacts] = defaultdict(OrgFacts)
         self.rows: dict[Id, list[Row]] = defaultdict(list)
         self.forced: dict[Id, list[Forced]] = defaultdict(list)
+        self.orders = Orders()
+        self.subjects: dict[Id, tuple[int, ...]] = {}
+        self.heard = False
         self._marks: dict[Id, list[tuple[str, int, str]]] = defaultdict(list)
         self._following: list[tuple[Id, int, str]] = []
         self._children: dict[tuple[str, str], list[tuple[Id, int, str, bool]]] = defaultdict(list)
@@ -47,6 +63,7 @@ class Oracle:
 
     def tell(self, fact: Fact, log_ms: int) -> None:
         """Take in one entry of the log."""
+        self.heard = False
         match fact:
             case Events(events, through):
                 self._frame(events, through)
@@ -69,6 +86,27 @@ class Oracle:
                 if org.open and epoch >= org.stamp[0] and version > org.policy_version:
                     org.policy_version, org.said = version, said
                     org.changed()
+            case HoldSaid() | ReleaseSaid() | EraseSaid():
+                self._ordered(fact)
+
+    def _ordered(self, fact: HoldSaid | ReleaseSaid | EraseSaid) -> None:
+        """Take in an order; `heard` says whether it changed anything."""
+        org = self.orgs[fact.org]
+        if fact.epoch < org.stamp[0]:
+            return
+        match fact:
+            case HoldSaid():
+                self.heard = self.orders.place(fact, self.today)
+            case ReleaseSaid():
+                self.heard = True
+                self.orders.release(fact, self.today)
+            case EraseSaid():
+                self.heard = self.orders.erase(fact)
+                org.changed()
+
+    def is_held(self, key: Id) -> bool:
+        """Whether a hold keeps a record today."""
+        return self.orders.is_held(self.kinds, key, self.subjects.get(key, ()), self.today)
 
     def _opened(self, fact: Opened) -> None:
         org = self.orgs[fact.org]
@@ -114,6 +152,7 @@ class Oracle:
     def _event(self, event: Event, *, replayed: bool) -> None:
         key = (event.org, event.category, event.id)
         if event.kind in ("created", "derived"):
+            self.subjects[key] = event.subjects
             # Of a replay the group may be new in part: then its rows come twice, which does no harm.
             self._add(Row(key, event.at, event.target, sure=not replayed))
             if event.parent:
@@ -161,11 +200,29 @@ class Oracle:
         if not org.open or row.key[1] not in self.kinds:
             return NEVER, NEVER
         if row.memo is None or row.memo[0] != org.changes:
-            days = [self._due(row, at) for at in {row.at, self._merged(row)}]
+            days = [min(self._due(row, at), self._requested(row, at)) for at in {row.at, self.merged(row)}]
             row.memo = org.changes, max(min(days), row.since), max(*days, row.since)
         return row.memo[1], row.memo[2]
 
-    def _merged(self, row: Row) -> int:
+    def may_go(self, row: Row, *, requested: bool) -> bool:
+        """Whether the row may go today, by its policy or because it is `requested`."""
+        if self.due_days(row)[0] > self.today or self.is_held(row.key):
+            return False
+        why = self._requested if requested else self._due
+        return any(max(why(row, at), row.since) <= self.today for at in {row.at, self.merged(row)})
+
+    def _requested(self, row: Row, created: int) -> int:
+        """Return the day from which requests let the row go, created then: when every minimum retain has passed."""
+        subjects = self.subjects.get(row.key, ())
+        if not any(created <= said.through // 1000 for said in self.orders.concerning(self.kinds, row.key, subjects)):
+            return NEVER
+        held = self.held(*row.key[:2])
+        if not held.retains:
+            return -1
+        clock = self._clock(row.key, held.clock, created)
+        return NEVER if clock is None else max(passed(clock // DAY_S, text) for text in held.retains)
+
+    def merged(self, row: Row) -> int:
         """Return the row's clock when it is read together with its twins: the latest of one created day."""
         twins = [r for r in self.rows[row.key] if r.live and r.target == row.target]
         return max([row.at, *(r.at for r in twins if r.at // DAY_S == row.at // DAY_S)])
@@ -206,7 +263,7 @@ class Oracle:
 
     def wanted(self, row: Row) -> tuple[set[str], set[str]]:
         """Return the targets in which the row may be erased, and those in which it must be."""
-        found = [self._wanted(row, at) for at in {row.at, self._merged(row)}]
+        found = [self._wanted(row, at) for at in {row.at, self.merged(row)}]
         must = set.intersection(*found)
         if row.returned:
             must &= {row.target}
@@ -250,18 +307,21 @@ class Oracle:
         """Let the children of a record that the sweep erased follow it."""
         org, _, record = key
         for child, at, target, sure in self._children.pop((org, record), []):
-            held = self.held(org, child[1])
-            day = max([self.today, *(passed(at // DAY_S, text) for text in held.retains)])
             for name in (target,) if target else self.kinds[child[1]].targets:
                 first = not self.is_deleted(child, at, name, "followed") and (child, at, target) not in self._following
                 there = self.is_there(child, at, name)
-                self.forced[child].append(Forced(child, name, day, at, sure=sure and first and there))
+                self.forced[child].append(Forced(child, name, self.today, at, sure=sure and first and there))
             self._following.append((child, at, target))
 
     def is_there(self, key: Id, at: int, target: str) -> bool:
         """Whether a record of that second or before lies in a target, which it has neither left nor been sent to."""
         rows = [row for row in self.rows[key] if row.live and row.at <= at and target not in row.got]
         return any(target in self._wanted(row, row.at) for row in rows)
+
+    def follow_day(self, child: Forced) -> int:
+        """Return the day from which a derived record follows its source."""
+        held = self.held(*child.key[:2])
+        return max([child.day, *(passed(child.at // DAY_S, text) for text in held.retains)])
 
     def follows_now(self, key: Id) -> bool:
         """Whether the record's source was erased by the entry at hand."""
@@ -285,12 +345,13 @@ class Oracle:
         """Yield what must be erased by now and is not: record, target, and since when."""
         for key, rows in self.rows.items():
             for row in rows:
-                if row.live and row.sure and (since := self.due_days(row)[1]) <= self.today:
+                if row.live and row.sure and not self.is_held(key) and (since := self.due_days(row)[1]) <= self.today:
                     for target in self.wanted(row)[1] - row.got:
                         yield key, target, since
         for key, waiting in self.forced.items():
             for child in waiting:
-                if child.sure and child.day <= self.today and not self.is_deleted(key, child.at, child.target):
+                due = child.sure and not self.is_held(key) and self.follow_day(child) <= self.today
+                if due and not self.is_deleted(key, child.at, child.target):
                     yield key, child.target, child.day
 
 

@@ -8,10 +8,13 @@ ledger without any crash: the same rows and the same sends, byte for byte.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from schemas.errors import EbbtideError
 from streams.lane.position import KEY
+from streams.ledger import keys
 from streams.ledger.ledger import Ledger
+from streams.ledger.rows import PendingHead, split
 from tests.model.broker import Partition
 from tests.model.disk import Disk
 from tests.model.lane import Applied, Died, Fate, Fenced, Lane, entry_of
@@ -166,4 +169,17 @@ class Simulator(World):
         ack = body["ack"] if name == "Acked" else None
         made = tuple(batch for batch, _ in batches)
         self.told.append(Line(p, record.offset, witness.oracle.today, record.fact, ack, made))
-        witness.sent(batches, again)
+        # A batch cannot be acknowledged in the checkpoint that sends it, so its row is there.
+        heads = {(b["target"], b["batch_id"]): self.partitions[p].compacted.get(_row_of(b)) for b in made}
+        witness.sent(batches, again, {name for name, row in heads.items() if row is not None and _is_forced(row)})
+        answers = [s.value for s in entry.sends if s.topic == TOPICS.answers and s.value is not None]
+        witness.orders.answered([CODEC.decode(raw)[1] for raw in answers])
+
+
+def _row_of(batch: dict[str, Any]) -> bytes:
+    return keys.pending(batch["target"], batch["batch_id"])
+
+
+def _is_forced(row: bytes) -> bool:
+    """Whether a pending batch's records follow their sources: the same record may also be due by itself."""
+    return PendingHead.unpack(split(row)[0]).forced

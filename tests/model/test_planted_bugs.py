@@ -11,7 +11,7 @@ import pytest
 
 from schemas.columns import Columns
 from schemas.frames import Group
-from streams.ledger import again, children, cut, due, marks, plans, segments
+from streams.ledger import children, cut, due, marks, plans, segments, waiting
 from streams.ledger.intake import Intake
 from streams.ledger.retention import due_day, newest_due
 from tests.model.simulator import Simulator
@@ -70,13 +70,13 @@ def moves_ignored(patch: Patch) -> None:
 
 
 def withheld_rows_forgotten(patch: Patch) -> None:
-    queue = again.queue
+    queue = waiting.queue
 
-    def forgetful(*args: Any, forced: bool, **values: Any) -> None:
-        if forced:
-            queue(*args, forced=forced, **values)
+    def forgetful(work: Any, day: int, rows: waiting.Rows) -> None:
+        if rows.forced or not rows.why:
+            queue(work, day, rows)
 
-    patch.setattr(again, "queue", forgetful)
+    patch.setattr(waiting, "queue", forgetful)
 
 
 def pending_without_bound(patch: Patch) -> None:

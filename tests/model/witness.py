@@ -6,12 +6,14 @@ Called by the simulator for each committed entry with what it sent; raises `Brok
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.model.facts import Fact
+from tests.model.facts import EraseSaid, Fact, HoldSaid, ReleaseSaid
 from tests.model.known import Id, Row
 from tests.model.oracle import Oracle
+from tests.model.order_witness import OrderWitness
 
 
 class Broken(AssertionError):
@@ -34,6 +36,12 @@ class Sent:
     pending: bool = True
 
 
+def rows_of(batch: Sent) -> list[tuple[Id, tuple[int, ...]]]:
+    """Return the records of a batch, each with the clocks that it may have."""
+    org, category, ids = batch.record["org"], batch.record["category"], batch.record["record_ids"]
+    return [((org, category, name), clocks) for name, clocks in zip(ids, batch.clocks, strict=True)]
+
+
 class Witness:
     """One partition's batches, from sent to settled."""
 
@@ -46,6 +54,9 @@ class Witness:
         self.resent = 0
         self.returned = 0
         self.followed = 0
+        self.withdrawn = 0
+        self.orders = OrderWitness(self.oracle)
+        self._rest: Sent | None = None
         self._gone: list[Id] = []
         self._twins: dict[tuple[Id, str], list[int]] = defaultdict(list)
 
@@ -53,6 +64,8 @@ class Witness:
         """Take in an entry; return the (target, batch id) that the ledger must send again because of it."""
         if fact is not None:
             self.oracle.tell(fact, log_ms)
+            if isinstance(fact, HoldSaid | ReleaseSaid | EraseSaid):
+                self.orders.told(fact, {name: rows_of(b) for name, b in self.batches.items() if b.pending})
         return self._acked(acked) if acked is not None else None
 
     def _acked(self, ack: dict[str, Any]) -> tuple[str, str] | None:
@@ -62,12 +75,12 @@ class Witness:
         if batch is None or not batch.pending or (rows and rows[-1] >= len(batch.clocks)):
             return None
         if ack["outcome"] == "retry":
-            return name
+            return None if self._withdraw(name, batch) else name
         if ack["outcome"] == "restored" or ack["level"] == "hidden":
             return None
-        batch.pending = False
-        self.pending[name[0]] -= 1
+        self._settle(name, batch)
         record = batch.record
+        self.orders.acked(name, rows_of(batch), set(rows), forced=batch.forced, reason=record["reason"])
         for row in rows:
             key = (record["org"], record["category"], record["record_ids"][row])
             clocks = batch.clocks[row]
@@ -76,23 +89,64 @@ class Witness:
             self.returned += 1
         return None
 
-    def sent(self, batches: list[tuple[dict[str, Any], bytes]], again: tuple[str, str] | None) -> None:
-        """Judge the batches that one entry sent, in their order."""
+    def _settle(self, name: tuple[str, str], batch: Sent) -> None:
+        batch.pending = False
+        self.pending[name[0]] -= 1
+        self.orders.settled(name)
+
+    def _withdraw(self, name: tuple[str, str], batch: Sent) -> bool:
+        """A batch is asked for again: if rows of it are held since, it is withdrawn, and the rest must be sent anew."""
+        rows = rows_of(batch)
+        held = [self.oracle.is_held(key) for key, _ in rows]
+        if not any(held):
+            return False
+        self._settle(name, batch)
+        for (key, clocks), is_held in zip(rows, held, strict=True):
+            for clock in clocks if is_held else ():
+                self.oracle.give_back(key, name[0], clock, forced=batch.forced, sure=len(clocks) == 1)
+        left = [row for row, is_held in zip(rows, held, strict=True) if not is_held]
+        if left:
+            record = {**batch.record, "record_ids": [key[2] for key, _ in left]}
+            self._rest = Sent(b"", record, [clocks for _, clocks in left], batch.forced)
+        self.withdrawn += 1
+        return True
+
+    def _is_rest(self, name: tuple[str, str], record: dict[str, Any], raw: bytes) -> bool:
+        """Whether a new batch is what is left of a withdrawn one."""
+        rest = self._rest
+        if rest is None or {**record, "batch_id": ""} != {**rest.record, "batch_id": ""}:
+            return False
+        self._rest = None
+        self.batches[name] = Sent(raw, record, rest.clocks, rest.forced)
+        self.pending[name[0]] += 1
+        return True
+
+    def sent(
+        self, batches: list[tuple[dict[str, Any], bytes]], again: tuple[str, str] | None, forced: Set[tuple[str, str]]
+    ) -> None:
+        """Judge the batches that one entry sent, in their order; of those in `forced` records follow their sources."""
         touched: list[Row] = []
         for record, raw in batches:
             name = (record["target"], record["batch_id"])
             known = self.batches.get(name)
+            if known is None and self._is_rest(name, record, raw):
+                continue
             if known is None:
-                self._new(name, record, raw, touched)
+                self._new(name, Sent(raw, record, [], forced=name in forced), touched)
                 continue
             if known.raw != raw:
                 raise Broken(f"batch {name} was sent again with other content")
             if not known.pending:
                 raise Broken(f"batch {name} was settled, and its id is used again")
+            held = [key for key, _ in rows_of(known) if self.oracle.is_held(key)]
+            if held:
+                raise Broken(f"batch {name} is sent again with held rows", partition=self.partition, key=held[0])
             self.resent += 1
             again = None if again == name else again
         if again is not None:
             raise Broken(f"the target asked for batch {again} again and did not get it")
+        if self._rest is not None:
+            raise Broken(f"what is left of a withdrawn batch was not sent: {self._rest.record}")
         self._let_children_follow()
         for row in touched:
             for child in self.oracle.forced.get(row.key, ()):
@@ -113,8 +167,8 @@ class Witness:
             if count > self.oracle.room:
                 raise Broken(f"{count} batches are pending for target {target!r}; {self.oracle.room} is the bound")
 
-    def _new(self, name: tuple[str, str], record: dict[str, Any], raw: bytes, touched: list[Row]) -> None:
-        oracle = self.oracle
+    def _new(self, name: tuple[str, str], batch: Sent, touched: list[Row]) -> None:
+        oracle, record = self.oracle, batch.record
         org, category, target, ids = record["org"], record["category"], record["target"], record["record_ids"]
         if not ids or record["as_of_day"] != oracle.today:
             raise Broken(f"batch {name} is empty, or not of the ledger's day {oracle.today}: {record['as_of_day']}")
@@ -122,27 +176,25 @@ class Witness:
             raise Broken(f"batch {name} is of category {category!r}, which has no target {target!r}")
         if record["action"] != oracle.held(org, category).action:
             raise Broken(f"batch {name} is to {record['action']}, the policy says {oracle.held(org, category).action}")
-        batch = Sent(raw, record, [], forced=False)
+        requested = record["reason"] == "request"
+        if batch.forced:
+            self._let_children_follow()
         for record_id in ids:
             key = (org, category, record_id)
-            follows = oracle.follows_now(key) and all(row.key != key for row in touched)
-            clock = None if follows else self._own(key, target, touched)
-            if clock is None:
-                self._let_children_follow()
+            if batch.forced:
                 clock = self._followed(key, target)
-                batch.forced |= clock is not None
-            if clock is None:
-                clock = self._own(key, target, touched)
-            if clock is None:
-                clock = self._twin(key, target)
+            else:
+                clock = self._own(key, target, touched, requested) or self._twin(key, target)
             if clock is None:
                 raise Broken(self._why(key, target), partition=self.partition, key=key)
             batch.clocks.append(clock)
+        if requested and not batch.forced:
+            self.orders.taken(rows_of(batch))
         self.batches[name] = batch
         self.pending[target] += 1
         self.erased += len(ids)
 
-    def _own(self, key: Id, target: str, touched: list[Row]) -> tuple[int, ...] | None:
+    def _own(self, key: Id, target: str, touched: list[Row], requested: bool) -> tuple[int, ...] | None:
         """Match a batch's row with records that are due; return their clocks."""
         oracle = self.oracle
         found = [
@@ -150,7 +202,7 @@ class Witness:
             for row in oracle.rows.get(key, ())
             if row.live
             and target not in row.got
-            and oracle.due_days(row)[0] <= oracle.today
+            and oracle.may_go(row, requested=requested)
             and target in oracle.wanted(row)[0]
         ]
         if not found:
@@ -168,7 +220,10 @@ class Witness:
         waiting = [
             f
             for f in oracle.forced.get(key, ())
-            if f.target == target and f.day <= oracle.today and not oracle.is_deleted(key, f.at + 1, target)
+            if f.target == target
+            and oracle.follow_day(f) <= oracle.today
+            and not oracle.is_held(key)
+            and not oracle.is_deleted(key, f.at + 1, target)
         ]
         if not waiting:
             return None
@@ -201,7 +256,7 @@ class Witness:
         return [(key, target, at) for (key, target), ats in self._twins.items() for at in ats if key[0] == org]
 
     def check_all_gone(self) -> None:
-        """Raise Broken if anything that is due now was not sent."""
+        """Raise Broken if anything that is due now was not sent, or an order is not carried out."""
         late = list(self.oracle.overdue())
         if late:
             key, target, since = late[0]
@@ -210,3 +265,7 @@ class Witness:
                 partition=self.partition,
                 key=key,
             )
+        try:
+            self.orders.check()
+        except AssertionError as e:
+            raise Broken(f"day {self.oracle.today}: {e}", partition=self.partition) from e

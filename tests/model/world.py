@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from random import Random
 
+from tests.model.authority import Authority
 from tests.model.broker import Partition
 from tests.model.coordinator import Coordinator
 from tests.model.facts import Opened, PolicySaid, RulesSaid
@@ -75,6 +76,7 @@ class World:
         self.kinds = _kinds()
         self.producer = Producer(random, self.gateway, self.kinds, self.shape.derived)
         self.counts: Counter[str] = Counter()
+        self.authority = Authority(seed, self.coordinator, list(self.kinds))
         self._opened: dict[str, Opened] = {}
         self._policies: Counter[str] = Counter()
         self._saids: dict[str, dict[str, Said]] = {}
@@ -133,6 +135,8 @@ class World:
         )
         self._opened[org] = fact
         self.coordinator.open(fact, shards, self.now_ms)
+        if epoch > 1 and shards != self.gateway.shards[org]:
+            self.authority.grown(org, epoch, self.gateway.shards[org], shards, self.now_ms)
         self.gateway.shards[org] = shards
 
     def say_policy(self, org: str) -> None:
@@ -186,6 +190,14 @@ class World:
                 self.say_policy(org)
         if random.random() < 0.015:
             self.say_rules()
+        for org in ORGS:
+            self.authority.work(
+                org, self.epoch(org), self.gateway.shards.get(org, [1]), self.producer.made, self.now_ms
+            )
+
+    def epoch(self, org: str) -> int:
+        """Return an org's epoch as the coordinator knows it."""
+        return self._opened[org].epoch if org in self._opened else 1
 
     def _pack(self) -> None:
         random = self.random
