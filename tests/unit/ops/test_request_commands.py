@@ -15,7 +15,9 @@ from ops.cli.following import by_target, follow
 from ops.cli.output import Exit
 from ops.cli.policy import BadAssignment, day_of
 from ops.cli.subjects import BadSubjects, read_subjects
-from ops.requests import NotDone, Status
+from ops.installation import open_installation
+from ops.requests import NotDone, RequestDoor, Status
+from ops.settings import BadSetting, Settings
 
 
 def status(state: str, **more: Any) -> Status:
@@ -121,3 +123,14 @@ def test_a_date_is_a_day_since_the_epoch() -> None:
     assert (day_of("1970-01-01"), day_of("2026-01-31")) == (0, 20_484)
     with pytest.raises(BadAssignment, match="write YYYY-MM-DD"):
         day_of("31.1.2026")
+
+
+def test_the_command_line_signs_with_the_key_of_the_installation_in_its_data_directory(tmp_path: Path) -> None:
+    made = open_installation(tmp_path, partitions=2, day_seconds=0)
+
+    assert RequestDoor.of(Settings(data_dir=tmp_path)).signing_key.hex() == made.signing_key
+    assert RequestDoor.of(Settings(data_dir=tmp_path, signing_key="ab" * 32)).signing_key == b"\xab" * 32
+    assert made.signing_key not in repr(RequestDoor.of(Settings(data_dir=tmp_path)))
+    with pytest.raises(BadSetting, match="EBBTIDE_SIGNING_KEY"):
+        RequestDoor.of(Settings(data_dir=tmp_path / "elsewhere"))
+    assert RequestDoor.of(Settings(data_dir=tmp_path / "elsewhere"), to_read=True).signing_key == b""

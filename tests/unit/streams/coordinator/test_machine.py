@@ -123,6 +123,13 @@ class Machine(RuleBasedStateMachine):
     def move(self, kind: str, job: str, by: str) -> str:
         return self.ask(kind, {"job": job}, requested_by=by)
 
+    @rule(target=jobs, first=st.sampled_from(["cancel", "pause", "approve"]))
+    def think_again(self, first: str) -> str:
+        """A deletion, and a move of it at once: drawn alone, the two seldom meet."""
+        job = self.ask("delete", {**NAME, "grace_days": 2})
+        self.ask(first, {"job": job}, requested_by="bob")
+        return job
+
     @rule(target=jobs, kind=st.sampled_from([*KINDS, "moon"]))
     def nonsense(self, kind: str) -> str:
         return self.ask(kind, {"x": 1}, subjects=["u-1"] if kind == "erase" else ())
