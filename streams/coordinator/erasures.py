@@ -187,9 +187,9 @@ def _follow(work: Work, name: str, job: Job, row: Erasure) -> None:
     }
     if row.refs:
         job.detail["subjects"] = _by_subject(row, answers)
-    if len(answers) < len(row.told):
+    if len(answers) < len(row.told) and not job.met:  # later it may be a shard that is new, and has nothing
         wanted = State.PLANNING
-    elif not all(answer["scanned"] for answer in answers):
+    elif not all(answer["scanned"] for answer in answers) and not job.met:
         wanted = State.RUNNING
     elif open_:
         wanted = State.AWAITING_ACKS

@@ -48,17 +48,18 @@ def marker(work: Work, record: Mapping[str, Any]) -> None:
     clock.seen = clock.asked
     if work.fast:
         clock.read = max(clock.read, clock.asked_at)
-    fire(work)
+    fire(work, ask=False)  # should it have come too early by its broker's clock, the next tick asks again
 
 
-def fire(work: Work) -> None:
-    """Do what is due."""
+def fire(work: Work, *, ask: bool = True) -> None:
+    """Do what is due; `ask` for a marker where it is not known yet that all requests have been read."""
     for key in [key for key, _ in islice(work.store.scan(keys.TIMER), LIMIT)]:
         at, what, name, item = keys.read_timer(key)
         if at > work.reached:
             return
         if what == GRACE and at > work.clock.read:
-            _ask_for_marker(work)
+            if ask:
+                _ask_for_marker(work)
             continue
         work.store.delete(key)
         _DUE[what](work, name, item)

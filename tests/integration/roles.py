@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ops.datamaps import variables
-from ops.engine import prepare
+from ops.engine import prepare, role_settings
 from ops.local.process import tail_of
 from ops.progress import Progress, read_progress
 from ops.settings import Settings, read_settings, to_environ
@@ -70,7 +70,8 @@ class Roles:
     def start(self, *names: str) -> None:
         """Start these roles, all if none is named, and wait until they are ready."""
         for name in names or self.all_names:
-            self.running[name] = Supervisor([Role(name, to_environ(self.settings))], self.settings.data_dir / "roles")
+            environment = to_environ(role_settings(self.settings, name))
+            self.running[name] = Supervisor([Role(name, environment)], self.settings.data_dir / "roles")
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda name: self.running[name].start(), names or self.all_names))
 

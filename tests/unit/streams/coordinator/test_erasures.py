@@ -124,6 +124,18 @@ def test_late_data_that_is_kept_at_once_is_told_too(desk: Desk) -> None:
     assert desk.state()["state"] == "completed_with_exceptions"
 
 
+def test_late_data_shows_at_once_even_while_a_new_shard_has_not_answered_yet(desk: Desk) -> None:
+    desk.ask("erase", subjects=["u-1"])
+    desk.answer("erase", HOME, erasure(found=1, crm=(1, 1, 0)))
+    new = sorted(told(desk.org(shards=4), "Erase"))
+
+    desk.answer("erase", HOME, erasure(found=2, crm=(2, 1, 0)), version=2)
+    desk.answer("erase", new[0], erasure(scanned=False), epoch=2)
+
+    assert desk.state()["state"] == "awaiting_acks"
+    assert desk.state()["detail"]["shards"] == 1 + len(new)
+
+
 def test_an_answer_that_is_older_than_the_last_one_counts_for_nothing(desk: Desk) -> None:
     desk.ask("erase", subjects=["u-1"])
     desk.answer("erase", HOME, erasure(found=1, crm=(1, 1, 0)), version=5)

@@ -128,6 +128,20 @@ def test_a_released_hold_ends_when_the_last_shards_grace_is_over_and_its_id_is_f
     assert place(desk) == shards
 
 
+def test_a_shard_that_came_after_the_release_keeps_the_hold_until_its_own_grace_is_over() -> None:
+    desk = Desk()
+    desk.org()
+    day = desk.now // DAY_MS
+    answer_all(desk, place(desk))
+    desk.ask("release", {"hold_id": "case-1"})
+    desk.answer("released", HOME, {"ends_day": day + 30}, request_id="case-1")
+    for partition in told(desk.org(shards=4), "HoldReleased"):
+        desk.answer("released", partition, {"ends_day": day + 40}, request_id="case-1", epoch=2)
+
+    assert hold_states(desk.pass_days(39)) == []
+    assert hold_states(desk.pass_days(2)) == [None]
+
+
 @pytest.mark.parametrize("hold_id", ["case-2", "case-1"], ids=["never placed", "released before"])
 def test_a_release_of_no_hold_is_refused(desk: Desk, hold_id: str) -> None:
     place(desk)
