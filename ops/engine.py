@@ -177,29 +177,26 @@ def prepare(settings: Settings, data_map: DataMap, *, report: Callable[[str], No
     report(f"rules: version {rules.version} {'put in force' if changed else 'already in force'}")
 
 
-def role_settings(settings: Settings) -> Settings:
-    """Return what roles get to know: the keys that sign rules and requests stay behind, their public half does not."""
-    return dataclasses.replace(
+def role_settings(settings: Settings, role: str = "") -> Settings:
+    """Return what a role gets to know: the key that signs rules stays behind, its public half does.
+
+    The API can be reached by many: it gets a key to ask with, and none that opens anything.
+    """
+    known = dataclasses.replace(
         settings, signing_key="", api_signing_key="", rules_public_key=settings.rules_key().hex()
-    )
+    )  # fmt: skip
+    if role != "api":
+        return known
+    closed = dict.fromkeys(("master_key", "dead_letter_key", "s3_access_key", "s3_secret_key"), "")
+    return dataclasses.replace(known, api_signing_key=settings.api_key().hex(), **closed)  # type: ignore[arg-type]
 
 
 def _roles(settings: Settings, data_map: DataMap) -> list[Role]:
-    known = role_settings(settings)
-    # The API can be reached by many: it has a key to ask with, and none that opens anything.
-    api = dataclasses.replace(
-        known,
-        api_signing_key=settings.api_key().hex(),
-        master_key="",
-        dead_letter_key="",
-        s3_access_key="",
-        s3_secret_key="",
-    )
     names = [
         *("coordinator", "ledger", "gateway", "clock", "projector", "api"),
         *(f"target:{name}" for name in sorted(data_map.targets)),
     ]
-    return [Role(name, to_environ(api if name == "api" else known)) for name in names]
+    return [Role(name, to_environ(role_settings(settings, name))) for name in names]
 
 
 def _with_api(settings: Settings, issuer: LocalIssuer) -> Settings:

@@ -70,7 +70,7 @@ class Roles:
     def start(self, *names: str) -> None:
         """Start these roles, all if none is named, and wait until they are ready."""
         for name in names or self.all_names:
-            environment = to_environ(role_settings(self.settings))
+            environment = to_environ(role_settings(self.settings, name))
             self.running[name] = Supervisor([Role(name, environment)], self.settings.data_dir / "roles")
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda name: self.running[name].start(), names or self.all_names))
