@@ -207,13 +207,14 @@ def tell(work: Work, org: str, order: str, row: RequestRow) -> None:
 
 
 def _subjects(work: Work, org: str, order: str) -> dict[str, int]:
-    """Return how many records each subject was found in, by its reference as 16 hex digits; none: it is left out."""
+    """Return how many records each subject was found in, by its 8 bytes as hex digits; none: it is left out."""
     raw = work.store.get(keys.of_order(keys.REQUEST_FOUND, org, order))
     known = barriers.of(work, org)
     if raw is None or known is None:
         return {}
     counts = np.frombuffer(raw, np.dtype("<u4")).tolist()
-    return {f"{ref:016x}": n for ref, n in zip(known.by_id[order].refs.tolist(), counts, strict=True) if n}
+    refs = known.by_id[order].refs.tolist()
+    return {ref.to_bytes(8, "little").hex(): n for ref, n in zip(refs, counts, strict=True) if n}
 
 
 def waiting(work: Work) -> bool:

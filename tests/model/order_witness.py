@@ -150,7 +150,7 @@ class OrderWitness:
             assert told["due"] == told["done"] >= count.least, f"{said}: {target} acknowledged {count}"
             assert told["withheld"] == told["failed"] == 0, f"{said}: {target} keeps rows that it does not keep"
         assert body["found"] >= len(one.seen), f"{said}: {len(one.seen)} records were erased for it"
-        assert set(body["subjects"]) <= {f"{s:016x}" for s in one.said.subjects}, said
+        assert set(body["subjects"]) <= {s.to_bytes(8, "little").hex() for s in one.said.subjects}, said
         assert sum(body["subjects"].values()) >= body["found"] * (not one.said.everyone), said
         waiting = body["waiting"]
         held, retained = self._left(one.said)
