@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from schemas.columns import Columns
 from streams.ledger import keys, rows
-from streams.ledger.concern import Mask, has_subjects, lineage, refs_of
+from streams.ledger.concern import Mask, Refs, has_subjects, lineage
 from streams.ledger.rows import Row
 from streams.ledger.state import Work
 
@@ -39,7 +39,7 @@ class Barrier:
         self.id = order
         self.everyone = said.everyone
         self.through_s = said.through_s
-        self.refs = refs_of(subjects)
+        self.refs = Refs.read(subjects)
         self._categories = frozenset(said.categories)
 
     def concerns(self, names: frozenset[str]) -> bool:
@@ -57,7 +57,7 @@ class Barriers:
 
     def __init__(self, found: Iterable[Barrier]) -> None:
         self.by_id = {barrier.id: barrier for barrier in found}
-        self._refs = np.unique(np.concatenate([np.zeros(0, np.uint64), *(b.refs for b in self.by_id.values())]))
+        self._refs = Refs(np.concatenate([np.zeros(0, np.uint64), *(b.refs.sorted for b in self.by_id.values())]))
         self._through_s = max((barrier.through_s for barrier in self.by_id.values()), default=-1)
         self._everyone = any(barrier.everyone for barrier in self.by_id.values())
 

@@ -1,8 +1,8 @@
 """Which rows something concerns: by category, by subject reference, by record id, by clock.
 
 Pure over columns; the shared arithmetic of holds and erasures. A thousand subjects cost what one costs: a segment's
-dictionary of references is matched against a sorted array, then its rows by their codes. Used by holds and barriers;
-`tests/unit/streams/ledger/test_concern.py` says what it promises.
+dictionary of references is matched against all of them at once, then its rows by their codes. Used by holds and
+barriers; `tests/unit/streams/ledger/test_concern.py` says what it promises.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from schemas.rules import Rules
 
 Mask = NDArray[np.bool_]
 
+_SLOTS = 64  # of a table, for each reference
+_LEAST_BITS, _MOST_BITS = 12, 20
+
 
 def lineage(rules: Rules | None, category: str) -> frozenset[str]:
     """Return the names by which a category is meant: its own, under whatever alias, and those above it."""
@@ -28,17 +31,50 @@ def lineage(rules: Rules | None, category: str) -> frozenset[str]:
     return frozenset((category, name, *above))
 
 
-def refs_of(raw: bytes) -> Words:
-    """Return subject references as a command carries them (8 bytes each, little-endian), sorted, each once."""
-    return np.unique(np.frombuffer(raw, np.dtype("<u8")).astype(np.uint64))
+class Refs:
+    """Subject references to look for; `sorted` has each once.
+
+    Most of what is looked up is not there: a table by the lowest bits says so at once, and only what it lets pass is
+    searched in `sorted`.
+    """
+
+    def __init__(self, refs: Words) -> None:
+        self.sorted = np.unique(refs)
+        size = 1 << min(max((_SLOTS * len(self.sorted)).bit_length(), _LEAST_BITS), _MOST_BITS)
+        self._bits = np.uint64(size - 1)
+        self._table = np.zeros(size, np.bool_)
+        self._table[self._slots(self.sorted)] = True
+
+    @staticmethod
+    def read(raw: bytes) -> Refs:
+        """Read references as a command carries them: 8 bytes each, little-endian."""
+        return Refs(np.frombuffer(raw, np.dtype("<u8")).astype(np.uint64))
+
+    def __len__(self) -> int:
+        return len(self.sorted)
+
+    def _slots(self, values: Words) -> NDArray[np.intp]:
+        return (values & self._bits).astype(np.intp)
+
+    def has(self, values: Words) -> Mask:
+        """Tell which of `values` are among them."""
+        mask = self._table[self._slots(values)]
+        at = np.flatnonzero(mask)
+        if len(at):
+            mask[at] = self.sorted[self.place(values[at])] == values[at]
+        return mask
+
+    def place(self, values: Words) -> NDArray[np.intp]:
+        """Return where each of `values` would be in `sorted`, if it is there at all."""
+        return np.minimum(np.searchsorted(self.sorted, values), len(self.sorted) - 1)
 
 
-def has_subjects(columns: Columns, refs: Words) -> Mask:
-    """Tell which rows have one of `refs`, which are sorted."""
+def has_subjects(columns: Columns, refs: Refs) -> Mask:
+    """Tell which rows have one of `refs`."""
     subjects = columns.subjects
     if subjects is None or not len(refs) or not len(subjects.codes):
         return np.zeros(len(columns), np.bool_)
-    hit = _is_in(subjects.dictionary, refs)
+    hit = refs.has(subjects.dictionary)
     if not bool(hit.any()):
         return np.zeros(len(columns), np.bool_)
     return rows_of(subjects, hit[subjects.codes])
@@ -53,23 +89,16 @@ def rows_of(subjects: Subjects, met: Mask) -> Mask:
     return mask
 
 
-def _is_in(values: Words, refs: Words) -> Mask:
-    places = np.minimum(np.searchsorted(refs, values), len(refs) - 1)
-    found: Mask = refs[places] == values
-    return found
-
-
-def count_subjects(columns: Columns, refs: Words) -> NDArray[np.int64]:
-    """Return how many rows have each of `refs`, which are sorted; a row that names one twice counts once."""
+def count_subjects(columns: Columns, refs: Refs) -> NDArray[np.int64]:
+    """Return how many rows have each of `refs`, in their order; a row that names one twice counts once."""
     counts = np.zeros(len(refs), np.int64)
     subjects = columns.subjects
     if subjects is None or not len(refs) or not len(subjects.codes):
         return counts
     values = subjects.refs()
-    places = np.minimum(np.searchsorted(refs, values), len(refs) - 1)
-    met = refs[places] == values
+    met = refs.has(values)
     rows = np.repeat(np.arange(len(subjects.counts)), subjects.counts)[met]
-    once = np.unique(rows * len(refs) + places[met])
+    once = np.unique(rows * len(refs) + refs.place(values[met]))
     np.add.at(counts, once % len(refs), 1)
     return counts
 
@@ -79,13 +108,13 @@ class RecordIds:
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._texts = frozenset(texts)
-        self._hashes = np.unique(Ids.of(list(texts)).hashes()) if texts else np.zeros(0, np.uint64)
+        self._hashes = Refs(Ids.of(list(texts)).hashes())
 
     def rows(self, columns: Columns) -> Mask:
         """Tell which rows have one of the ids."""
         if not self._texts:
             return np.zeros(len(columns), np.bool_)
-        mask = _is_in(columns.ids.hashes(), self._hashes)
+        mask = self._hashes.has(columns.ids.hashes())
         at = np.flatnonzero(mask)
         if len(at):
             mask[at] = [text in self._texts for text in columns.ids.take(at).texts()]

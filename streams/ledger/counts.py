@@ -213,7 +213,7 @@ def _subjects(work: Work, org: str, order: str) -> dict[str, int]:
     if raw is None or known is None:
         return {}
     counts = np.frombuffer(raw, np.dtype("<u4")).tolist()
-    refs = known.by_id[order].refs.tolist()
+    refs = known.by_id[order].refs.sorted.tolist()
     return {ref.to_bytes(8, "little").hex(): n for ref, n in zip(refs, counts, strict=True) if n}
 
 

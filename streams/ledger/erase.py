@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.bodies import decode_columns
+from schemas.bodies import decode_columns, decompress, read_columns, read_subjects
 from schemas.columns import Columns
 from streams.ledger import barriers, counts, holds, keys, packs, rows, segments, stranded, waiting
 from streams.ledger.barriers import Barrier, RequestDef
@@ -182,8 +182,13 @@ class _Search:
         work = self.work
         if segment.min_s > self.barrier.through_s or not self._concerns(key.category):
             return
+        body = decompress(segment.body)
+        if not self.barrier.everyone:
+            subjects = read_subjects(body)  # all that most segments need to be asked for
+            if subjects is None or not bool(self.barrier.refs.has(subjects.dictionary).any()):
+                return
         ordinals = segments.alive_rows(work, key, segment)
-        columns = segments.columns_of(segment)
+        columns = read_columns(body)
         mine = np.flatnonzero(self.barrier.rows(columns))
         at = np.intersect1d(mine, ordinals, assume_unique=True)
         if not len(at):

@@ -13,7 +13,7 @@ import numpy as np
 
 from schemas.columns import Columns
 from streams.ledger import keys, rows
-from streams.ledger.concern import Mask, RecordIds, has_subjects, lineage, refs_of
+from streams.ledger.concern import Mask, RecordIds, Refs, has_subjects, lineage
 from streams.ledger.rows import Row
 from streams.ledger.state import Work
 
@@ -33,7 +33,7 @@ class Hold:
     def __init__(self, said: HoldDef, subjects: bytes) -> None:
         self._categories = frozenset(said.categories)
         self.everyone = said.everyone
-        self._refs = refs_of(subjects)
+        self._refs = Refs.read(subjects)
         self._records = RecordIds(said.records)
 
     def concerns(self, names: frozenset[str]) -> bool:

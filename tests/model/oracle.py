@@ -51,7 +51,7 @@ class Oracle:
         self.subjects: dict[Id, tuple[int, ...]] = {}
         self.heard = False
         self._marks: dict[Id, list[tuple[str, int, str]]] = defaultdict(list)
-        self._following: list[tuple[Id, int, str]] = []
+        self._following: list[tuple[Id, int, str, bool]] = []
         self._children: dict[tuple[str, str], list[tuple[Id, int, str, bool]]] = defaultdict(list)
 
     @property
@@ -264,12 +264,20 @@ class Oracle:
     def wanted(self, row: Row) -> tuple[set[str], set[str]]:
         """Return the targets in which the row may be erased, and those in which it must be."""
         found = [self._wanted(row, at) for at in {row.at, self.merged(row)}]
-        must = set.intersection(*found)
+        must = set.intersection(*found) - self._perhaps(row)
         if row.returned:
             must &= {row.target}
         elif self._was_gone(row):
             must = set()
         return set.union(*found), must
+
+    def _perhaps(self, row: Row) -> set[str]:
+        """Return the targets in which the row may be cancelled: it was erased by the entry that erased its source.
+
+        In one batch it does not follow; in two, it follows once more, and what a target gives back does not go again.
+        """
+        gone = [target for kind, when, target in self._marks.get(row.key, []) if kind == "perhaps" and when >= row.at]
+        return {target for name in gone for target in ({name} if name else self.kinds[row.key[1]].targets)}
 
     def _targets(self, row: Row) -> set[str]:
         return {row.target} if row.target else set(self.kinds[row.key[1]].targets)
@@ -308,10 +316,13 @@ class Oracle:
         org, _, record = key
         for child, at, target, sure in self._children.pop((org, record), []):
             for name in (target,) if target else self.kinds[child[1]].targets:
-                first = not self.is_deleted(child, at, name, "followed") and (child, at, target) not in self._following
+                first = not self.is_deleted(child, at, name, "followed") and all(
+                    known[:3] != (child, at, target) for known in self._following
+                )
                 there = self.is_there(child, at, name)
                 self.forced[child].append(Forced(child, name, self.today, at, sure=sure and first and there))
-            self._following.append((child, at, target))
+            left = any(row.live and row.at <= at and not row.got for row in self.rows[child])
+            self._following.append((child, at, target, left))
 
     def is_there(self, key: Id, at: int, target: str) -> bool:
         """Whether a record of that second or before lies in a target, which it has neither left nor been sent to."""
@@ -325,12 +336,12 @@ class Oracle:
 
     def follows_now(self, key: Id) -> bool:
         """Whether the record's source was erased by the entry at hand."""
-        return any(child == key for child, _, _ in self._following)
+        return any(child == key for child, _, _, _ in self._following)
 
     def settle(self) -> None:
         """End an entry: records that follow their source are no longer due by themselves."""
-        for child, at, target in self._following:
-            self._marks[child].append(("followed", at, target))
+        for child, at, target, left in self._following:
+            self._marks[child].append(("followed" if left else "perhaps", at, target))
             self._forget(child)
         self._following.clear()
 

@@ -49,29 +49,36 @@ class OrderWitness:
         self.unanswered: set[Order] = set()
         self.unreleased: set[Order] = set()
         self.erasing: dict[Order, Erasing] = {}
+        self.on_way: dict[Name, list[tuple[Id, tuple[int, ...]]]] = {}
         self.in_force = 0
         self.ended = 0
         self.erased = 0
 
-    def told(self, fact: object, pending: dict[Name, list[tuple[Id, tuple[int, ...]]]]) -> None:
-        """Take in an order after the oracle has. `pending`: each batch on its way, and the records in it."""
+    def told(self, fact: object) -> None:
+        """Take in an order after the oracle has."""
         oracle = self.oracle
         if isinstance(fact, HoldSaid) and oracle.heard:
-            rows = {name: [key for key, _ in found] for name, found in pending.items()}
             self.waits[fact.org, fact.hold] = {
-                name for name, found in rows.items() if any(self._holds(fact, key) for key in found)
+                name for name, found in self.on_way.items() if any(self._holds(fact, key) for key, _ in found)
             }
             self.unanswered.add((fact.org, fact.hold))
         elif isinstance(fact, ReleaseSaid) and oracle.heard:
             self.unreleased.add((fact.org, fact.hold))
         elif isinstance(fact, EraseSaid) and oracle.heard:
-            self.erasing[fact.org, fact.request] = Erasing(fact, before=set(pending))
+            self.erasing[fact.org, fact.request] = Erasing(fact, before=set(self.on_way))
 
     def _holds(self, said: HoldSaid, key: Id) -> bool:
         return holds(said, self.oracle.kinds, key, self.oracle.subjects.get(key, ()))
 
+    def sent(self, name: Name, rows: list[tuple[Id, tuple[int, ...]]], *, taken: bool) -> None:
+        """A batch is on its way; `taken`: requests took its rows out, and the first that concerns one has found it."""
+        self.on_way[name] = rows
+        if taken:
+            self._taken(rows)
+
     def settled(self, name: Name) -> None:
         """A batch was acknowledged row by row, or withdrawn."""
+        self.on_way.pop(name)
         for waiting in self.waits.values():
             waiting.discard(name)
 
@@ -88,8 +95,7 @@ class OrderWitness:
                 count.least += sure and name not in one.before
                 count.most += 1 if forced and reason == "request" else self._concerns(one.said, key)
 
-    def taken(self, rows: list[tuple[Id, tuple[int, ...]]]) -> None:
-        """Note records that a batch of requests erases: the first request that concerns one has found it."""
+    def _taken(self, rows: list[tuple[Id, tuple[int, ...]]]) -> None:
         for key, clocks in rows:
             concerned = [one for (org, _), one in self.erasing.items() if org == key[0]]
             concerned = [one for one in concerned if self._concerns(one.said, key)]
@@ -119,6 +125,21 @@ class OrderWitness:
                 one = self.erasing[order]
                 assert answer["version"] > one.version, f"request {order} says version {answer['version']} again"
                 one.version, one.body = answer["version"], body
+                self._does_not_end_early(order, one)
+
+    def _does_not_end_early(self, order: Order, one: Erasing) -> None:
+        """Hold that a target has open rows while a batch with rows of the request is on its way to it."""
+        if not one.body["scanned"]:
+            return
+        closed = {t for t, told in one.body["targets"].items() if told["due"] == told["done"]}
+        for (target, name), rows in self.on_way.items():
+            if target in closed or target not in one.body["targets"]:
+                sure = any(
+                    self._concerns(one.said, key) and all(c <= one.said.through // 1000 for c in clocks)
+                    for key, clocks in rows
+                    if key[0] == order[0]
+                )
+                assert not sure, f"request {order} says {one.body}, and batch {name} is on its way to {target}"
 
     def _in_force(self, order: Order, body: dict[str, Any]) -> None:
         if body.get("ended"):
@@ -175,15 +196,16 @@ class OrderWitness:
                 continue
             for row in rows:
                 old = max(row.at, oracle.merged(row)) <= said.through // 1000
-                if row.live and row.sure and old and oracle.wanted(row)[1] - row.got:
+                here = row.live and row.sure and row.since <= oracle.today
+                if here and old and oracle.wanted(row)[1] - row.got:
                     found[0 if oracle.is_held(key) else 1] = True
         return found[0], found[1]
 
     def _unsure(self, said: EraseSaid) -> bool:
-        """Tell whether anything of the org may be left that is not known for sure."""
+        """Tell whether anything may wait that is not known for sure, or that its producer has deleted since."""
         oracle = self.oracle
         of_rows = any(
-            row.live and oracle.wanted(row)[0] - row.got and row.at <= said.through // 1000
+            row.live and row.at <= said.through // 1000
             for key, rows in oracle.rows.items()
             if self._concerns(said, key)
             for row in rows

@@ -65,7 +65,7 @@ class Witness:
         if fact is not None:
             self.oracle.tell(fact, log_ms)
             if isinstance(fact, HoldSaid | ReleaseSaid | EraseSaid):
-                self.orders.told(fact, {name: rows_of(b) for name, b in self.batches.items() if b.pending})
+                self.orders.told(fact)
         return self._acked(acked) if acked is not None else None
 
     def _acked(self, ack: dict[str, Any]) -> tuple[str, str] | None:
@@ -78,9 +78,9 @@ class Witness:
             return None if self._withdraw(name, batch) else name
         if ack["outcome"] == "restored" or ack["level"] == "hidden":
             return None
-        self._settle(name, batch)
         record = batch.record
         self.orders.acked(name, rows_of(batch), set(rows), forced=batch.forced, reason=record["reason"])
+        self._settle(name, batch)
         for row in rows:
             key = (record["org"], record["category"], record["record_ids"][row])
             clocks = batch.clocks[row]
@@ -118,6 +118,7 @@ class Witness:
             return False
         self._rest = None
         self.batches[name] = Sent(raw, record, rest.clocks, rest.forced)
+        self.orders.sent(name, rows_of(rest), taken=False)
         self.pending[name[0]] += 1
         return True
 
@@ -188,8 +189,7 @@ class Witness:
             if clock is None:
                 raise Broken(self._why(key, target), partition=self.partition, key=key)
             batch.clocks.append(clock)
-        if requested and not batch.forced:
-            self.orders.taken(rows_of(batch))
+        self.orders.sent(name, rows_of(batch), taken=requested and not batch.forced)
         self.batches[name] = batch
         self.pending[target] += 1
         self.erased += len(ids)
