@@ -84,7 +84,7 @@ def each(work: Work, org: str, orders: Iterable[str]) -> Iterable[RequestRow]:
     for order in orders:
         row = request(work, org, order)
         if row is not None:
-            work.counted.add((org, order))
+            work.counted.setdefault((org, order), False)
             yield row
 
 
@@ -162,17 +162,22 @@ def watched(work: Work, head: PendingHead, columns: Columns) -> dict[str, Mask]:
 
 
 def report(work: Work) -> None:
-    """Tell of each request that this entry concerned, if what it says is new."""
-    for org, order in sorted(work.counted):
+    """Tell of each request that this entry concerned, if what it says is new, or it must be told of."""
+    for (org, order), must in sorted(work.counted.items()):
         row = request(work, org, order)
-        if row is None or row.undecided:
+        if row is None:
             continue
-        if _in_short(row) != row.told or row.acks >= REPORT_EVERY:
-            tell(work, org, order, row)
+        if not row.undecided and (must or _in_short(row) != row.told or row.acks >= REPORT_EVERY):
+            _tell(work, org, order, row)
         elif not row.untold:
             row.untold = True
             work.clock.untold += 1
             work.store.put(keys.of_order(keys.UNTOLD, org, order), b"")
+
+
+def tell(work: Work, org: str, order: str) -> None:
+    """Have a request told of at the end of this entry."""
+    work.counted[org, order] = True
 
 
 def _in_short(row: RequestRow) -> str:
@@ -181,7 +186,7 @@ def _in_short(row: RequestRow) -> str:
     return json.dumps([row.phase == DONE, opened, row.hold > 0, row.min_retain > 0])
 
 
-def tell(work: Work, org: str, order: str, row: RequestRow) -> None:
+def _tell(work: Work, org: str, order: str, row: RequestRow) -> None:
     """Answer with what a request has come to; the coordinator takes the highest version."""
     row.version += 1
     row.told, row.told_day, row.acks = _in_short(row), work.today, 0
@@ -229,8 +234,8 @@ def tell_untold(work: Work, budget: int) -> int:
     for key, _ in list(_next(work, bytes.fromhex(clock.untold_from), max(budget, 1))):
         org, order = keys.read_order(key)
         row = request(work, org, order)
-        if row is not None and row.untold and not row.undecided and row.told_day < work.today:
-            tell(work, org, order, row)
+        if row is not None and row.told_day < work.today:
+            tell(work, org, order)
         clock.untold_from = (key + b"\0").hex()
         cost += 1
     if not cost:

@@ -58,8 +58,7 @@ def order(work: Work, record: dict[str, Any]) -> None:
         row.phase = 0
         if org.open:
             _search(work, name, request, row)
-    if not row.undecided:
-        counts.tell(work, name, request, row)
+    counts.tell(work, name, request)
 
 
 def _search(work: Work, org: str, request: str, row: RequestRow) -> None:
@@ -110,7 +109,7 @@ def search(work: Work, budget: int) -> int:
     cost = _Search(work, org, known.by_id[request], row).run(budget)
     if row.phase == DONE:
         work.clock.scans -= 1
-        work.counted.add((org, request))
+        work.counted.setdefault((org, request), False)
     else:
         work.store.put(keys.scan(work.next_turn(), org, request), b"")
     return max(cost, 1)

@@ -26,6 +26,8 @@ from tests.support.memory_store import MemoryStore
 
 ERASURES = TOPICS.erasures("")
 CALM_DAYS = 3
+INTERRUPTS = 0.04
+"""How often something is ordered in the middle of the work, at most: only what is on its way is ordered of."""
 RESTLESS = 5_000
 """More entries than any day of such a world takes."""
 
@@ -117,6 +119,8 @@ class Simulator(World):
                     worked |= target.work(random, self.day, self.now_ms)
             if not busy and not worked:
                 return
+            if random.random() < INTERRUPTS:
+                self.interrupt()
 
     def _pending(self) -> list[dict[str, int]]:
         return [dict(witness.pending) for witness in self.witnesses]

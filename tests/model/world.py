@@ -191,9 +191,19 @@ class World:
         if random.random() < 0.015:
             self.say_rules()
         for org in ORGS:
-            self.authority.work(
-                org, self.epoch(org), self.gateway.shards.get(org, [1]), self.producer.made, self.now_ms
-            )
+            shards = self.gateway.shards.get(org, [1])
+            self.authority.work(org, self.epoch(org), shards, self.producer.made, self.on_way(org), self.now_ms)
+
+    def on_way(self, org: str) -> list[str]:
+        """Return the records of an org that targets were told to erase and have not answered for."""
+        return [record for target in self.targets for record in target.on_way(org)]
+
+    def interrupt(self) -> None:
+        """Order something in the middle of a day's work."""
+        org = self.random.choice(ORGS)
+        on_way = self.on_way(org)
+        if on_way:
+            self.authority.interrupt(org, self.epoch(org), self.gateway.shards.get(org, [1]), on_way, self.now_ms)
 
     def epoch(self, org: str) -> int:
         """Return an org's epoch as the coordinator knows it."""
