@@ -315,7 +315,11 @@ class Oracle:
         """Let the children of a record that the sweep erased follow it."""
         org, _, record = key
         for child, at, target, sure in self._children.pop((org, record), []):
-            for name in (target,) if target else self.kinds[child[1]].targets:
+            names = {target} if target else set(self.kinds[child[1]].targets)
+            for row in self.rows[child]:  # it may have moved since
+                if row.live and row.at <= at and row.target == target:
+                    names |= self.wanted(row)[0]
+            for name in sorted(names):
                 first = not self.is_deleted(child, at, name, "followed") and all(
                     known[:3] != (child, at, target) for known in self._following
                 )

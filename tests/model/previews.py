@@ -40,7 +40,9 @@ class Watch:
 
 
 class PreviewWorld(Simulator):
-    """See the module's head."""
+    """See the module's head. Holds and erasures are left out: a request erases what no policy makes due."""
+
+    ORDERS = False
 
     def __init__(self, seed: int, *, days: int = 240, shape: Shape | None = None) -> None:
         super().__init__(seed, days=days, shape=shape)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from random import Random
+from typing import ClassVar
 
 from tests.model.authority import Authority
 from tests.model.broker import Partition
@@ -62,6 +63,9 @@ class Shape:
 
 class World:
     """Everything but the lanes. `shape` replaces what the seed would choose."""
+
+    ORDERS: ClassVar[bool] = True
+    """Whether holds and erasures are ordered."""
 
     def __init__(self, seed: int, *, days: int = 240, shape: Shape | None = None) -> None:
         self.random = random = Random(seed)
@@ -190,7 +194,7 @@ class World:
                 self.say_policy(org)
         if random.random() < 0.015:
             self.say_rules()
-        for org in ORGS:
+        for org in ORGS if self.ORDERS else ():
             shards = self.gateway.shards.get(org, [1])
             self.authority.work(org, self.epoch(org), shards, self.producer.made, self.on_way(org), self.now_ms)
 
@@ -202,7 +206,7 @@ class World:
         """Order something in the middle of a day's work."""
         org = self.random.choice(ORGS)
         on_way = self.on_way(org)
-        if on_way:
+        if on_way and self.ORDERS:
             self.authority.interrupt(org, self.epoch(org), self.gateway.shards.get(org, [1]), on_way, self.now_ms)
 
     def epoch(self, org: str) -> int:

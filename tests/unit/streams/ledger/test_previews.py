@@ -530,3 +530,35 @@ def test_a_preview_as_of_the_ledgers_day_needs_one() -> None:
 
     assert "day is not known" in found["error"]
     assert answer(log, log.preview(day=100))["as_of_day"] == 100
+
+
+@pytest.mark.parametrize(
+    ("hold", "counted"),
+    [
+        ({"subjects": [3]}, {"crm": 8}),
+        ({"records": IDS[:2]}, {"crm": 10}),
+        ({"categories": ["messages"]}, {}),
+        ({"categories": ["elsewhere"]}, {"crm": 12}),
+    ],
+)
+def test_what_is_held_is_not_counted_until_the_hold_ends(hold: dict[str, Any], counted: dict[str, int]) -> None:
+    log = ready(category("messages", period=LONG))
+    log.frame(group(IDS[:12], day(0), subjects=[1, 2, 3] * 4))
+    log.to_day(100)
+    log.hold(**hold)
+
+    assert counts(log, setting("30 d")).get("messages", {}) == counted
+    assert hold_against_what_is_erased(log, setting("30 d")).get("messages", {}) == counted
+    log.release()
+    log.to_day(101)
+    assert counts(log, setting("30 d")).get("messages", {}) == {}
+
+
+def test_what_a_request_has_taken_is_not_counted() -> None:
+    log = ready(category("messages", period=LONG, min_retain="200 d"))
+    log.frame(group(IDS[:6], day(0), subjects=[1, 2] * 3))
+    log.to_day(100)
+
+    log.erase("request", 1)
+
+    assert counts(log, setting("30 d"), day=300).get("messages", {}) == {"crm": 3}
