@@ -23,6 +23,7 @@ from ops.topics import declared, differences
 from schemas.datamap import DataMap
 from schemas.errors import EbbtideError
 from schemas.topics import Topics
+from sinks.build import s3_sink
 
 Level = Literal["ok", "watch", "mend"]
 
@@ -106,6 +107,8 @@ def _stores(settings: Settings, data_map: DataMap, target: str) -> Iterator[Find
     finally:
         inventory.close()
     yield Finding("ok", f"target {target}", f"answers; about {total} records")
+    if data_map.targets[target].kind == "s3":
+        yield from _buckets(data_map, target)
     telling = sum(looks_personal(found.record_id) for found in page.records[:SAMPLE])
     if telling:
         yield Finding(
@@ -114,6 +117,20 @@ def _stores(settings: Settings, data_map: DataMap, target: str) -> Iterator[Find
             f"{telling} of {min(len(page.records), SAMPLE)} record ids look like e-mail addresses or phone numbers: "
             "record ids are kept in the ledger, use surrogate keys",
         )
+
+
+def _buckets(data_map: DataMap, target: str) -> Iterator[Finding]:
+    """Say of each bucket what an erasure means there; `watch` where versions or uploads are not seen."""
+    sink = s3_sink(data_map, target)
+    try:
+        sink.check()
+        for state in sink.states():
+            fewer = not state.versioned or not state.lists_uploads
+            yield Finding("watch" if fewer else "ok", f"target {target}", state.words())
+    except EbbtideError as e:
+        yield Finding("mend", f"target {target}", str(e))
+    finally:
+        sink.close()
 
 
 def _sweep(settings: Settings, data_map: DataMap, topics: Topics, codec: Codec) -> Iterator[Finding]:

@@ -34,7 +34,9 @@ LITE_PARTITIONS = 2
 LATER = {
     "EBBTIDE_KAFKA_BOOTSTRAP": "later:0",
     "EBBTIDE_POSTGRES_DSN": "postgresql://later",
-    "EBBTIDE_S3_ENDPOINT": "later",
+    "EBBTIDE_S3_ENDPOINT": "http://later",
+    "EBBTIDE_S3_ACCESS_KEY": "later",
+    "EBBTIDE_S3_SECRET_KEY": "later",
 }
 """What stands for the stack's addresses until they are known."""
 

@@ -12,36 +12,54 @@ plan or a dangerous name is refused whole, with file, line and fix: `tests/unit/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from schemas.plandef import read_plan
-from schemas.plans import BadPlan, Plan, check_column, check_target
+from schemas.plandef import Plan, read_plan
+from schemas.plans import BadPlan, check_column, check_target
 from schemas.policy import ANONYMISE, BadPolicy, Setting, check_category
 from schemas.rules import CategoryRules, Rules
+from schemas.s3plan import S3Plan, check_bucket, check_endpoint, check_region
 from schemas.templates import ALIASES, DEFAULT_TEMPLATE, TEMPLATES, Template
 from schemas.yamlmap import Scalar, Table, near, read_yaml
 
 VERSION: Final = 1
-KINDS: Final = ("postgres", "kafka", "consumer")
+KINDS: Final = ("postgres", "kafka", "consumer", "s3")
 
 _TARGET_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "postgres": ("kind", "dsn", "schema"),
     "kafka": ("kind", "bootstrap"),
     "consumer": ("kind",),
+    "s3": ("kind", "endpoint", "region", "bucket", "access_key", "secret_key", "replicas"),
+}
+_S3_MUST: Final = {
+    "endpoint": '"${EBBTIDE_S3_ENDPOINT}"',
+    "bucket": "media",
+    "access_key": '"${EBBTIDE_S3_ACCESS_KEY}"',
+    "secret_key": '"${EBBTIDE_S3_SECRET_KEY}"',
+}
+_S3_CHECKS: Final[Mapping[str, Callable[[str], str]]] = {
+    "endpoint": check_endpoint,
+    "region": check_region,
+    "bucket": check_bucket,
 }
 _POLICY_KEYS: Final = ("period", "clock", "min_retain", "action")
 
 
 @dataclass(frozen=True, slots=True)
 class TargetMap:
-    """One target. `options` are those of its kind: `dsn` and `schema`, or `bootstrap`; they may hold a password."""
+    """One target. `options` are those of its kind, such as `dsn` or `bootstrap`; they may hold a password.
+
+    `replicas`, of kind s3, are further buckets of the same endpoint that hold copies under the same keys.
+    """
 
     name: str
     kind: str
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    replicas: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,9 +163,36 @@ def _targets(top: Table, variables: Mapping[str, str]) -> dict[str, TargetMap]:
                 raise schema.where.refuse(
                     f"{schema.text!r} is not a schema's name; write letters, digits and _"
                 ) from None
-        options = {k: s.filled(variables) for k in entry.entries if k != "kind" and (s := entry.scalar(k))}
-        targets[name] = TargetMap(name, kind.text, options)
+        plain = [key for key in entry.entries if key not in ("kind", "replicas")]
+        options = {k: s.filled(variables) for k in plain if (s := entry.scalar(k))}
+        replicas = _check_s3(entry, options) if kind.text == "s3" else ()
+        targets[name] = TargetMap(name, kind.text, options, replicas)
     return targets
+
+
+def _check_s3(entry: Table, options: Mapping[str, str]) -> tuple[str, ...]:
+    """Check the options of an S3 target; return its replicas."""
+    for key, example in _S3_MUST.items():
+        said = entry.must(key, example)
+        if key.endswith("_key") and not re.fullmatch(r"\$\{[^}]*\}", said.text):
+            raise said.where.refuse(
+                f"{said.where.path} must come from the environment: write `{key}: {example}`, or another variable"
+            )
+    for key, check in _S3_CHECKS.items():
+        if key in options:
+            try:
+                check(options[key])
+            except BadPlan as error:
+                raise entry.lines[key].refuse(f"{entry.where.path}.{key}: {error}") from None
+    buckets = [options["bucket"]]
+    for replica in entry.words("replicas"):
+        try:
+            buckets.append(check_bucket(replica.text))
+        except BadPlan as error:
+            raise replica.where.refuse(f"{replica.where.path}: {error}") from None
+        if buckets.count(replica.text) > 1:
+            raise replica.where.refuse(f"{replica.where.path} names bucket {replica.text!r} twice; leave one out")
+    return tuple(buckets[1:])
 
 
 def _category(
@@ -174,7 +219,9 @@ def _category(
             raise plan.where.refuse(
                 f"target {target!r} of category {name!r} is not declared{near(target, list(targets))}"
             )
-        plans[name, target] = read_plan(name, targets[target].name, targets[target].kind, targets[target].options, plan)
+        made = read_plan(name, targets[target].name, targets[target].kind, targets[target].options, plan)
+        _check_alone(made, plans, plan)
+        plans[name, target] = made
     if "parent" in entry.entries:
         above = parent.text if parent else None
     else:
@@ -187,6 +234,18 @@ def _category(
         days_range=known.days_range if known else None,
         can_anonymise=all(plans[name, target].anonymise for target in bound.entries),
     )
+
+
+def _check_alone(made: Plan, plans: Mapping[tuple[str, str], Plan], entry: Table) -> None:
+    """No object of a bucket is of two categories."""
+    for other in plans.values():
+        if not isinstance(made, S3Plan) or not isinstance(other, S3Plan):
+            continue
+        if (made.target, made.template) == (other.target, other.template):
+            raise entry.where.refuse(
+                f"categories {other.category!r} and {made.category!r} have the same template {made.template.text!r} "
+                f"in target {made.target!r}: an object would be of both; give each keys of its own"
+            )
 
 
 def _default(name: str, entry: Table | None, base: Setting) -> Setting:

@@ -144,6 +144,3 @@ class ConsumerPlan:
     category: str
     target: str
     anonymise: Mapping[str, FieldAction] = field(default_factory=dict)
-
-
-Plan = PostgresPlan | KafkaPlan | ConsumerPlan

@@ -210,7 +210,8 @@ class Sink(Protocol):
         first receipt again, where the store keeps receipts, and never changes anything twice. What is returned as
         `writes` has not happened yet.
 
-        Raises SinkUnavailable: nothing is changed; NoPlan; PlanBroken; StoreWentBack.
+        Raises SinkUnavailable: nothing is changed, or, in a store without transactions, a part that is harmless to do
+        again; NoPlan; PlanBroken; StoreWentBack.
         """
         ...
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 from schemas.datamap import DataMap
 from sinks.base import Sink
 from sinks.build import SinkSettings, build_sink
 from sinks.consumer import ConsumerSink
+from sinks.s3 import MOST_RECORDS, S3Sink
 from streams.runner.answers import run_answers
 from streams.runner.hooks import RunnerHooks
 from streams.runner.runner import run_sink
@@ -32,6 +34,8 @@ def run_target(
 
 def run_any(spec: RunnerSpec, sink: Sink, *, stop: threading.Event, hooks: RunnerHooks | None = None) -> None:
     """Run `sink`, and the reader of its answers where it is an outside service. If one of the two ends, both do."""
+    if isinstance(sink, S3Sink):
+        spec = replace(spec, limits=replace(spec.limits, records=min(spec.limits.records, MOST_RECORDS)))
     if not isinstance(sink, ConsumerSink):
         run_sink(spec, sink, stop=stop, hooks=hooks)
         return

@@ -14,7 +14,10 @@ from typing import Protocol
 import psycopg
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from ops.local.s3 import ensure_bucket, s3_client
+from ops.local.service import S3Server
 from schemas.plans import ConsumerPlan, FieldAction, KafkaPlan, KeyTemplate, PostgresPlan
+from schemas.s3plan import ObjectTemplate, Replacement, S3Plan
 from sinks.anonymise import Anonymiser
 from sinks.base import Job, Outcome, Sink, Source, Span
 from sinks.batch import Batch, Receipt
@@ -22,6 +25,8 @@ from sinks.consumer import ConsumerSink, Replies, read_answer
 from sinks.kafka import KafkaSink
 from sinks.memory import MemorySink
 from sinks.postgres import PostgresLimits, PostgresSink
+from sinks.s3 import S3Sink
+from sinks.s3_client import S3Limits, S3Place
 from tests.integration.targets.support import Cluster, batch_id, wait_for
 
 SECRET = b"a secret of the tests only, 32 B"
@@ -248,6 +253,73 @@ class KafkaBench:
 
     def mend(self) -> None:
         self._cluster.compacted("profiles")
+
+
+class S3Bench:
+    """Objects `org/media/id`, written by a stock client, with a version below each; every version is a row.
+
+    Anonymising replaces the whole object, so the replacement is what the fields of the others become.
+    """
+
+    def __init__(self, server: S3Server, bucket: str) -> None:
+        self._server = server
+        self._bucket = bucket
+        self._client = s3_client(
+            endpoint=server.endpoint, access_key=server.access_key, secret_key=server.secret_key, region=server.region
+        )
+        ensure_bucket(self._client, bucket)
+        self.sink: Sink = self.restarted()
+
+    def restarted(self) -> Sink:
+        place = S3Place(
+            endpoint=self._server.endpoint,
+            region=self._server.region,
+            bucket=self._bucket,
+            access_key=self._server.access_key,
+            secret_key=self._server.secret_key,
+        )
+        anonymous = {**ROW, "body": "[erased]", "email": None, "phone": None, "note": None}
+        plan = S3Plan(
+            category="messages",
+            target="contract",
+            bucket=self._bucket,
+            template=ObjectTemplate("{org}/media/{id}"),
+            anonymise=Replacement(json.dumps(anonymous).encode(), "application/json"),
+        )
+        return S3Sink("contract", place, {"messages": plan}, limits=S3Limits(connect_s=1.0, read_s=5.0, attempts=1))
+
+    def fill(self, org: str, ids: Sequence[str]) -> None:
+        for body in ({**ROW, "note": "likes tea, and biscuits"}, ROW):
+            for i in ids:
+                self._client.put_object(Bucket=self._bucket, Key=f"{org}/media/{i}", Body=json.dumps(body).encode())
+
+    def rows(self) -> Mapping[tuple[str, str], Mapping[str, object]]:
+        found: dict[tuple[str, str], Mapping[str, object]] = {}
+        said = self._client.list_object_versions(Bucket=self._bucket)
+        assert not said["IsTruncated"]
+        older = {one["Key"] for one in said.get("Versions", ()) if not one["IsLatest"]}
+        for one in said.get("Versions", ()):
+            org, _, i = one["Key"].partition("/media/")
+            body = self._client.get_object(Bucket=self._bucket, Key=one["Key"], VersionId=one["VersionId"])["Body"]
+            row = json.loads(body.read())
+            if one["IsLatest"]:
+                found[org, i] = row
+            elif (org, i) not in found:
+                raise AssertionError("an older version outlived the newest one")
+            if row["body"] == "[erased]":
+                assert one["Key"] not in older, "an older version is left below an anonymised object"
+        for marker in said.get("DeleteMarkers", ()):
+            raise AssertionError(f"a delete marker is left: {marker['VersionId']}")
+        return found
+
+    def commit(self, outcomes: Sequence[Outcome], batches: Sequence[Batch]) -> list[Receipt]:
+        return [outcome.receipt for outcome in outcomes if outcome.receipt]
+
+    def break_down(self) -> None:
+        self._server.kill()
+
+    def mend(self) -> None:
+        self._server.start()
 
 
 class ConsumerBench:
