@@ -150,7 +150,8 @@ def prepare(settings: Settings, data_map: DataMap, *, report: Callable[[str], No
 
 def _roles(settings: Settings, data_map: DataMap) -> list[Role]:
     environment = to_environ(settings)
-    names = ["coordinator", "ledger", "gateway", "clock", *(f"target:{name}" for name in sorted(data_map.targets))]
+    targets = (f"target:{name}" for name in sorted(data_map.targets))
+    names = ["coordinator", "ledger", "gateway", "clock", "exporter", *targets]
     return [Role(name, environment) for name in names]
 
 
@@ -162,6 +163,7 @@ def _stack_config(settings: Settings, *, lite: bool) -> StackConfig:
         s3_access_key=settings.s3_access_key or None,
         s3_secret_key=settings.s3_secret_key or None,
         s3_bucket=settings.s3_bucket,
+        s3_region=settings.s3_region,
         cache_dir=settings.cache_dir,
         kafka_heap=f"{256 if lite else settings.heap_mb}m",
     )
@@ -176,4 +178,5 @@ def _with_addresses(settings: Settings, stack: Stack) -> Settings:
         s3_access_key=stack.s3.access_key,
         s3_secret_key=stack.s3.secret_key,
         s3_bucket=stack.s3.bucket,
+        s3_region=stack.s3.region,
     )

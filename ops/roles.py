@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 MISFIT_PAUSE_S = 3.0
 RULES_LOOK_S = 10.0
 
-ROLES = ("coordinator", "ledger", "gateway", "clock", "target:NAME")
+ROLES = ("coordinator", "ledger", "gateway", "clock", "exporter", "target:NAME")
 
 
 class UnknownRole(Refused):
@@ -59,7 +59,13 @@ def run_role(
     kind, _, target = name.partition(":")
     if kind == "target" and target:
         return _target(settings, target, stop, ready)
-    runner = {"coordinator": _coordinator, "ledger": _ledger, "gateway": _gateway, "clock": _clock}.get(name)
+    runner = {
+        "coordinator": _coordinator,
+        "ledger": _ledger,
+        "gateway": _gateway,
+        "clock": _clock,
+        "exporter": _exporter,
+    }.get(name)
     if runner is None:
         raise UnknownRole(f"there is no role {name!r}: write one of {', '.join(ROLES)}")
     return runner(settings, stop, ready)
@@ -218,6 +224,12 @@ def _clock(settings: Settings, stop: threading.Event, ready: Callable[[int], Non
         on_ready=metrics.ready,
     )
     return 0
+
+
+def _exporter(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:
+    from ops.export_role import run_export_role
+
+    return run_export_role(settings, stop, ready)
 
 
 def _target(settings: Settings, name: str, stop: threading.Event, ready: Callable[[int], None]) -> int:

@@ -79,7 +79,7 @@ class Upload:
 
     def finish(self) -> Stored:
         """Make the object. Raises SinkUnavailable."""
-        with asking("PutObject"):
+        with asking("finishing an object"):
             if not self._id:
                 put = self._client.put_object(
                     Bucket=self._bucket, Key=self._key, Body=bytes(self._buffer), ContentType=self._content_type
@@ -141,6 +141,20 @@ class ExportBucket:
         """Return whether the bucket keeps versions. Raises SinkUnavailable, also where there is no such bucket."""
         with asking("GetBucketVersioning"):
             return self._client.get_bucket_versioning(Bucket=self.name).get("Status") == "Enabled"
+
+    def ensure(self) -> None:
+        """Make the bucket if it is not there. Raises SinkUnavailable."""
+        with asking("CreateBucket"):
+            try:
+                self._client.head_bucket(Bucket=self.name)
+            except ClientError as error:
+                if _status(error) != 404:
+                    raise
+                region: Any = self._client.meta.region_name
+                where: Any = (
+                    {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+                )
+                self._client.create_bucket(Bucket=self.name, **where)
 
     def upload(self, key: str, content_type: str) -> Upload:
         """Begin an object."""

@@ -103,6 +103,7 @@ class Exporter:
             self._bucket.close()
 
     def _open(self) -> None:
+        self._bucket.ensure()
         if not self._bucket.check():
             log.warning("the export bucket keeps no versions: a part that is written twice replaces itself")
         self._transactions.start()

@@ -10,7 +10,7 @@ import pytest
 from ops.metrics import DEFINITIONS, Domains, Metrics
 
 DOMAINS = Domains(partitions=2, targets=["crm"], producers=["shop"], kinds=["created"], reasons=["undecodable"])
-ROLES = ("gateway", "ledger", "coordinator", "clock", "target")
+ROLES = ("gateway", "ledger", "coordinator", "clock", "target", "exporter")
 
 
 def scrape(metrics: Metrics) -> str:
