@@ -111,7 +111,7 @@ def _stores(settings: Settings, data_map: DataMap, target: str) -> Iterator[Find
         inventory.close()
     yield Finding("ok", f"target {target}", f"answers; about {total} records")
     if data_map.targets[target].kind == "s3":
-        yield from _buckets(data_map, target)
+        yield from bucket_findings(data_map, target)
     telling = sum(looks_personal(found.record_id) for found in page.records[:SAMPLE])
     if telling:
         yield Finding(
@@ -122,7 +122,7 @@ def _stores(settings: Settings, data_map: DataMap, target: str) -> Iterator[Find
         )
 
 
-def _buckets(data_map: DataMap, target: str) -> Iterator[Finding]:
+def bucket_findings(data_map: DataMap, target: str) -> Iterator[Finding]:
     """Say of each bucket what an erasure means there; `watch` where versions or uploads are not seen."""
     sink = s3_sink(data_map, target)
     try:

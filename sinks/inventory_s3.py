@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from schemas.s3plan import S3Plan
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 COUNTED: Final = 20 * BULK
-"""Entries that are counted beforehand; a larger bucket has at least so many."""
+"""Entries that are looked at to count records beforehand; a larger bucket has more."""
 
 _NO_END_S: Final = 1e9
 
@@ -75,10 +74,14 @@ class S3Inventory:
         self._now_s = time.time()
 
     def total(self) -> int:
-        """Return how many entries there are, at most COUNTED."""
+        """Return how many records there are among the first COUNTED entries."""
         self._bucket.settle()
-        entries = (entry for start in self._starts for entry in self._bucket.walk(start, None))
-        return sum(1 for _ in islice(entries, COUNTED))
+        records = entries = 0
+        for record in (record for start in self._starts for record in self._records(start, None)):
+            records, entries = records + 1, entries + record.entries
+            if entries >= COUNTED:
+                break
+        return records
 
     def page(self, cursor: Mapping[str, Any] | None) -> Page:
         self._bucket.settle()
@@ -88,12 +91,12 @@ class S3Inventory:
             return Page(records=(), cursor=None)
         skipped: Counter[str] = Counter()
         found: list[_Record] = []
-        seen, following = 0, {"at": at + 1, "after": None}
+        seen, entries, following = 0, 0, {"at": at + 1, "after": None}
         for record in self._records(self._starts[at], after):
-            if seen >= self._page_rows:
+            if entries >= self._page_rows:
                 following = {"at": at, "after": after}
                 break
-            seen += record.entries
+            seen, entries = seen + 1, entries + record.entries
             after = record.last_key
             if record.plan is None:
                 skipped["key_of_no_plan"] += 1

@@ -34,8 +34,7 @@ def run_target(
 
 def run_any(spec: RunnerSpec, sink: Sink, *, stop: threading.Event, hooks: RunnerHooks | None = None) -> None:
     """Run `sink`, and the reader of its answers where it is an outside service. If one of the two ends, both do."""
-    if isinstance(sink, S3Sink):
-        spec = replace(spec, limits=replace(spec.limits, records=min(spec.limits.records, MOST_RECORDS)))
+    spec = limited(spec, sink)
     if not isinstance(sink, ConsumerSink):
         run_sink(spec, sink, stop=stop, hooks=hooks)
         return
@@ -58,3 +57,10 @@ def run_any(spec: RunnerSpec, sink: Sink, *, stop: threading.Event, hooks: Runne
         reader.join()
     if ended:
         raise ended[0]
+
+
+def limited(spec: RunnerSpec, sink: Sink) -> RunnerSpec:
+    """Return the spec with no more records at once than the kind of target can do while its group waits."""
+    if not isinstance(sink, S3Sink):
+        return spec
+    return replace(spec, limits=replace(spec.limits, records=min(spec.limits.records, MOST_RECORDS)))

@@ -11,7 +11,9 @@ from typer.testing import CliRunner
 from ops.cli.app import app
 from ops.cli.output import Exit
 from ops.metrics import DEFINITIONS
+from schemas.datamap import load_data_map
 
+S3 = {f"EBBTIDE_S3_{name}": "http://s3" for name in ("ENDPOINT", "ACCESS_KEY", "SECRET_KEY")}
 ROOT = Path(__file__).parents[2]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 COMMANDS = sorted(set(re.findall(r"`ebbtide ([a-z-]+)", OPERATIONS)))
@@ -44,3 +46,12 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+\.md)\)", page.read_text(encoding="utf-8"))
 
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_data_map_on_the_page_of_targets_is_one(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "targets.md").read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "map.yaml").write_text(example, encoding="utf-8")
+
+    data_map = load_data_map(tmp_path / "map.yaml", S3)
+
+    assert {plan.category for plan in data_map.plans.values()} == {"media", "files"}
