@@ -12,7 +12,7 @@ from ops.exports import export_names, export_place
 from ops.metrics import Domains, Metrics
 from ops.settings import Settings
 from schemas.codec import registered_codec
-from schemas.datamap import load_data_map
+from schemas.datamap import DataMap, load_data_map
 from schemas.seal import Seal
 from schemas.topics import Topics
 from sinks.build import SinkSettings
@@ -72,8 +72,11 @@ class ExporterMetrics:
 def run_export_role(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:
     """Run it until `stop` is set. Raises Halt, Refused."""
     topics = Topics(settings.prefix)
-    data_map = load_data_map(data_map_path(settings), variables(settings))
-    targets = sorted(data_map.targets)
+
+    def load() -> DataMap:
+        return load_data_map(data_map_path(settings), variables(settings))
+
+    targets = sorted(load().targets)
     metrics = Metrics("exporter", Domains(targets=(*targets, BUCKET, OTHER), reasons=tuple(MISSING)))
     ready(metrics.serve(settings.metrics_host, settings.metrics_port))
     run_exports(
@@ -88,7 +91,7 @@ def run_export_role(settings: Settings, stop: threading.Event, ready: Callable[[
             names=export_names(settings),
             bundle_bytes=settings.export_bundle_bytes,
         ),
-        data_map,
+        load,
         SinkSettings(
             bootstrap=settings.kafka_bootstrap,
             topics=topics,

@@ -44,7 +44,7 @@ class PartWriter:
         self._bucket, self._names, self._tick = bucket, names, tick
 
     def write(self, work: Work, sink: Sink | None) -> Part | None:
-        """Write the part and return what was written. `sink` is None where the data map has no such target.
+        """Write the part and return what was written. `sink` is None where the data map has no plan for it.
 
         Of a request that has ended nothing is written: None. Raises SinkUnavailable, PlanBroken, and what `tick`
         raises: nothing is left then but, at worst, an unfinished upload that the next try aborts.

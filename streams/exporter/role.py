@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import closing
 
 from schemas.datamap import DataMap
 from sinks.base import Sink
@@ -18,22 +18,36 @@ from streams.exporter.spec import ExporterSpec
 LIMITS = S3Limits(read_s=60.0, attempts=4)
 
 
-@dataclass(slots=True)
 class Sinks:
-    """The targets' sinks, each made when the first of its records is asked for. They are only read."""
+    """The targets' sinks, each made when the first of its records is asked for. They are only read.
 
-    data_map: DataMap
-    settings: SinkSettings
-    opened: ExitStack
-    made: dict[str, Sink] = field(default_factory=dict)
+    A record that the data map seems not to bind may be of a newer map than ours: before it is called missing, the map
+    is read again.
+    """
 
-    def __call__(self, target: str) -> Sink | None:
-        if target not in self.data_map.targets:
+    def __init__(self, load: Callable[[], DataMap], settings: SinkSettings) -> None:
+        self._load, self._settings = load, settings
+        self._map = load()
+        self._made: dict[str, Sink] = {}
+
+    def __call__(self, category: str, target: str) -> Sink | None:
+        """Return the sink, None where the newest data map does not bind the category to the target. Raises Refused."""
+        if (category, target) not in self._map.plans:
+            newest = self._load()
+            if newest != self._map:
+                self.close()
+                self._map = newest
+        if (category, target) not in self._map.plans:
             return None
-        if target not in self.made:
-            self.made[target] = sink = build_sink(self.data_map, target, self.settings)
-            self.opened.callback(sink.close)
-        return self.made[target]
+        if target not in self._made:
+            self._made[target] = build_sink(self._map, target, self._settings)
+        return self._made[target]
+
+    def close(self) -> None:
+        """Let go of all stores."""
+        for sink in self._made.values():
+            sink.close()
+        self._made.clear()
 
 
 def open_bucket(place: S3Place) -> ExportBucket:
@@ -43,13 +57,13 @@ def open_bucket(place: S3Place) -> ExportBucket:
 
 def run_exports(
     spec: ExporterSpec,
-    data_map: DataMap,
+    load: Callable[[], DataMap],
     settings: SinkSettings,
     place: S3Place,
     *,
     stop: threading.Event,
     hooks: ExporterHooks | None = None,
 ) -> None:
-    """Run the exporter until `stop` is set. Raises Halt, Refused."""
-    with ExitStack() as opened:
-        run_exporter(spec, Sinks(data_map, settings, opened), open_bucket(place), stop=stop, hooks=hooks)
+    """Run the exporter until `stop` is set. `load` reads the data map as it is now. Raises Halt, Refused."""
+    with closing(Sinks(load, settings)) as sinks:
+        run_exporter(spec, sinks, open_bucket(place), stop=stop, hooks=hooks)

@@ -23,7 +23,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from ebbtide.wire import WireError
-from schemas.errors import Halt, Retry
+from schemas.errors import Halt, Refused, Retry
 from schemas.sequence import HEADER
 from schemas.sequence import Sequence as Numbered
 from sinks.base import PlanBroken, Sink, SinkUnavailable, Write
@@ -53,12 +53,15 @@ class _GivenUp(Exception):
 
 
 class Exporter:
-    """Writes what `selections` says until told to stop. `sinks` returns a target's sink, None for an unknown one."""
+    """Writes what `selections` says until told to stop.
+
+    `sinks` returns the sink of category and target, None where there is no plan.
+    """
 
     def __init__(
         self,
         spec: ExporterSpec,
-        sinks: Callable[[str], Sink | None],
+        sinks: Callable[[str, str], Sink | None],
         bucket: ExportBucket,
         *,
         hooks: ExporterHooks | None = None,
@@ -79,7 +82,7 @@ class Exporter:
         self._stop = threading.Event()
 
     def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set. Raises ExporterFailed, Fenced, and Refused of a data map that fits no store."""
+        """Work until `stop` is set. Raises ExporterFailed, Fenced."""
         self._stop = stop
         self._consumer = Consumer(self._spec.consumer_config())
         self._transactions = Transactions(self._spec.kafka, self._spec.group)
@@ -180,13 +183,16 @@ class Exporter:
             # Only the first part after we came can have been begun by somebody before us.
             self._until_done(lambda: self._bucket.abort_unfinished(self._spec.names.part(work) + "."))
             self._cleaned.add(partition)
-        part: Part | None = self._until_done(lambda: self._writer.write(work, self._sinks(work.target)), work.target)
+        part: Part | None = self._until_done(lambda: self._writer.write(work, self._sink(work)), work.target)
         writes = [self._part_write(work, part)]
         if work.last:
             writes.append(self._answer(work, "export", work.partition, {"parts": work.seq + 1}))
         self._commit(message, writes)
         if part is not None:
             self._hooks.on_part(part, time.monotonic() - began)
+
+    def _sink(self, work: Work) -> Sink | None:
+        return self._sinks(work.category, work.target) if work.record_ids else None
 
     def _manifest(self, message: Message, work: Work) -> None:
         mark, attempts = self._spec.names.mark(work.org, work.request_id), 0
@@ -224,7 +230,7 @@ class Exporter:
         while True:
             try:
                 return act()
-            except (Retry, PlanBroken) as error:
+            except (Retry, PlanBroken, Refused) as error:
                 away = SINK if isinstance(error, SinkUnavailable) and error.sink == SINK else target
                 log.warning("export waits", extra={"target": away, "why": str(error)})
                 self._hooks.on_unavailable(away)
@@ -277,7 +283,7 @@ class Exporter:
 
 def run_exporter(
     spec: ExporterSpec,
-    sinks: Callable[[str], Sink | None],
+    sinks: Callable[[str, str], Sink | None],
     bucket: ExportBucket,
     *,
     stop: threading.Event,

@@ -36,7 +36,7 @@ def main() -> None:
             ),
             names=Names(said["folder"], b"n" * 32),
         ),
-        load_data_map(said["data_map"], said["variables"]),
+        lambda: load_data_map(said["data_map"], said["variables"]),
         SinkSettings(bootstrap=said["bootstrap"], topics=topics, directory=Path(said["directory"]), master=b"m" * 32),
         S3Place(**said["place"]),
         stop=stop,

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from ops.local.service import KafkaServer, S3Server
-from schemas.datamap import load_data_map
+from schemas.datamap import DataMap, load_data_map
 from schemas.seal import Seal
 from sinks.anonymise import Anonymiser
 from sinks.base import SinkUnavailable
@@ -83,8 +83,11 @@ def running(engine: Engine) -> Iterator[Running]:
     settings = SinkSettings(
         bootstrap=engine.bootstrap, topics=engine.topics, directory=engine.directory, master=b"m" * 32
     )
-    data_map = load_data_map(engine.directory / "map.yaml", names | keys)
-    exporter = Running(lambda stop: run_exports(spec, data_map, settings, place(engine.s3), stop=stop))
+
+    def load() -> DataMap:
+        return load_data_map(engine.directory / "map.yaml", names | keys)
+
+    exporter = Running(lambda stop: run_exports(spec, load, settings, place(engine.s3), stop=stop))
     yield exporter
     exporter.end()
     if exporter.error is not None:
@@ -195,6 +198,25 @@ def test_a_store_that_is_not_fit_to_be_read_is_waited_for(engine: Engine) -> Non
         engine.await_answers("export", 2)
 
     assert sorted(part["rows"] for part in engine.parts().values()) == [1, 20]
+
+
+def test_a_data_map_that_grew_is_read_again_before_a_record_is_called_missing(engine: Engine) -> None:
+    path = engine.directory / "map.yaml"
+    grown = path.read_text()
+    path.write_text(grown.replace("      crm: {table: messages, key: id, org: org_id}\n", ""))
+    ask(engine, 0, "part", seq=0, category="messages", target="crm", record_ids=["1"])
+    engine.flush()
+
+    with running(engine):
+        eventually(lambda: len(engine.parts()) == 1, what="the first part")
+        path.write_text(grown)
+        ask(engine, 0, "part", seq=1, category="messages", target="crm", record_ids=["1"], last=True)
+        engine.flush()
+        engine.await_answers("export")
+
+    by_seq = {part["seq"]: part for part in engine.parts().values()}
+    assert by_seq[0]["missing"] == [{"reason": "no_plan", "records": 1}]
+    assert (by_seq[1]["rows"], by_seq[1]["missing"]) == (1, [])
 
 
 def test_an_upload_that_a_kill_left_unfinished_is_aborted_when_its_part_is_begun_again(
