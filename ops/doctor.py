@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 
 from ebbtide.wire import Codec
 from ops.backfill.spec import BackfillSpec, NotBackfillable
+from ops.exports import export_place
 from ops.progress import Progress, read_progress, unfinished
 from ops.rules_topic import current_rules
 from ops.settings import Settings
@@ -24,6 +25,7 @@ from schemas.datamap import DataMap
 from schemas.errors import EbbtideError
 from schemas.topics import Topics
 from sinks.build import s3_sink
+from streams.exporter.role import open_bucket
 
 Level = Literal["ok", "watch", "mend"]
 
@@ -55,6 +57,7 @@ def examine(settings: Settings, data_map: DataMap, codec: Codec) -> Iterator[Fin
     yield from _rules(settings, data_map, topics, codec)
     for target in sorted(data_map.targets):
         yield from _stores(settings, data_map, target)
+    yield from _exports(settings, data_map)
     yield from _sweep(settings, data_map, topics, codec)
 
 
@@ -131,6 +134,34 @@ def bucket_findings(data_map: DataMap, target: str) -> Iterator[Finding]:
         yield Finding("mend", f"target {target}", str(e))
     finally:
         sink.close()
+
+
+def _exports(settings: Settings, data_map: DataMap) -> Iterator[Finding]:
+    """Say whether archives can be written, and whether they lie apart from what is erased."""
+    what = "export bucket"
+    if not settings.s3_endpoint:
+        yield Finding("watch", what, "EBBTIDE_S3_ENDPOINT is not set: exports are not written")
+        return
+    place = export_place(settings)
+    bucket = open_bucket(place)
+    try:
+        versioned = bucket.check()
+    except EbbtideError as e:
+        yield Finding("mend", what, f"{e}; the exporter makes the bucket when it starts, if its key may")
+        return
+    finally:
+        bucket.close()
+    shared = sorted(
+        name
+        for name, target in data_map.targets.items()
+        if place.bucket in (target.options.get("bucket"), *target.replicas)
+    )
+    if shared:
+        yield Finding(
+            "watch", what, f"{place.bucket} is also the bucket of target {', '.join(shared)}: set EBBTIDE_EXPORT_BUCKET"
+        )
+    said = "keeps versions, which go with their archive" if versioned else "keeps no versions"
+    yield Finding("ok", what, f"answers; {said}")
 
 
 def _sweep(settings: Settings, data_map: DataMap, topics: Topics, codec: Codec) -> Iterator[Finding]:

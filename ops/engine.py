@@ -193,7 +193,7 @@ def role_settings(settings: Settings, role: str = "") -> Settings:
 
 def _roles(settings: Settings, data_map: DataMap) -> list[Role]:
     names = [
-        *("coordinator", "ledger", "gateway", "clock", "projector", "api"),
+        *("coordinator", "ledger", "gateway", "clock", "projector", "api", "exporter"),
         *(f"target:{name}" for name in sorted(data_map.targets)),
     ]
     return [Role(name, to_environ(role_settings(settings, name))) for name in names]
@@ -218,6 +218,7 @@ def _stack_config(settings: Settings, *, lite: bool) -> StackConfig:
         s3_access_key=settings.s3_access_key or None,
         s3_secret_key=settings.s3_secret_key or None,
         s3_bucket=settings.s3_bucket,
+        s3_region=settings.s3_region,
         cache_dir=settings.cache_dir,
         kafka_heap=f"{256 if lite else settings.heap_mb}m",
     )
@@ -232,4 +233,5 @@ def _with_addresses(settings: Settings, stack: Stack) -> Settings:
         s3_access_key=stack.s3.access_key,
         s3_secret_key=stack.s3.secret_key,
         s3_bucket=stack.s3.bucket,
+        s3_region=stack.s3.region,
     )

@@ -166,6 +166,30 @@ DEFINITIONS: tuple[MetricDef, ...] = (
         ("reason",),
         ("coordinator",),
     ),
+    MetricDef("ebbtide_export_parts_total", "counter", "Parts of archives written.", ("target",), ("exporter",)),
+    MetricDef("ebbtide_export_rows_total", "counter", "Rows and objects in them.", ("target",), ("exporter",)),
+    MetricDef("ebbtide_export_bytes_total", "counter", "Bytes of their objects.", (), ("exporter",)),
+    MetricDef(
+        "ebbtide_export_missing_total",
+        "counter",
+        "Records of the ledger's lists that a store did not return.",
+        ("target", "reason"),
+        ("exporter",),
+    ),
+    MetricDef(
+        "ebbtide_export_part_seconds", "histogram", "From a part's message to its commit.", ("target",), ("exporter",)
+    ),
+    MetricDef(
+        "ebbtide_export_unavailable_total",
+        "counter",
+        "Times a store, or the export bucket (`bucket`), did not answer.",
+        ("target",),
+        ("exporter",),
+    ),
+    MetricDef("ebbtide_export_archives_total", "counter", "Archives finished, and deleted.", ("step",), ("exporter",)),
+    MetricDef(
+        "ebbtide_export_dead_letters_total", "counter", "Messages that can never be carried out.", (), ("exporter",)
+    ),
     MetricDef("ebbtide_ticks_total", "counter", "Ticks written.", (), ("clock",)),
     MetricDef(
         "ebbtide_tick_timestamp_seconds", "gauge", "Engine time of the newest tick; since the epoch.", (), ("clock",)
@@ -206,6 +230,7 @@ DEFINITIONS: tuple[MetricDef, ...] = (
 FIXED: Mapping[str, tuple[str, ...]] = {
     "outcome": ("applied", "retry", "restored"),
     "cause": ("unknown", "duplicate"),
+    "step": ("manifest", "expire"),
     "effect": ("found", "changed", "withheld", "failed"),
     "source": SOURCES,
     "request": KINDS,

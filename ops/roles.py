@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 MISFIT_PAUSE_S = 3.0
 RULES_LOOK_S = 10.0
 
-ROLES = ("coordinator", "ledger", "gateway", "clock", "projector", "api", "target:NAME")
+ROLES = ("coordinator", "ledger", "gateway", "clock", "projector", "api", "exporter", "target:NAME")
 
 
 class UnknownRole(Refused):
@@ -77,6 +77,7 @@ def run_role(
         "clock": _clock,
         "projector": _projector,
         "api": _api,
+        "exporter": _exporter,
     }.get(name)
     if runner is None:
         raise UnknownRole(f"there is no role {name!r}: write one of {', '.join(ROLES)}")
@@ -247,6 +248,12 @@ def _clock(settings: Settings, stop: threading.Event, ready: Callable[[int], Non
         on_ready=metrics.ready,
     )
     return 0
+
+
+def _exporter(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:
+    from ops.export_role import run_export_role
+
+    return run_export_role(settings, stop, ready)
 
 
 def _target(settings: Settings, name: str, stop: threading.Event, ready: Callable[[int], None]) -> int:

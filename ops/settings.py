@@ -36,7 +36,20 @@ class Settings:
     s3_endpoint: str = ""
     s3_access_key: str = field(default="", repr=False)
     s3_secret_key: str = field(default="", repr=False)
+    s3_region: str = "us-east-1"
     s3_bucket: str = "ebbtide"
+    export_bucket: str = ""
+    """Where archives are written, at the S3 endpoint above. Empty: `s3_bucket`. Made if it is not there."""
+    export_prefix: str = "exports"
+    """What the names of archives' objects begin with."""
+    export_link_endpoint: str = ""
+    """Where those who are given a link reach the bucket. Empty: `s3_endpoint`."""
+    export_link_s: int = 86_400
+    """How long a link to an archive lives. Seconds."""
+    export_margin_s: int = 3_600
+    """How long an archive stays after its last link. Seconds."""
+    export_bundle_bytes: int = 32 << 20
+    """Up to this size (compressed) an archive that is to be bundled becomes one ZIP. Bytes."""
     registry_url: str = ""
     """Confluent-compatible schema registry. Empty: fixed schema ids."""
     data_dir: Path = Path(".ebbtide")
@@ -186,6 +199,15 @@ def _check(s: Settings) -> Settings:
         raise BadSetting(f"{variable('day_seconds')} must not be negative, not {s.day_seconds:g}")
     if s.tick_s <= 0:
         raise BadSetting(f"{variable('tick_s')} must be above 0, not {s.tick_s:g}")
+    if not 60 <= s.export_link_s <= 604_800:  # what a signature of S3 can say at most
+        raise BadSetting(f"{variable('export_link_s')} must lie between 60 and 604800, not {s.export_link_s}")
+    if s.export_margin_s < 0:
+        raise BadSetting(f"{variable('export_margin_s')} must not be negative, not {s.export_margin_s}")
+    if not 0 <= s.export_bundle_bytes <= 128 << 20:
+        raise BadSetting(
+            f"{variable('export_bundle_bytes')} must lie between 0 and {128 << 20}, not {s.export_bundle_bytes}: "
+            "a part of a bundle is held in memory"
+        )
     if s.lateness_s < 0:
         raise BadSetting(f"{variable('lateness_s')} must not be negative, not {s.lateness_s}")
     if s.api_wait_s < 0:

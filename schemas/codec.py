@@ -29,11 +29,14 @@ INTERNAL_IDS: Mapping[str, int] = {
     "HoldReleased": 41,
     "Erase": 42,
     "Preview": 43,
+    "Select": 44,
     "Ack": 48,
     "Answer": 49,
     "ErasureBatch": 50,
     "Progress": 51,
     "DeadLetter": 52,
+    "ExportWork": 53,
+    "ExportPart": 54,
 }
 """Schema ids where no registry is configured; the ids below 16 are the public ones."""
 

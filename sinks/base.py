@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from schemas.errors import Halt, Reject, Retry
 from sinks.batch import Batch, Receipt
+from sinks.export import Exported, Wanted
 
 
 @dataclass(eq=False)
@@ -224,6 +225,14 @@ class Sink(Protocol):
 
     def inventory(self, cursor: Mapping[str, Any] | None) -> Page:
         """Return the next page of existing records, for backfill. Raises SinkUnavailable."""
+        ...
+
+    def export(self, wanted: Wanted, /) -> Exported:
+        """Return the asked records of that org, and no other's, as a stream that holds a few of them at a time.
+
+        What is not returned is not there. The order depends on the records and the store alone. Needs no more than
+        the right to read. Raises SinkUnavailable, here or from the stream: begin again; NoPlan; PlanBroken.
+        """
         ...
 
     def close(self) -> None:

@@ -19,6 +19,8 @@ from schemas.errors import Refused, Reject
 from schemas.plans import ConsumerPlan
 from sinks.base import Bound, Job, NoPlan, Outcome, Page, Positions, Source, Span, Unknown, Write
 from sinks.batch import ANONYMISE, DELETE, Batch, Receipt, RowOutcome
+from sinks.export import CANNOT as NOT_OURS
+from sinks.export import Unreadable, Wanted
 
 VERSION: Final = 1
 MAX_ANSWER_BYTES: Final = 1 << 20
@@ -180,6 +182,9 @@ class ConsumerSink:
         if self._inventory is None:
             return Page(records=(), cursor=None)
         return self._inventory(cursor)
+
+    def export(self, _wanted: Wanted) -> Unreadable:
+        return Unreadable(NOT_OURS)
 
     def close(self) -> None: ...
 

@@ -7,7 +7,7 @@ the same promises as the real ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +28,7 @@ from sinks.base import (
     Unknown,
 )
 from sinks.batch import ANONYMISE, DELETE, Batch, Receipt, RowOutcome
+from sinks.export import Left, Row, Rows, Wanted, value_of
 from sinks.json_fields import anonymised
 
 
@@ -133,6 +134,21 @@ class MemorySink:
         if self._inventory is None:
             return Page(records=(), cursor=None)
         return self._inventory(cursor)
+
+    def export(self, wanted: Wanted) -> Rows:
+        self.plan(wanted.category, DELETE)
+        if self.faults.away:
+            self.faults.away -= 1
+            raise SinkUnavailable(self._name, "a planted fault")
+        places = [(wanted.category, wanted.org, record_id) for record_id in wanted.record_ids]
+        found = [(n, row) for n, place in enumerate(places) if (row := self.contents.rows.get(place)) is not None]
+        columns = tuple(sorted({name for _, row in found for name in row}))
+
+        def rows() -> Generator[Row | Left, None, None]:
+            for n, row in found:
+                yield Row(n, tuple(value_of(row.get(name)) for name in columns))
+
+        return Rows(columns, rows())
 
     def close(self) -> None: ...
 

@@ -9,13 +9,10 @@ halving. Run by `streams.runner`; `tests/contract/test_sinks.py` and `tests/inte
 from __future__ import annotations
 
 import logging
-import os
 import random
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,12 +20,15 @@ import psycopg
 from psycopg import errors
 
 from schemas.plans import PostgresPlan
+from sinks import postgres_export as reading
 from sinks import postgres_positions as own
 from sinks.anonymise import Anonymiser
 from sinks.base import Bound, Job, NoPlan, Outcome, Page, PlanBroken, Positions, SinkUnavailable, Source, Span, Unknown
 from sinks.batch import ANONYMISE, DELETE, Batch, Receipt, RowOutcome
+from sinks.export import Left, Row, Rows, Wanted
 from sinks.postgres_effects import Connection, Count, anonymise, free_keys, residual, send_delete
-from sinks.postgres_table import Key, Table, bind
+from sinks.postgres_patience import Patience, cut_after
+from sinks.postgres_table import Key, PlanRefused, Table, bind
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +79,7 @@ class PostgresSink:
         self._limits = limits or PostgresLimits()
         self._inventory = inventory
         self._tables: dict[str, Table] = {}
+        self._readable: dict[str, Table] = {}
         self._connection: Connection | None = None
 
     @property
@@ -163,6 +164,30 @@ class PostgresSink:
         if self._inventory is None:
             return Page(records=(), cursor=None)
         return self._inventory(cursor)
+
+    def export(self, wanted: Wanted) -> Rows:
+        plan = self._plans.get(wanted.category)
+        if plan is None:
+            raise NoPlan(self._name, wanted.category, "export")
+        with self._using() as connection:
+            try:
+                if wanted.category not in self._readable:
+                    self._readable[wanted.category] = bind(connection, plan, reading=True)
+            except PlanRefused as error:
+                raise PlanBroken(self._name, str(error)) from None
+            table = self._readable[wanted.category]
+            forms = reading.forms(connection, table)
+            connection.rollback()
+        org, keys = table.org_value(wanted.org), table.keys(wanted.record_ids)
+
+        def rows() -> Generator[Row | Left, None, None]:
+            if org is None or not keys:
+                return
+            with self._using(cut=False) as connection, Patience(connection, self._limits.answer_s) as patience:
+                yield from patience.each(reading.read(connection, table, forms, org, keys))
+                connection.rollback()
+
+        return Rows(tuple(form.name for form in forms), rows())
 
     def close(self) -> None:
         if self._connection is not None:
@@ -266,14 +291,15 @@ class PostgresSink:
         return table, table.org_value(batch.org), table.keys(batch.record_ids)
 
     @contextmanager
-    def _using(self, *, rows_may_refuse: bool = False) -> Iterator[Connection]:
+    def _using(self, *, rows_may_refuse: bool = False, cut: bool = True) -> Iterator[Connection]:
         """Yield the connection in a new transaction; whatever goes wrong, nothing of it stays.
 
-        Raises SinkUnavailable or PlanBroken; with `rows_may_refuse` the errors that `apply` looks into as they are.
+        With `cut` all of it may take as long as one answer. Raises SinkUnavailable or PlanBroken; with
+        `rows_may_refuse` the errors that `apply` looks into as they are.
         """
         try:
             connection = self._open()
-            with _cut_after(connection, self._limits.answer_s):
+            with cut_after(connection, self._limits.answer_s) if cut else nullcontext():
                 try:
                     yield connection
                 except BaseException:
@@ -300,23 +326,6 @@ class PostgresSink:
                 f"{int(limits.answer_s * 1000)} -c default_transaction_isolation=read\\ committed",
             )
         return self._connection
-
-
-@contextmanager
-def _cut_after(connection: Connection, seconds: float) -> Iterator[None]:
-    """Shut the connection's socket when the block takes longer: a stopped server would be waited for without end."""
-
-    def cut() -> None:
-        with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as sock:
-            sock.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(seconds, cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _why(error: psycopg.Error) -> str:

@@ -125,14 +125,15 @@ _RIGHTS = """
 """
 
 
-def bind(connection: Connection, plan: PostgresPlan) -> Table:
-    """Compare `plan` with the live database. Raises PlanRefused."""
+def bind(connection: Connection, plan: PostgresPlan, *, reading: bool = False) -> Table:
+    """Compare `plan` with the live database, with `reading` only as far as rows are read. Raises PlanRefused."""
     where = f"table {plan.schema}.{plan.table}"
     oid = _one(connection, "SELECT to_regclass(format('%%I.%%I', %s::text, %s::text))::oid", plan.schema, plan.table)[0]
     if oid is None:
         raise PlanRefused(f"{where} is in the data map and not in the database: create it, or mend the data map")
     columns = {str(row[0]): Column(*row) for row in connection.execute(_COLUMNS, (oid,))}  # type: ignore[arg-type]
-    for name in (plan.key, plan.org, *plan.anonymise, *plan.where):
+    anonymise = {} if reading else plan.anonymise
+    for name in (plan.key, plan.org, *anonymise, *plan.where):
         if name not in columns:
             raise PlanRefused(f"{where} has no column {name!r}: mend the data map; it has {', '.join(sorted(columns))}")
     for name in (plan.key, plan.org):
@@ -141,10 +142,12 @@ def bind(connection: Connection, plan: PostgresPlan) -> Table:
                 f"{where}: column {name!r} is {columns[name].type_sql}, and cannot name records; "
                 "key and org must be text, varchar, uuid or an integer"
             )
-        if name in plan.anonymise:
+        if name in anonymise:
             raise PlanRefused(f"{where}: column {name!r} names the record and cannot be anonymised; delete the row")
     select, update, delete, row_security = _one(connection, _RIGHTS, oid=oid)
-    if not (select and update and delete):
+    if not select:
+        raise PlanRefused(f"{where}: the role needs SELECT: GRANT it to the role of the target, and of the exporter")
+    if not reading and not (update and delete):
         raise PlanRefused(f"{where}: the role needs SELECT, UPDATE and DELETE: GRANT them to the target's role")
     if row_security:
         raise PlanRefused(
@@ -153,10 +156,10 @@ def bind(connection: Connection, plan: PostgresPlan) -> Table:
         )
     constants = {
         name: _constant(connection, where, columns[name], rule.text)
-        for name, rule in plan.anonymise.items()
+        for name, rule in anonymise.items()
         if rule.kind == REPLACE
     }
-    for name, rule in plan.anonymise.items():
+    for name, rule in anonymise.items():
         _check_rule(where, columns[name], rule)
     unique = bool(_one(connection, _UNIQUE, oid, plan.key, plan.org)[0])
     return Table(
@@ -164,7 +167,7 @@ def bind(connection: Connection, plan: PostgresPlan) -> Table:
         key=columns[plan.key],
         org=columns[plan.org],
         unique=unique,
-        columns={name: columns[name] for name in plan.anonymise},
+        columns={name: columns[name] for name in anonymise},
         where={columns[name]: _constant(connection, where, columns[name], text) for name, text in plan.where.items()},
         constants=constants,
     )

@@ -20,9 +20,11 @@ from schemas.errors import Refused
 from schemas.s3plan import S3Plan
 from sinks.base import Bound, Job, NoPlan, Outcome, Page, PlanBroken, Positions, SinkUnavailable, Source, Span, Unknown
 from sinks.batch import ANONYMISE, DELETE, Batch
+from sinks.export import Blobs, Wanted
 from sinks.inventory_s3 import S3Inventory
 from sinks.s3_bucket import GONE, Bucket
 from sinks.s3_client import S3Limits, S3Place, connect
+from sinks.s3_export import S3Export
 from sinks.s3_listing import Deadline, Entry, Listing, oldest_first
 from sinks.s3_state import BucketState, read_state
 from sinks.s3_work import CANNOT, FAILED, Progress, Work
@@ -161,6 +163,18 @@ class S3Sink:
         if self._inventory is None:
             self._inventory = S3Inventory(self._name, self._place, list(self._plans.values()), client=self._client)
         return self._inventory.page(cursor)
+
+    def export(self, wanted: Wanted) -> Blobs:
+        plan = self._plans.get(wanted.category)
+        if plan is None:
+            raise NoPlan(self._name, wanted.category, "export")
+        others = [other for other in self._plans.values() if other is not plan]
+
+        def is_foreign(org: str, key: str) -> bool:
+            owners = (other.template.parse(key) for other in others)
+            return any(owner is not None and owner[0] != org for owner in owners)
+
+        return Blobs(S3Export(self._client, self._name, plan, self._pool, is_foreign).read(wanted))
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)

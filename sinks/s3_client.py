@@ -104,6 +104,7 @@ def connect(place: S3Place, limits: S3Limits) -> S3Client:
             retries={"mode": "standard", "total_max_attempts": limits.attempts},
             max_pool_connections=limits.workers,
             s3={"addressing_style": "path"},
+            signature_version="s3v4",  # else links are signed by version 2, which many endpoints refuse
             # Other endpoints than Amazon's refuse the checksums that the client would add by itself.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",

@@ -18,7 +18,7 @@ DOMAINS = Domains(
     operations=["get_retention"],
     problems=["not-found"],
 )
-ROLES = ("gateway", "ledger", "coordinator", "clock", "target", "projector", "api")
+ROLES = ("gateway", "ledger", "coordinator", "clock", "target", "projector", "api", "exporter")
 
 
 def scrape(metrics: Metrics) -> str:

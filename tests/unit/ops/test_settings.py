@@ -33,6 +33,9 @@ def test_settings_survive_the_way_to_a_process_we_start() -> None:
         ({"EBBTIDE_LATENESS_S": "-5"}, "EBBTIDE_LATENESS_S"),
         ({"EBBTIDE_API_WAIT_S": "-1"}, "EBBTIDE_API_WAIT_S"),
         ({"EBBTIDE_API_CALLS_PER_MINUTE": "0"}, "EBBTIDE_API_CALLS_PER_MINUTE"),
+        ({"EBBTIDE_EXPORT_LINK_S": "604801"}, "EBBTIDE_EXPORT_LINK_S"),
+        ({"EBBTIDE_EXPORT_MARGIN_S": "-1"}, "EBBTIDE_EXPORT_MARGIN_S"),
+        ({"EBBTIDE_EXPORT_BUNDLE_BYTES": "1000000000"}, "held in memory"),
     ],
 )
 def test_a_bad_value_is_refused_by_its_variable(variables: dict[str, str], named: str) -> None:
