@@ -105,7 +105,7 @@ def force(work: Work, target: str, waiting: Rows) -> None:
         work.clock.forced += 1
         row = work.target(target)
         row.forced += 1
-        row.blocked = True
+        row.blocked |= row.pending > 0  # with nothing on its way no ack would ever free it
         _count(work, part.org, head, 1)
 
 

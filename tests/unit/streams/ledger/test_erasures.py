@@ -8,9 +8,11 @@ import pytest
 
 from schemas.policy import Setting
 from schemas.rules import CategoryRules
-from streams.ledger import keys
+from streams.ledger import keys, waiting
+from streams.ledger.state import Context, Work
+from streams.ledger.waiting import Rows
 from streams.reducer import Send
-from tests.support.ledger_log import Batch, LedgerLog, category, day, group, ready, rules
+from tests.support.ledger_log import CODEC, TOPICS, Batch, LedgerLog, category, day, group, ready, rules
 
 IDS = [f"r{n}" for n in range(6)]
 PEOPLE = [1, 1, 2, 2, 3, [1, 2]]
@@ -69,7 +71,7 @@ def test_what_is_said_of_a_request_names_what_was_found_of_each_subject() -> Non
 
     log.erase("request", 1, 2, 9)
 
-    assert log.said()["subjects"] == {"0000000000000001": 3, "0000000000000002": 3}
+    assert log.said()["subjects"] == {"0100000000000000": 3, "0200000000000000": 3}
     assert log.said()["found"] == 5
 
 
@@ -122,7 +124,7 @@ def test_what_arrives_later_and_occurred_before_is_erased_as_well_and_what_occur
     assert log.erased(large) == ["large", "more"]
     assert log.erased(new) == []
     assert log.said()["targets"]["crm"] == count(due=6, done=6, changed=6)
-    assert (log.said()["found"], log.said()["subjects"]) == (6, {"0000000000000001": 6})
+    assert (log.said()["found"], log.said()["subjects"]) == (6, {"0100000000000000": 6})
     assert log.erased(log.to_day(97)) == ["new", "other", "r2", "r3", "r4"]
 
 
@@ -563,3 +565,17 @@ def test_a_long_lived_ledger_does_the_same_as_one_that_starts_anew() -> None:
         states.append((log.store.rows(), log.sends))  # type: ignore[attr-defined]
 
     assert states[0] == states[1]
+
+
+def test_rows_that_are_put_to_wait_do_not_block_a_target_that_has_nothing_on_its_way() -> None:
+    log = with_people(category("messages"))
+    context = Context(
+        partition=0, partitions=4, answer_partitions=4, topics=TOPICS, codec=CODEC, memo_bytes=1 << 20
+    )  # fmt: skip
+    work = Work(context, log.store, log.offset)
+    columns = group(IDS, day(1), subjects=PEOPLE)[1]
+
+    waiting.force(work, "crm", Rows(org="acme", category="messages", target="crm", columns=columns))
+
+    assert work.target("crm").forced
+    assert not work.target("crm").blocked
