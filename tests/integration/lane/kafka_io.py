@@ -7,10 +7,9 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from ops.reading import read_to_end
 from schemas.sequence import HEADER, Sequence
 from streams.lane.changelog import changelog_config
 from tests.integration.lane.toy import source_names
@@ -28,12 +27,37 @@ def create_topics(bootstrap: str, prefix: str, partitions: int, changelog: Mappi
         future.result(30)
 
 
-def read_committed(bootstrap: str, topic: str, partitions: int) -> dict[int, list[Message[bytes, bytes]]]:
+def read_committed(bootstrap: str, topic: str, partitions: int, start: int = 0) -> dict[int, list[Message]]:
     """All committed records of a topic as of now, by partition, in offset order."""
-    found: dict[int, list[Message[bytes, bytes]]] = {p: [] for p in range(partitions)}
-    for message in read_to_end(bootstrap, topic):
-        found[message.partition() or 0].append(message)
-    return found
+    reader = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "reader",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+        }
+    )
+    try:
+        reader.assign([TopicPartition(topic, p, start) for p in range(partitions)])
+        found: dict[int, list[Message]] = {p: [] for p in range(partitions)}
+        open_partitions = set(found)
+        deadline = time.monotonic() + 60
+        while open_partitions:
+            assert time.monotonic() < deadline, f"{topic} could not be read to its end"
+            for message in reader.consume(5_000, 0.2):
+                error, partition = message.error(), message.partition()
+                assert partition is not None
+                if error is None:
+                    found[partition].append(message)
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    open_partitions.discard(partition)
+                else:
+                    raise KafkaException(error)
+        return found
+    finally:
+        reader.close()
 
 
 def committed(bootstrap: str, group: str, topics: Iterable[str], partitions: int) -> dict[tuple[str, int], int]:
