@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from tests.model.simulator import Simulator
+from tests.model.small import small_sizes
 from tests.model.witness import Broken
 
 
@@ -16,9 +17,15 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--days", type=int, default=365, help="days that each world lives")
     given = parser.parse_args()
-    for seed in range(given.first, given.first + given.seeds):
+    with small_sizes():
+        return play(given.first, given.seeds, given.days)
+
+
+def play(first: int, seeds: int, days: int) -> int:
+    """Play `seeds` worlds from `first` on; return 1 at the first that breaks."""
+    for seed in range(first, first + seeds):
         try:
-            played = Simulator(seed, days=given.days).run()
+            played = Simulator(seed, days=days).run()
         except Broken as broken:
             print(broken)
             return 1

@@ -35,7 +35,6 @@ class Oracle:
         self.rows: dict[Id, list[Row]] = defaultdict(list)
         self.forced: dict[Id, list[Forced]] = defaultdict(list)
         self._marks: dict[Id, list[tuple[str, int, str]]] = defaultdict(list)
-        self._following: list[tuple[Id, int, str]] = []
         self._children: dict[tuple[str, str], list[tuple[Id, int, str, bool]]] = defaultdict(list)
 
     @property
@@ -115,7 +114,7 @@ class Oracle:
         key = (event.org, event.category, event.id)
         if event.kind in ("created", "derived"):
             # Of a replay the group may be new in part: then its rows come twice, which does no harm.
-            self._add(Row(key, event.at, event.target, sure=not replayed))
+            self._add(Row(key, event.at, event.target, sure=not replayed, parent=event.parent))
             if event.parent:
                 self._children[event.org, event.parent].append((key, event.at, event.target, not replayed))
         elif replayed:
@@ -247,34 +246,35 @@ class Oracle:
         return any(k == kind and when >= at and where in ("", target) for k, when, where in self._marks.get(key, []))
 
     def erased(self, key: Id) -> None:
-        """Let the children of a record that the sweep erased follow it."""
+        """Let the children of a record that the sweep erased follow it, in the targets where they still are."""
         org, _, record = key
         for child, at, target, sure in self._children.pop((org, record), []):
             held = self.held(org, child[1])
             day = max([self.today, *(passed(at // DAY_S, text) for text in held.retains)])
-            for name in (target,) if target else self.kinds[child[1]].targets:
-                first = not self.is_deleted(child, at, name, "followed") and (child, at, target) not in self._following
-                there = any(row.live and row.at <= at and name not in row.got for row in self.rows[child])
-                self.forced[child].append(Forced(child, name, day, at, sure=sure and first and there))
-            self._following.append((child, at, target))
-
-    def follows_now(self, key: Id) -> bool:
-        """Whether the record's source was erased by the entry at hand."""
-        return any(child == key for child, _, _ in self._following)
-
-    def settle(self) -> None:
-        """End an entry: records that follow their source are no longer due by themselves."""
-        for child, at, target in self._following:
-            self._marks[child].append(("followed", at, target))
+            may: set[str] = set()
+            must: set[str] = set()
+            for row in self.rows[child]:
+                if row.live and row.at <= at and row.target == target:
+                    found = self.wanted(row)
+                    may |= found[0] - row.got
+                    must |= found[1] - row.got
+            for name in sorted(may):
+                self.forced[child].append(Forced(child, name, day, at, sure=sure and name in must))
+            for name in sorted(may) if target else [""] * bool(may):  # it is no longer due by itself
+                self._marks[child].append(("followed", at, name))
             self._forget(child)
-        self._following.clear()
 
     def give_back(self, key: Id, target: str, at: int, *, forced: bool, sure: bool) -> None:
         """A target kept a record: it is looked at again tomorrow."""
         if forced:
             self.forced[key].append(Forced(key, target, self.today + 1, at, sure=sure))
         else:
+            parents = {row.parent for row in self.rows[key] if row.at == at and row.parent}
             self._add(Row(key, at, target, returned=True, since=self.today + 1, sure=sure))
+            for parent in parents:  # it has left its source when it was sent, and is under it again
+                known = self._children[key[0], parent]
+                if not any((child, when, where) == (key, at, target) for child, when, where, _ in known):
+                    known.append((key, at, target, sure))
 
     def overdue(self) -> Iterator[tuple[Id, str, int]]:
         """Yield what must be erased by now and is not: record, target, and since when."""

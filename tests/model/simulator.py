@@ -7,11 +7,14 @@ ledger without any crash: the same rows and the same sends, byte for byte.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from schemas.errors import EbbtideError
 from streams.lane.position import KEY
 from streams.ledger.ledger import Ledger
+from tests.model.bounds import DeadRows, check_rows
 from tests.model.broker import Partition
 from tests.model.disk import Disk
 from tests.model.lane import Applied, Died, Fate, Fenced, Lane, entry_of
@@ -34,6 +37,7 @@ class Simulator(World):
         super().__init__(seed, days=days, shape=shape)
         self.witnesses = [Witness(p.number) for p in self.partitions]
         self.history: list[list[Applied]] = [[] for _ in self.partitions]
+        self.dead = [DeadRows() for _ in self.partitions]
         self.told: list[Line] = []
         self.lanes = [Lane(p, len(self.partitions), Disk(), self._seen) for p in self.partitions]
 
@@ -60,8 +64,16 @@ class Simulator(World):
         """Play until the evening of the next day or days."""
         self.live()
         self.drain()
+        self.look_at_dead_rows()
         if self.all_well():
             self.check()
+
+    def look_at_dead_rows(self) -> None:
+        """Hold that no dead row is older than its bound. Raises Broken."""
+        for witness, lane, dead in zip(self.witnesses, self.lanes, self.dead, strict=True):
+            late = dead.late(witness.oracle.today, lane.disk.range(b"d", b"e"))
+            if late:
+                raise Broken(late, partition=witness.partition)
 
     def check(self) -> None:
         """Hold that nothing that is due is left. Raises Broken."""
@@ -79,7 +91,10 @@ class Simulator(World):
             self.day += 1
             self.tell_time()
             self.drain()
+            self.look_at_dead_rows()
         self.check()
+        for lane in self.lanes:
+            check_rows(lane.disk.rows)
         self.fold_again()
 
     def fold_again(self) -> None:
@@ -163,7 +178,18 @@ class Simulator(World):
         again = witness.entry(record.fact, body["ack"] if name == "Acked" else None, record.log_ms)
         raws = [s.value for s in entry.sends if s.topic.startswith(TOPICS.erasures("")) and s.value is not None]
         batches = [(CODEC.decode(raw)[1], raw) for raw in raws]
+        forced = entry.handled.forced
         ack = body["ack"] if name == "Acked" else None
         made = tuple(batch for batch, _ in batches)
         self.told.append(Line(p, record.offset, witness.oracle.today, record.fact, ack, made))
-        witness.sent(batches, again)
+        witness.sent(batches, again, forced)
+        if name == "Step":
+            self._hold_to_its_bound(p, entry, made)
+
+    def _hold_to_its_bound(self, p: int, entry: Applied, made: Sequence[dict[str, Any]]) -> None:
+        sent: Counter[str] = Counter()
+        for batch in made:
+            sent[batch["target"]] += len(batch["record_ids"])
+        over = entry.handled.over(self.shape.step_records, sent)
+        if over:
+            raise Broken(f"partition {p}, offset {entry.record.offset}: {over}", partition=p)

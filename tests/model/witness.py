@@ -6,6 +6,7 @@ Called by the simulator for each committed entry with what it sent; raises `Brok
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,14 +77,16 @@ class Witness:
             self.returned += 1
         return None
 
-    def sent(self, batches: list[tuple[dict[str, Any], bytes]], again: tuple[str, str] | None) -> None:
-        """Judge the batches that one entry sent, in their order."""
+    def sent(
+        self, batches: list[tuple[dict[str, Any], bytes]], again: tuple[str, str] | None, forced: Set[tuple[str, str]]
+    ) -> None:
+        """Judge the batches that one entry sent, in their order; of those in `forced` records follow their sources."""
         touched: list[Row] = []
         for record, raw in batches:
             name = (record["target"], record["batch_id"])
             known = self.batches.get(name)
             if known is None:
-                self._new(name, record, raw, touched)
+                self._new(name, Sent(raw, record, [], forced=name in forced), touched)
                 continue
             if known.raw != raw:
                 raise Broken(f"batch {name} was sent again with other content")
@@ -93,11 +96,10 @@ class Witness:
             again = None if again == name else again
         if again is not None:
             raise Broken(f"the target asked for batch {again} again and did not get it")
-        self._let_children_follow()
         for row in touched:
             if row.live and not self.oracle.wanted(row)[1] - row.got:
                 row.live = False
-        self.oracle.settle()
+        self._let_children_follow()
         self._check_room()
 
     def _let_children_follow(self) -> None:
@@ -111,8 +113,8 @@ class Witness:
             if count > self.oracle.room:
                 raise Broken(f"{count} batches are pending for target {target!r}; {self.oracle.room} is the bound")
 
-    def _new(self, name: tuple[str, str], record: dict[str, Any], raw: bytes, touched: list[Row]) -> None:
-        oracle = self.oracle
+    def _new(self, name: tuple[str, str], batch: Sent, touched: list[Row]) -> None:
+        oracle, record = self.oracle, batch.record
         org, category, target, ids = record["org"], record["category"], record["target"], record["record_ids"]
         if not ids or record["as_of_day"] != oracle.today:
             raise Broken(f"batch {name} is empty, or not of the ledger's day {oracle.today}: {record['as_of_day']}")
@@ -120,19 +122,14 @@ class Witness:
             raise Broken(f"batch {name} is of category {category!r}, which has no target {target!r}")
         if record["action"] != oracle.held(org, category).action:
             raise Broken(f"batch {name} is to {record['action']}, the policy says {oracle.held(org, category).action}")
-        batch = Sent(raw, record, [], forced=False)
+        if batch.forced:
+            self._let_children_follow()
         for record_id in ids:
             key = (org, category, record_id)
-            follows = oracle.follows_now(key) and all(row.key != key for row in touched)
-            clock = None if follows else self._own(key, target, touched)
-            if clock is None:
-                self._let_children_follow()
+            if batch.forced:
                 clock = self._followed(key, target)
-                batch.forced |= clock is not None
-            if clock is None:
-                clock = self._own(key, target, touched)
-            if clock is None:
-                clock = self._twin(key, target)
+            else:
+                clock = self._own(key, target, touched) or self._twin(key, target)
             if clock is None:
                 raise Broken(self._why(key, target), partition=self.partition, key=key)
             batch.clocks.append(clock)
