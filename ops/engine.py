@@ -168,7 +168,7 @@ def prepare(settings: Settings, data_map: DataMap, *, report: Callable[[str], No
             data_map.rules(version=version, sources={topics.lifecycle: settings.partitions}),
             lateness_s=0 if settings.day_seconds else settings.lateness_s,
             test_clock=bool(settings.day_seconds),
-            requesters={**data_map.requesters, INSTALLATION: own, API: api},
+            requesters={**data_map.asking.requesters, INSTALLATION: own, API: api},
             sealing_key=sealing_key.hex(),
         ),
         partitions=settings.partitions,

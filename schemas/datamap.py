@@ -6,7 +6,8 @@
     targets:    {crm: {kind: postgres, dsn: "${EBBTIDE_POSTGRES_DSN}"}}
     categories: {messages: {targets: {crm: {table: messages, key: id, org: org_id}}}}
     requesters: {portal: {public_key: "<64 hex digits>", orgs: [acme], kinds: [erase]}}   # `all` for every org or kind
-    safety: {approval_over: 100, approve_deletes: true}
+    safety: {approval_over: 100, approve_deletes: true, verify_identity: true}
+    regimes: {lgpd: {days: 15}}       # laws beside gdpr and ccpa, by which people's requests are due
 
 Read once at start by every role; what decides goes from it into `schemas.rules`. A map with an unknown key, a missing
 plan or a dangerous name is refused whole, with file, line and fix: `tests/unit/schemas/test_datamap.py`.
@@ -20,12 +21,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from schemas.jobs import KINDS as KINDS_OF_REQUEST
-from schemas.keys import OWN
+from schemas.askmap import Asking, read_asking
 from schemas.plandef import Plan, read_plan
 from schemas.plans import BadPlan, check_column, check_target
 from schemas.policy import ANONYMISE, BadPolicy, Setting, check_category
-from schemas.rules import BadRules, CategoryRules, Requester, Rules
+from schemas.rules import CategoryRules, Rules
 from schemas.s3plan import S3Plan, check_bucket, check_endpoint, check_region
 from schemas.templates import ALIASES, DEFAULT_TEMPLATE, TEMPLATES, Template
 from schemas.yamlmap import Scalar, Table, near, read_yaml
@@ -50,7 +50,7 @@ _S3_CHECKS: Final[Mapping[str, Callable[[str], str]]] = {
     "region": check_region,
     "bucket": check_bucket,
 }
-_KEYS: Final = ("version", "template", "producers", "targets", "categories", "requesters", "safety")
+_KEYS: Final = ("version", "template", "producers", "targets", "categories", "requesters", "safety", "regimes")
 _POLICY_KEYS: Final = ("period", "clock", "min_retain", "action")
 
 
@@ -77,9 +77,7 @@ class DataMap:
     targets: Mapping[str, TargetMap]
     categories: Mapping[str, CategoryRules]
     plans: Mapping[tuple[str, str], Plan]
-    requesters: Mapping[str, Requester] = field(default_factory=dict)
-    approval_over: int = 0
-    approve_deletes: bool = False
+    asking: Asking = field(default_factory=Asking)
 
     def plans_of(self, target: str) -> dict[str, Plan]:
         """Return the plans of one target by category."""
@@ -92,9 +90,11 @@ class DataMap:
             sources=dict(sources),
             categories=self.categories,
             aliases={alias: name for alias, name in ALIASES.items() if name in self.categories},
-            requesters=self.requesters,
-            approval_over=self.approval_over,
-            approve_deletes=self.approve_deletes,
+            requesters=self.asking.requesters,
+            approval_over=self.asking.approval_over,
+            approve_deletes=self.asking.approve_deletes,
+            verify_identity=self.asking.verify_identity,
+            regimes=self.asking.regimes,
         )
 
 
@@ -119,7 +119,6 @@ def load_data_map(path: Path | str, variables: Mapping[str, str] | None = None) 
     _add_parents(categories, TEMPLATES[template], found)
     for name, entry in found.tables():
         _check_retention(categories, name, entry)
-    approval_over, approve_deletes = _safety(top)
     return DataMap(
         file=str(path),
         template=template,
@@ -127,9 +126,7 @@ def load_data_map(path: Path | str, variables: Mapping[str, str] | None = None) 
         targets=targets,
         categories=categories,
         plans=plans,
-        requesters=_requesters(top),
-        approval_over=approval_over,
-        approve_deletes=approve_deletes,
+        asking=read_asking(top),
     )
 
 
@@ -152,63 +149,6 @@ def _producers(top: Table) -> tuple[str, ...]:
                 f"producer {name.text!r}: a producer's name is lower-case letters, digits and '-' (at most 48)"
             ) from None
     return tuple(dict.fromkeys(name.text for name in names))
-
-
-def _requesters(top: Table) -> dict[str, Requester]:
-    found = top.table("requesters")
-    requesters = {}
-    for name, entry in found.tables() if found else ():
-        if name in OWN:
-            raise entry.where.refuse(f"requester {name!r} is the engine's own, which is always there; choose another")
-        try:
-            check_target(name)
-        except BadPlan:
-            raise entry.where.refuse(
-                f"requester {name!r}: a requester's name is lower-case letters, digits and '-' (at most 48)"
-            ) from None
-        entry.only("public_key", "orgs", "kinds")
-        key = entry.must("public_key", '"<64 hex digits of its Ed25519 public key>"')
-        orgs, kinds = _all_or_some(entry, "orgs", "[acme]"), _all_or_some(entry, "kinds", "[erase]")
-        for kind in kinds or ():
-            if kind.text not in KINDS_OF_REQUEST:
-                raise kind.where.refuse(
-                    f"kind {kind.text!r} of requester {name!r} is unknown{near(kind.text, KINDS_OF_REQUEST)}"
-                )
-        try:
-            requesters[name] = Requester(public_key=key.text.lower(), orgs=_texts(orgs), kinds=_texts(kinds))
-        except BadRules as error:
-            raise key.where.refuse(f"requester {name!r}: {error}") from None
-    return requesters
-
-
-def _all_or_some(entry: Table, key: str, example: str) -> tuple[Scalar, ...] | None:
-    """Return a list that must be there and not be empty; None where the word `all` stands for it."""
-    if isinstance(entry.entries.get(key), Scalar):
-        word = entry.must(key, example)
-        if word.text != "all":
-            raise word.where.refuse(f"{word.where.path} is {word.text!r}; write a list such as {example}, or all")
-        return None
-    words = entry.words(key)
-    if not words:
-        where = entry.lines.get(key, entry.where)
-        raise where.refuse(f"{entry.where.path} names no {key}; add `{key}: {example}`, or `{key}: all`")
-    return words
-
-
-def _texts(words: tuple[Scalar, ...] | None) -> tuple[str, ...] | None:
-    return None if words is None else tuple(dict.fromkeys(word.text for word in words))
-
-
-def _safety(top: Table) -> tuple[int, bool]:
-    """Return above how many subjects an erasure, and whether every deletion, waits for a second person."""
-    found = top.table("safety")
-    if found is None:
-        return 0, False
-    found.only("approval_over", "approve_deletes")
-    over, deletes = found.scalar("approval_over"), found.scalar("approve_deletes")
-    if deletes is not None and deletes.text not in ("true", "false"):
-        raise deletes.where.refuse(f"{deletes.where.path} is {deletes.text!r}; write true or false")
-    return over.number() if over else 0, deletes is not None and deletes.text == "true"
 
 
 def _targets(top: Table, variables: Mapping[str, str]) -> dict[str, TargetMap]:

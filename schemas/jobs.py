@@ -1,10 +1,10 @@
 """The states of a job, the reasons why one is refused or waits, and which move is legal.
 
-    requested ─▶ awaiting_approval ─▶ grace ─▶ planning ─▶ running ─▶ awaiting_acks ─▶ completed
-        │              │                │ ▲       │          │           │  │             ▲
-        │              │                ▼ │       └──────────┴───────────┴──┼─▶ failed    │
-        │              └── cancelled ◀─ paused                              └─▶ completed_with_exceptions
-        └─▶ refused
+    requested ─▶ verifying_identity ─▶ awaiting_approval ─▶ grace ─▶ planning ─▶ running ─▶ awaiting_acks ─▶ completed
+        │             │   │                 │    │           │ ▲        │          │          │    │             ▲
+        │             │   │                 │    │           ▼ │        └──────────┴──────────┴────┼─▶ failed    │
+        │             │   └─────────────────│────┴─▶ cancelled ◀─ paused                           │             │
+        └──▶ refused ◀┴─────────────────────┘                                   completed_with_exceptions ◀──────┘
 
 Stages that a kind of job has not are passed over. Used by the coordinator, the command line and the read model;
 docs/requests.md says what each state means, `tests/unit/schemas/test_jobs.py` proves the table.
@@ -21,6 +21,7 @@ class State(StrEnum):
     """Where a job stands."""
 
     REQUESTED = "requested"
+    VERIFYING_IDENTITY = "verifying_identity"
     AWAITING_APPROVAL = "awaiting_approval"
     GRACE = "grace"
     PLANNING = "planning"
@@ -36,7 +37,10 @@ class State(StrEnum):
 
 _S = State
 MOVES: Final[Mapping[State, frozenset[State]]] = {
-    _S.REQUESTED: frozenset({_S.REFUSED, _S.AWAITING_APPROVAL, _S.GRACE, _S.PLANNING, _S.COMPLETED}),
+    _S.REQUESTED: frozenset(
+        {_S.REFUSED, _S.VERIFYING_IDENTITY, _S.AWAITING_APPROVAL, _S.GRACE, _S.PLANNING, _S.COMPLETED}
+    ),
+    _S.VERIFYING_IDENTITY: frozenset({_S.AWAITING_APPROVAL, _S.PLANNING, _S.CANCELLED, _S.REFUSED}),
     _S.AWAITING_APPROVAL: frozenset({_S.GRACE, _S.PLANNING, _S.CANCELLED, _S.REFUSED}),
     _S.GRACE: frozenset({_S.PLANNING, _S.CANCELLED, _S.PAUSED}),
     _S.PLANNING: frozenset({_S.RUNNING, _S.AWAITING_ACKS, _S.COMPLETED, _S.COMPLETED_WITH_EXCEPTIONS, _S.FAILED}),
@@ -66,6 +70,9 @@ KINDS: Final = (
     "pause",
     "resume",
     "approve",
+    "verify",
+    "deny",
+    "extend",
 )
 """What may be asked for. Nothing fails for good yet, so there is nothing to `retry`."""
 
@@ -102,8 +109,19 @@ REASONS: Final[Mapping[str, str]] = {
     "unknown_job": "The org has no such job.",
     "wrong_state": "The job is in a state from which this move is not legal.",
     "own_approval": "Whoever asked cannot approve it.",
+    "too_late": "The deadline has passed, or was extended before.",
+    "suspected_fraud": "A person denied it: it seems not to be made in good faith.",
+    "insuf_verification": "A person denied it: who asks could not be made sure of.",
+    "no_match": "A person denied it: who asks is nobody whose data is here.",
+    "claim_not_covered": "A person denied it: the law gives no right to this here.",
+    "outside_jurisdiction": "A person denied it: the law of where the data subject lives gives no such right.",
+    "too_many_requests": "A person denied it: the same person asks again and again, without need.",
+    "other": "A person denied it for a reason that is told to the data subject.",
 }
 """Why a request is refused: a closed list of codes, each with its plain words."""
+
+DENIALS: Final = tuple(list(REASONS)[list(REASONS).index("suspected_fraud") :])
+"""What a person may deny a request for: the words of the Data Rights Protocol for the status `denied`."""
 
 UNHEARD: Final = frozenset(REASONS) - frozenset(list(REASONS)[list(REASONS).index("expired") :])
 """Those that leave a dead letter and no state: nobody who could be believed has asked, or the id is another job's."""

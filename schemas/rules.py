@@ -86,13 +86,33 @@ class Requester:
         return (self.orgs is None or org in self.orgs) and (self.kinds is None or kind in self.kinds)
 
 
+LAWS: Final = ("gdpr", "ccpa")
+"""Regimes that are always there; `streams.coordinator.deadlines` knows their dates."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regime:
+    """A law, or a promise of one's own: requests are due `days` after they were made, 1 to 365.
+
+    `extension_days` is by how much a person may extend that, once; 0: not at all.
+    """
+
+    days: int
+    extension_days: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.days <= 365 or not 0 <= self.extension_days <= 365:
+            raise BadRules("days must be from 1 to 365, extension_days from 0 to 365")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """All rules of one version. `sources` maps each source topic to its partition count; times are seconds or days.
 
     `requesters` are by key id, `sealing_key` is the public X25519 key for subject ids (64 hex digits; empty: none).
     An erasure of more than `approval_over` subjects (0: of however many), and with `approve_deletes` every deletion of
-    an org, waits for a second person.
+    an org, waits for a second person. With `verify_identity` a person's request waits until somebody is sure of who
+    asks, unless whoever signs it is. `regimes` are by name, beside those of `LAWS`.
     """
 
     version: int
@@ -111,6 +131,8 @@ class Rules:
     sealing_key: str = ""
     approval_over: int = 0
     approve_deletes: bool = False
+    verify_identity: bool = False
+    regimes: Mapping[str, Regime] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for number in ("version", "code_version", "max_leap_days", "step_records", "pending_batches", "batch_records"):
@@ -120,6 +142,9 @@ class Rules:
             raise BadRules("rules: lateness_s must be at least 0 and resend_days at least 1")
         if self.approval_over < 0:
             raise BadRules(f"rules: approval_over is {self.approval_over}; it must be at least 0")
+        hidden = [name for name in self.regimes if name in LAWS]
+        if hidden:
+            raise BadRules(f"rules: regime {hidden[0]!r} is there already; choose another name")
         if self.sealing_key and not _HEX_KEY.fullmatch(self.sealing_key):
             raise BadRules("rules: sealing_key must be an X25519 public key, 64 lower-case hex digits")
         for name, category in self.categories.items():
@@ -168,6 +193,7 @@ class Rules:
             values["categories"] = {name: _category(value) for name, value in values["categories"].items()}
             asking = values.get("requesters", {})  # rules from before there were any have none
             values["requesters"] = {key_id: _requester(value) for key_id, value in asking.items()}
+            values["regimes"] = {name: Regime(**value) for name, value in values.get("regimes", {}).items()}
             return cls(**values)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise BadRules(f"the rules' body is not one: {error}") from error

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ebbtide.envelope import MAX_SUBJECTS, is_id
 from ebbtide.events import MAX_ID_BYTES
+from schemas.jobs import DENIALS
 
 
 def _subject(text: str) -> str:
@@ -103,7 +104,20 @@ class PeopleAsked(Asked):
     type: Literal["erasure"]
     subjects: Subjects = Field(repr=False)
     categories: Categories | None = None
-    regime: Literal["gdpr", "ccpa"] | None = None
+    regime: Annotated[str, Field(min_length=1, max_length=48)] | None = Field(None, examples=["gdpr", "ccpa"])
+    identity: Literal["verified", "unverified"] | None = None
+
+
+class DenialAsked(Asked):
+    """Why a person's request is refused, in the words of the Data Rights Protocol."""
+
+    reason: Literal[DENIALS]  # type: ignore[valid-type]
+
+
+class ExtensionAsked(Asked):
+    """Why a request takes longer (GDPR Art. 12(3)); the data subject must be told within a month."""
+
+    reason: Literal["complexity", "number_of_requests"]
 
 
 class HoldAsked(Asked):

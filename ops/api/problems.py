@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from schemas.errors import EbbtideError
+from schemas.jobs import DENIALS
 
 PREFIX: Final = "urn:ebbtide:problem:"
 MEDIA_TYPE: Final = "application/problem+json"
@@ -76,6 +77,8 @@ NEXT_STEPS: Final[Mapping[str, str]] = {
     "unknown_job": "See GET /api/v1/privacy/jobs.",
     "wrong_state": "Look at the job's state: what is over cannot be moved.",
     "own_approval": "Let another owner approve it.",
+    "too_late": "See it to its end; a deadline is extended once, before it has passed.",
+    **dict.fromkeys(DENIALS, "Tell the data subject why, and that they may complain to the supervisory authority."),
 }
 """What a person does about a reason; for all others: mend what `text` names, and ask again."""
 

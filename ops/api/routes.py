@@ -119,7 +119,7 @@ async def delete_org(called: Called, request: Request, asked: models.DeleteAsked
 @takes(OWNER, fresh=True)
 async def request_of_people(called: Called, request: Request, asked: models.PeopleAsked, key: Key = None) -> Response:
     """Erase people (GDPR Art. 17): 1 to 1 000 subject ids in one pass; `detail.subjects` counts in their order."""
-    body = {name: value for name in ("categories", "regime") if (value := getattr(asked, name)) is not None}
+    body = {name: value for name in ("categories", "regime", "identity") if (value := getattr(asked, name)) is not None}
     return await _accept(called, request, "erase", body, key=key, asked=asked, subjects=asked.subjects)
 
 
@@ -201,8 +201,38 @@ def _mover(kind: str, *, fresh: bool, doc: str) -> None:
 
 _mover("cancel", fresh=True, doc="Cancel a job while its grace lasts or it waits for approval.")
 _mover("approve", fresh=True, doc="Approve another's job, as a second person.")
+_mover("verify", fresh=True, doc="Say that who asks is who they say; the job goes on.")
 _mover("pause", fresh=False, doc="Let a job's grace stand still.")
 _mover("resume", fresh=False, doc="Let a paused job's grace go on.")
+
+
+@router.post("/jobs/{job}/deny", response_model=models.Job, status_code=202)
+@takes(OWNER, fresh=True)
+async def deny_job(called: Called, request: Request, job: str, asked: models.DenialAsked, key: Key = None) -> Response:
+    """Refuse a job that waits for a person, for a reason of the Data Rights Protocol."""
+    return await _decide(called, request, "deny", job, asked, key)
+
+
+@router.post("/jobs/{job}/extend", response_model=models.Job, status_code=202)
+@takes(OWNER)
+async def extend_job(
+    called: Called, request: Request, job: str, asked: models.ExtensionAsked, key: Key = None
+) -> Response:
+    """Move a job's deadline, once, as far as its regime allows (GDPR Art. 12(3): two months)."""
+    return await _decide(called, request, "extend", job, asked, key)
+
+
+async def _decide(
+    called: Caller,
+    request: Request,
+    kind: str,
+    job: str,
+    asked: models.DenialAsked | models.ExtensionAsked,
+    key: str | None,
+) -> Response:
+    await _job(called, job)
+    body = {"job": job, "reason": asked.reason}
+    return await _accept(called, request, kind, body, key=key, asked=asked, about=job)
 
 
 async def _ask(

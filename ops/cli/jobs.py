@@ -1,4 +1,4 @@
-"""`ebbtide jobs list|show|watch|cancel|approve|pause|resume`: what became of requests, and moves of their jobs."""
+"""`ebbtide jobs list|show|watch|cancel|approve|…`: what became of requests, and what a person decides about them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from ops.cli.up import AsJson
 from ops.jobs import Record, read_job, read_jobs
 from ops.requests import RequestDoor
 from schemas.codec import registered_codec
+from schemas.jobs import DENIALS
 from schemas.topics import Topics
 
-app = typer.Typer(help="See what became of requests, and cancel, approve, pause or resume them.", no_args_is_help=True)
+app = typer.Typer(help="See what became of requests, and decide about them.", no_args_is_help=True)
 
 JobId = Annotated[str, typer.Argument(help="The job's id: that of its request.")]
 
@@ -72,11 +73,43 @@ def watch(org: Org, job: JobId, limit_s: LimitS = 3600, as_json: AsJson = False)
     follow(lambda seen: door.watch(org, job, limit_s=limit_s, seen=seen), as_json=as_json)
 
 
+def _ask(kind: str, org: str, body: dict[str, str], by: str, limit_s: float, *, as_json: bool) -> None:
+    door = RequestDoor.of(connected_settings())
+    ask = partial(door.ask, kind, org, body, requested_by=by, limit_s=limit_s)
+    follow(lambda seen: ask(seen=seen), as_json=as_json)
+
+
+@app.command("deny")
+@guarded
+def deny(
+    org: Org,
+    job: JobId,
+    reason: Annotated[str, typer.Option(help=f"One of {', '.join(DENIALS)}.")],
+    by: By = "cli",
+    limit_s: LimitS = 60,
+    as_json: AsJson = False,
+) -> None:
+    """Refuse a request that waits for a person."""
+    _ask("deny", org, {"job": job, "reason": reason}, by, limit_s, as_json=as_json)
+
+
+@app.command("extend")
+@guarded
+def extend(
+    org: Org,
+    job: JobId,
+    reason: Annotated[str, typer.Option(help="complexity or number_of_requests.")],
+    by: By = "cli",
+    limit_s: LimitS = 60,
+    as_json: AsJson = False,
+) -> None:
+    """Move a deadline, once, as far as its regime allows; tell the data subject within a month."""
+    _ask("extend", org, {"job": job, "reason": reason}, by, limit_s, as_json=as_json)
+
+
 def _move(kind: str, text: str) -> Callable[..., None]:
     def move(org: Org, job: JobId, by: By = "cli", limit_s: LimitS = 60, as_json: AsJson = False) -> None:
-        door = RequestDoor.of(connected_settings())
-        ask = partial(door.ask, kind, org, {"job": job}, requested_by=by, limit_s=limit_s)
-        follow(lambda seen: ask(seen=seen), as_json=as_json)
+        _ask(kind, org, {"job": job}, by, limit_s, as_json=as_json)
 
     move.__doc__ = text
     return move
@@ -85,6 +118,7 @@ def _move(kind: str, text: str) -> Callable[..., None]:
 for _kind, _text in {
     "cancel": "Cancel a job that waits for approval or is in its grace: everything stays as it was.",
     "approve": "Approve a job that waits for a second person; --by must not be who asked for it.",
+    "verify": "Say that who asks is who they say; the request goes on.",
     "pause": "Stop the count of a deletion's grace.",
     "resume": "Go on counting a grace that was paused.",
 }.items():

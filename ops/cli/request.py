@@ -29,7 +29,10 @@ def erase(
     subject: Subject = None,
     subjects: SubjectsFile = "",
     category: Categories = None,
-    regime: Annotated[str, typer.Option(help="gdpr (30 days or a month) or ccpa (45 days).")] = "gdpr",
+    regime: Annotated[
+        str, typer.Option(help="gdpr (30 days or a month), ccpa (45 days), or one of the rules.")
+    ] = "gdpr",
+    verified: Annotated[bool, typer.Option("--verified", help="It is known already who asks.")] = False,
     by: By = "cli",
     request_id: RequestId = "",
     wait: Wait = True,
@@ -42,6 +45,8 @@ def erase(
     if not people:
         raise Refused("nobody is named: write --subjects FILE, --subjects - or --subject ID")
     body: dict[str, Any] = {"regime": regime}
+    if verified:
+        body["identity"] = "verified"
     if category:
         body["categories"] = category
     if settings.day_seconds:  # engine time runs ahead of the time at which this is asked

@@ -14,11 +14,13 @@ from typing import Any, Final
 
 from ebbtide.envelope import MAX_BODY_BYTES, is_id
 from ebbtide.events import MAX_ID_BYTES, MAX_MS
+from schemas.jobs import DENIALS
 from schemas.policy import SETTING_FIELDS
-from streams.coordinator.deadlines import REGIMES
 
 MAX_LISTED: Final = 1000
 MAX_TEXT_BYTES: Final = 1024
+EXTENSIONS: Final = ("complexity", "number_of_requests")
+"""Why a deadline may be extended (GDPR Art. 12(3))."""
 MAX_DAY: Final = 2_932_896
 """31 December 9999, in days since the epoch."""
 
@@ -161,7 +163,8 @@ BODIES: Final[Mapping[str, Mapping[str, tuple[Check, Any]]]] = {
     "erase": {
         "through": (number(1, MAX_MS), None),
         "categories": _CATEGORIES,
-        "regime": (one_of(*REGIMES), "gdpr"),
+        "regime": (text(1, 48), "gdpr"),
+        "identity": (one_of("verified", "unverified"), "unverified"),
     },
     "delete": {
         "confirm_org_name": (text(0), REQUIRED),
@@ -172,6 +175,9 @@ BODIES: Final[Mapping[str, Mapping[str, tuple[Check, Any]]]] = {
     "pause": _JOB,
     "resume": _JOB,
     "approve": _JOB,
+    "verify": _JOB,
+    "deny": {**_JOB, "reason": (one_of(*DENIALS), REQUIRED)},
+    "extend": {**_JOB, "reason": (one_of(*EXTENSIONS), REQUIRED)},
 }
 """Kind to its members: name to check and default."""
 

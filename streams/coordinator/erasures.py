@@ -1,10 +1,11 @@
 """Erasures of people and of whole orgs: checked, approved where the rules want it, sent as barriers, and followed.
 
-    erase    (awaiting_approval ─▶) planning ─▶ running ─▶ awaiting_acks ─▶ completed | completed_with_exceptions
+    erase    (verifying_identity ─▶ awaiting_approval ─▶) planning ─▶ running ─▶ awaiting_acks ─▶ completed, or
+             completed_with_exceptions
     delete   (awaiting_approval ─▶) grace ─▶ the same, for everyone, up to the moment at which the grace was over
 
 Of raw subject ids only references are kept. What was sent stands for ever, so a job that is done goes back to work when
-late data of the erased arrives. Called by `streams.coordinator.requests`, `moves`, `answers` and `timers`;
+late data of the erased arrives. Called by `streams.coordinator.requests`, `moves`, `decisions`, `answers` and `timers`;
 `tests/unit/streams/coordinator/test_erasures.py` says what it promises.
 """
 
@@ -18,8 +19,7 @@ from schemas.jobs import ENDED, MOVES, State
 from schemas.rules import Rules
 from schemas.subjects import pack_refs
 from schemas.topics import DAY_MS
-from streams.coordinator import keys
-from streams.coordinator.deadlines import REGIMES, gdpr
+from streams.coordinator import deadlines, keys
 from streams.coordinator.holds import canonical_categories
 from streams.coordinator.refusal import No
 from streams.coordinator.rows import Erasure, Job
@@ -37,19 +37,28 @@ def erase(work: Work, name: str, job: Job, subjects: list[str]) -> None:
     through = job.asked_at if body["through"] is None else body["through"]
     if through > work.now + AHEAD_MS and not work.fast:
         raise No("bad_body", "through: lies in the future; what does not exist yet cannot be erased")
+    known = deadlines.regimes(work.rules.regimes)
+    if body["regime"] not in known:
+        raise No("bad_body", f"regime: must be one of {', '.join(known)}")
     categories = canonical_categories(work.rules, body["categories"])
-    refs = work.context.subjects.refs(name, subjects)
-    job.body = {"through": through, "categories": with_children(work.rules, categories)}
-    job.detail = {"through": through, "categories": categories, "regime": body["regime"]}
-    job.deadline = REGIMES[body["regime"]](job.asked_at)
-    waits = 0 < work.rules.approval_over < len(set(refs))
-    row = Erasure(request_id=job.request_id, refs=_hex(refs), categories=job.body["categories"], through=through)
-    if waits:
-        job.body["refs"] = row.refs
-        text = f"it names more than {work.rules.approval_over} subjects: somebody else must approve it"
-        work.to(job, State.AWAITING_APPROVAL, text=text)
+    refs = _hex(work.context.subjects.refs(name, subjects))
+    job.body = {"through": through, "categories": with_children(work.rules, categories), "refs": refs}
+    job.detail = {name: body[name] for name in ("regime", "identity")} | {"through": through, "categories": categories}
+    job.deadline = deadlines.deadline(body["regime"], job.asked_at, work.rules.regimes)
+    if work.rules.verify_identity and body["identity"] == "unverified":
+        work.to(job, State.VERIFYING_IDENTITY, text="somebody must be sure of who asks, and verify or deny it")
     else:
-        _send(work, name, job, row)
+        identified(work, name, job)
+
+
+def identified(work: Work, name: str, job: Job) -> None:
+    """Go on with a person's request when it is sure who asks."""
+    assert work.rules is not None
+    refs, most = job.body["refs"], work.rules.approval_over
+    if 0 < most < len({refs[i : i + REF_DIGITS] for i in range(0, len(refs), REF_DIGITS)}):
+        work.to(job, State.AWAITING_APPROVAL, text=f"it names more than {most} subjects: somebody else must approve it")
+    else:
+        approved(work, name, job)
 
 
 def delete(work: Work, name: str, job: Job, _: list[str]) -> None:
@@ -62,7 +71,7 @@ def delete(work: Work, name: str, job: Job, _: list[str]) -> None:
         raise No("under_way", f"deletion {org.deletion} is under way; cancel it, or wait for its end")
     org.deletion = job.request_id
     job.body = {"grace_days": body["grace_days"], "delete_media": body["delete_media"]}
-    job.deadline = gdpr(job.asked_at)
+    job.deadline = deadlines.gdpr(job.asked_at)
     job.detail = {"grace_days": body["grace_days"], "media": "deleted" if body["delete_media"] else "kept"}
     if work.rules.approve_deletes:
         text = "every deletion of an org must be approved by somebody else"

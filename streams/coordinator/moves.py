@@ -1,6 +1,7 @@
 """Moves of another job of the same org: cancel, pause, resume, approve. Each is itself a job that is done at once.
 
-Called by `streams.coordinator.requests`; `tests/unit/streams/coordinator/test_moves.py` says what it promises.
+What a person decides about a person's request is in `decisions`. Called by `streams.coordinator.requests`;
+`tests/unit/streams/coordinator/test_moves.py` says what it promises.
 """
 
 from __future__ import annotations
@@ -14,47 +15,48 @@ from streams.coordinator.work import Work
 
 def cancel(work: Work, name: str, job: Job, _: list[str]) -> None:
     """Cancel a job that has sent nothing yet. Raises No."""
-    other = _other(work, name, job)
+    other = other_of(work, name, job)
     if State.CANCELLED not in MOVES[other.state]:
         raise No("wrong_state", f"job {other.request_id} is {other.state}: from there it can only be seen to its end")
     if other.state == State.GRACE:
         erasures.paused(work, name, other)  # its timer goes as well
     erasures.cancelled(work, name, other)
     work.to(other, State.CANCELLED, text=f"by request {job.request_id}")
-    _done(work, job, other)
+    done(work, job, other)
 
 
 def pause(work: Work, name: str, job: Job, _: list[str]) -> None:
     """Stop the count of a grace. Raises No."""
-    other = _other(work, name, job)
+    other = other_of(work, name, job)
     if other.state != State.GRACE:
         raise No("wrong_state", f"job {other.request_id} is {other.state}: only a grace can be paused")
     erasures.paused(work, name, other)
-    _done(work, job, other)
+    done(work, job, other)
 
 
 def resume(work: Work, name: str, job: Job, _: list[str]) -> None:
     """Go on counting a grace that was paused. Raises No."""
-    other = _other(work, name, job)
+    other = other_of(work, name, job)
     if other.state != State.PAUSED:
         raise No("wrong_state", f"job {other.request_id} is {other.state}: only what is paused can be resumed")
     erasures.resumed(work, name, other)
-    _done(work, job, other)
+    done(work, job, other)
 
 
 def approve(work: Work, name: str, job: Job, _: list[str]) -> None:
     """Let a job go on that waits for a second person; who that is, whoever signs vouches for. Raises No."""
-    other = _other(work, name, job)
+    other = other_of(work, name, job)
     if other.state != State.AWAITING_APPROVAL:
         raise No("wrong_state", f"job {other.request_id} is {other.state}: it waits for no approval")
     if not job.requested_by or not other.requested_by or job.requested_by == other.requested_by:
         raise No("own_approval", "requested_by: must name somebody else than who asked, on both requests")
     other.detail["approved_by"] = job.requested_by
     erasures.approved(work, name, other)
-    _done(work, job, other)
+    done(work, job, other)
 
 
-def _other(work: Work, name: str, job: Job) -> Job:
+def other_of(work: Work, name: str, job: Job) -> Job:
+    """Return the job that a request is about. Raises No."""
     request_id = job.body["job"]
     other = work.job(name, request_id) if request_id != job.request_id else None
     if other is None:
@@ -62,6 +64,7 @@ def _other(work: Work, name: str, job: Job) -> Job:
     return other
 
 
-def _done(work: Work, job: Job, other: Job) -> None:
+def done(work: Work, job: Job, other: Job) -> None:
+    """End a request that has moved another job."""
     job.detail = {"job": other.request_id, "state": str(other.state)}
     work.to(job, State.COMPLETED)

@@ -28,7 +28,7 @@ from ebbtide.events import MAX_NAME_BYTES
 from ebbtide.partition import partition_of
 from schemas.jobs import KINDS, State
 from schemas.rules import Rules
-from streams.coordinator import erasures, holds, moves, policies
+from streams.coordinator import decisions, erasures, holds, moves, policies
 from streams.coordinator.bodies import SEALED, BadBody, read_body
 from streams.coordinator.refusal import No
 from streams.coordinator.rows import Job
@@ -53,6 +53,9 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "pause": moves.pause,
     "resume": moves.resume,
     "approve": moves.approve,
+    "verify": decisions.verify,
+    "deny": decisions.deny,
+    "extend": decisions.extend,
 }
 
 EARLY: Final = frozenset({"policy", "hold"})

@@ -158,6 +158,20 @@ class Work:
         """Move a job; its state is told at the end of the entry. Raises schemas.jobs.IllegalMove."""
         job.state, job.reason, job.text = move(job.state, state), reason, shortened(text)
 
+    def move_deadline(self, name: str, job: Job, until: int) -> None:
+        """Let a job that has not ended be due later, `until` in ms since the epoch."""
+        self._forget_deadline(name, job)
+        job.deadline = until
+        self._note_deadline(name, job)
+
+    def _note_deadline(self, name: str, job: Job) -> None:
+        self.store.put(keys.deadline(job.deadline, name, job.request_id), b"")
+        self.store.put(keys.timer(job.deadline, LATE, name, job.request_id), b"")
+
+    def _forget_deadline(self, name: str, job: Job) -> None:
+        self.store.delete(keys.deadline(job.deadline, name, job.request_id))
+        self.store.delete(keys.timer(job.deadline, LATE, name, job.request_id))
+
     def say_again(self, name: str, job: Job) -> None:
         """Tell a job's present state once more."""
         self._tell(name, job)
@@ -233,13 +247,11 @@ class Work:
                 stats.count(was.kind, was.state, -1)
             stats.count(job.kind, job.state, 1)
         if was is None and job.deadline and not job.ended:
-            self.store.put(keys.deadline(job.deadline, name, job.request_id), b"")
-            self.store.put(keys.timer(job.deadline, LATE, name, job.request_id), b"")
+            self._note_deadline(name, job)
         if job.state in ENDED and not job.met:
             job.met = True
             if job.deadline:
-                self.store.delete(keys.deadline(job.deadline, name, job.request_id))
-                self.store.delete(keys.timer(job.deadline, LATE, name, job.request_id))
+                self._forget_deadline(name, job)
             if job.overdue:
                 job.overdue = False
                 stats.count_overdue(job.kind, -1)

@@ -53,6 +53,9 @@ CALLS: Mapping[str, Call] = {
     "get_job_events": Call("GET", "/jobs/{job}/events", READER),
     "cancel_job": Call("POST", "/jobs/{job}/cancel", OWNER, fresh=True),
     "approve_job": Call("POST", "/jobs/{job}/approve", OWNER, fresh=True),
+    "verify_job": Call("POST", "/jobs/{job}/verify", OWNER, fresh=True),
+    "deny_job": Call("POST", "/jobs/{job}/deny", OWNER, fresh=True, body={"reason": "no_match"}),
+    "extend_job": Call("POST", "/jobs/{job}/extend", OWNER, body={"reason": "complexity"}),
     "pause_job": Call("POST", "/jobs/{job}/pause", OWNER),
     "resume_job": Call("POST", "/jobs/{job}/resume", OWNER),
 }

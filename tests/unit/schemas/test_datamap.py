@@ -9,7 +9,7 @@ import pytest
 from schemas.datamap import DataMap, load_data_map
 from schemas.plans import BadPlan, FieldAction, KafkaPlan, KeyTemplate, PostgresPlan
 from schemas.policy import Setting
-from schemas.rules import Requester
+from schemas.rules import Regime, Requester
 from schemas.s3plan import ObjectTemplate, Replacement, S3Plan
 from schemas.yamlmap import MAX_BYTES, BadFile
 
@@ -362,7 +362,8 @@ def test_requesters_and_safety_go_into_the_rules(tmp_path: Path) -> None:
 requesters:
   portal: {{public_key: "{KEY.upper()}", orgs: [acme, globex], kinds: [erase, hold]}}
   back-office: {{public_key: "{KEY}", orgs: all, kinds: all}}
-safety: {{approval_over: 100, approve_deletes: true}}
+safety: {{approval_over: 100, approve_deletes: true, verify_identity: true}}
+regimes: {{lgpd: {{days: 15}}, ours: {{days: 20, extension_days: 10}}}}
 """
     )
 
@@ -372,7 +373,8 @@ safety: {{approval_over: 100, approve_deletes: true}}
         "portal": Requester(public_key=KEY, orgs=("acme", "globex"), kinds=("erase", "hold")),
         "back-office": Requester(public_key=KEY),
     }
-    assert (rules.approval_over, rules.approve_deletes) == (100, True)
+    assert (rules.approval_over, rules.approve_deletes, rules.verify_identity) == (100, True, True)
+    assert rules.regimes == {"lgpd": Regime(days=15), "ours": Regime(days=20, extension_days=10)}
 
 
 def test_nobody_may_ask_and_nothing_waits_for_approval_unless_the_map_says_so(tmp_path: Path) -> None:
@@ -397,6 +399,11 @@ def test_nobody_may_ask_and_nothing_waits_for_approval_unless_the_map_says_so(tm
         ("safety: {approval_over: many}", "must be a whole number"),
         ("safety: {approve_deletes: perhaps}", "write true or false"),
         ("safety: {brake: 3}", "unknown key 'brake'"),
+        ("regimes: {lgpd: {}}", "add `days: 30`"),
+        ("regimes: {lgpd: {days: 0}}", "days must be from 1 to 365"),
+        ("regimes: {lgpd: {days: 15, extension: 2}}", "unknown key 'extension'"),
+        ("regimes: {ccpa: {days: 15}}", "is there already"),
+        ("regimes: {The Law: {days: 15}}", "lower-case letters"),
     ],
 )
 def test_who_may_ask_is_refused_with_file_line_and_fix(tmp_path: Path, said: str, why: str) -> None:

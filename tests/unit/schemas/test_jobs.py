@@ -11,7 +11,8 @@ from schemas.jobs import ENDED, KINDS, MOVES, REASONS, STANDING, UNHEARD, Illega
 
 _S = State
 LEGAL = """
-requested: refused awaiting_approval grace planning completed
+requested: refused verifying_identity awaiting_approval grace planning completed
+verifying_identity: awaiting_approval planning cancelled refused
 awaiting_approval: grace planning cancelled refused
 grace: planning cancelled paused
 paused: grace cancelled

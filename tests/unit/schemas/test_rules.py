@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ebbtide.envelope import public_key_of
 from schemas.policy import Setting
-from schemas.rules import WEAK_KEYS, BadRules, CategoryRules, Requester, Rules
+from schemas.rules import WEAK_KEYS, BadRules, CategoryRules, Regime, Requester, Rules
 
 LOGS = CategoryRules(name="logs", default=Setting(category="logs", period="30 d"), days_range=(1, 3650))
 AUDIT = CategoryRules(
@@ -33,6 +33,8 @@ RULES = Rules(
     sealing_key="ab" * 32,
     approval_over=100,
     approve_deletes=True,
+    verify_identity=True,
+    regimes={"lgpd": Regime(days=15)},
 )
 
 
@@ -67,6 +69,8 @@ def test_the_same_rules_have_the_same_text_whatever_the_order_they_were_made_in(
         {"sealing_key": ""},
         {"approval_over": 0},
         {"approve_deletes": False},
+        {"verify_identity": False},
+        {"regimes": {}},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -82,7 +86,14 @@ def test_a_category_accepts_records_if_it_has_a_place_to_erase_them_from() -> No
 
 
 @pytest.mark.parametrize(
-    "change", [{"version": 0}, {"batch_records": 0}, {"lateness_s": -1}, {"resend_days": 0}, {"approval_over": -1}]
+    "change",
+    [
+        {"version": 0},
+        {"batch_records": 0},
+        {"lateness_s": -1},
+        {"resend_days": 0},
+        {"approval_over": -1},
+    ],
 )
 def test_a_number_outside_its_range_is_refused(change: dict[str, int]) -> None:
     with pytest.raises(BadRules, match=next(iter(change))):
@@ -120,6 +131,13 @@ def test_a_setting_that_could_not_be_made_is_not_read_from_a_body_either() -> No
         Rules.from_json(json.dumps(body))
 
 
+def test_a_regime_does_not_hide_a_law_and_has_days() -> None:
+    with pytest.raises(BadRules, match="'ccpa' is there already"):
+        dataclasses.replace(RULES, regimes={"ccpa": Regime(days=9)})
+    with pytest.raises(BadRules, match="days must be from 1 to 365"):
+        Regime(days=0)
+
+
 def test_a_requester_may_ask_for_what_it_was_given_and_no_more() -> None:
     portal, installation = RULES.requesters["portal"], RULES.requesters["installation"]
 
@@ -131,7 +149,7 @@ def test_a_requester_may_ask_for_what_it_was_given_and_no_more() -> None:
 
 def test_rules_from_before_there_were_requesters_are_read() -> None:
     body = json.loads(RULES.to_json())
-    for name in ("requesters", "sealing_key", "approval_over", "approve_deletes"):
+    for name in ("requesters", "sealing_key", "approval_over", "approve_deletes", "verify_identity", "regimes"):
         del body[name]
 
     assert Rules.from_json(json.dumps(body)).requesters == {}

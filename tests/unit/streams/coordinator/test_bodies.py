@@ -48,7 +48,9 @@ def test_every_kind_has_a_body_and_a_handler() -> None:
         ("hold", '{"hold_id": "h", "records": ["' + "r" * 1025 + '"]}', "records: must be text of 1 to 1024 bytes"),
         ("hold", '{"hold_id": "h", "records": ["\\ud800"]}', "records: is not text"),
         ("erase", '{"through": 0}', "through: must be a whole number"),
-        ("erase", '{"regime": "mars"}', "regime: must be one of gdpr, ccpa"),
+        ("erase", '{"identity": "sure"}', "identity: must be one of verified, unverified"),
+        ("deny", '{"job": "j", "reason": "no time"}', "reason: must be one of suspected_fraud, "),
+        ("extend", '{"job": "j"}', "reason: is missing"),
         ("erase", '{"categories": "media"}', "categories: must be a list"),
         ("delete", '{"confirm_org_name": 5}', "confirm_org_name: must be text"),
         ("delete", '{"confirm_org_name": "A", "grace_days": 31}', "grace_days: must be a whole number from 0 to 30"),
@@ -70,7 +72,7 @@ def test_members_that_are_left_out_have_their_defaults() -> None:
     assert read_body("hold", '{"hold_id": "h"}') == {"hold_id": "h", "categories": [], "records": [], "grace_days": 30}
     assert read_body("delete", '{"confirm_org_name": "A"}')["grace_days"] == 7
     assert read_body("delete", '{"confirm_org_name": "A"}')["delete_media"] is True
-    assert read_body("erase", "{}") == {"through": None, "categories": [], "regime": "gdpr"}
+    assert read_body("erase", "{}") == {"through": None, "categories": [], "regime": "gdpr", "identity": "unverified"}
 
 
 JSON = st.recursive(

@@ -41,7 +41,7 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.desk = Desk(replace(RULES, approval_over=2))
+        self.desk = Desk(replace(RULES, approval_over=2, verify_identity=True))
         self.open_commands: list[tuple[int, str, dict[str, Any]]] = []
         self.erase_versions: dict[tuple[str, int], int] = {}
         self.barriers: dict[str, set[int]] = {}
@@ -86,9 +86,10 @@ class Machine(RuleBasedStateMachine):
         self.shards = max(self.shards, shards)
         self.take(self.desk.org(shards=shards))
 
-    @rule(target=jobs, subjects=SUBJECTS, by=st.sampled_from(["ann", "bob", ""]))
-    def erase(self, subjects: list[str], by: str) -> str:
-        return self.ask("erase", {}, subjects=subjects, requested_by=by)
+    @rule(target=jobs, subjects=SUBJECTS, by=st.sampled_from(["ann", "bob", ""]), sure=st.booleans())
+    def erase(self, subjects: list[str], by: str, sure: bool) -> str:
+        body = {"identity": "verified" if sure else "unverified"}
+        return self.ask("erase", body, subjects=subjects, requested_by=by)
 
     @rule(target=jobs, days=st.integers(0, 3), name=st.sampled_from([NAME, NAME, {"confirm_org_name": "X"}]))
     def delete(self, days: int, name: dict[str, str]) -> str:
@@ -116,12 +117,13 @@ class Machine(RuleBasedStateMachine):
 
     @rule(
         target=jobs,
-        kind=st.sampled_from(["cancel", "pause", "resume", "approve"]),
+        kind=st.sampled_from(["cancel", "pause", "resume", "approve", "verify", "deny", "extend"]),
         job=jobs,
         by=st.sampled_from(["ann", "bob"]),
     )
     def move(self, kind: str, job: str, by: str) -> str:
-        return self.ask(kind, {"job": job}, requested_by=by)
+        reason = {"deny": {"reason": "no_match"}, "extend": {"reason": "complexity"}}
+        return self.ask(kind, {"job": job, **reason.get(kind, {})}, requested_by=by)
 
     @rule(target=jobs, first=st.sampled_from(["cancel", "pause", "approve"]))
     def think_again(self, first: str) -> str:
@@ -244,7 +246,9 @@ class Machine(RuleBasedStateMachine):
         """Let all be answered: then every job has ended, and gateways know every shard."""
         if self.shards:
             for _ in range(50):
-                waiting = [j for j, (s, _) in self.seen.items() if s in ("awaiting_approval", "paused")]
+                waiting = [
+                    j for j, (s, _) in self.seen.items() if s in ("verifying_identity", "awaiting_approval", "paused")
+                ]
                 for job in waiting:
                     self.ask("cancel", {"job": job})
                 for _ in range(4):
