@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ebbtide.envelope import MAX_SUBJECTS
+from ops.cli.bulk import erase_many
 from ops.cli.connected import connected_settings
 from ops.cli.following import By, LimitS, RequestId, Wait, follow
 from ops.cli.hold import Categories, Org
@@ -39,9 +41,12 @@ def erase(
     limit_s: LimitS = 600,
     as_json: AsJson = False,
 ) -> None:
-    """Erase everything of these people that was made until now, and again what arrives late."""
+    """Erase everything of these people that was made until now, and again what arrives late.
+
+    More than 1 000 go out as several requests, ID-0001 and so on.
+    """
     settings = connected_settings()
-    people = read_subjects(subject, subjects)
+    people = read_subjects(subject, subjects, most=None)
     if not people:
         raise Refused("nobody is named: write --subjects FILE, --subjects - or --subject ID")
     body: dict[str, Any] = {"regime": regime}
@@ -51,6 +56,10 @@ def erase(
         body["categories"] = category
     if settings.day_seconds:  # engine time runs ahead of the time at which this is asked
         body["through"] = TimeSource(settings.day_seconds, settings.clock_anchor_ms).now_ms()
+    if len(people) > MAX_SUBJECTS:
+        door = RequestDoor.of(settings)
+        erase_many(door, org, body, people, request_id=request_id, by=by, wait=wait, limit_s=limit_s, as_json=as_json)
+        return
     _ask(settings, "erase", org, body, people, by, request_id, wait=wait, limit_s=limit_s, as_json=as_json)
 
 

@@ -19,21 +19,21 @@ SubjectsFile = Annotated[
     str, typer.Option("--subjects", help="A file with one id a line; - for standard input. Better than --subject.")
 ]
 
-MAX_FILE_BYTES = 4 << 20
+MAX_FILE_BYTES = 64 << 20
 
 
 class BadSubjects(Refused):
     """A list of subjects cannot be read or is too long. The text names none of them."""
 
 
-def read_subjects(named: list[str] | None, file: str) -> list[str]:
-    """Return all subject ids, each once. Raises BadSubjects."""
+def read_subjects(named: list[str] | None, file: str, *, most: int | None = MAX_SUBJECTS) -> list[str]:
+    """Return all subject ids, each once; at most `most`, None: however many there are. Raises BadSubjects."""
     found = list(named or [])
     if file:
         found += [line for line in _text(file).splitlines() if line.strip()]
     unique = list(dict.fromkeys(found))
-    if len(unique) > MAX_SUBJECTS:
-        raise BadSubjects(f"there are {len(unique)} subjects: at most {MAX_SUBJECTS} go into one request; split them")
+    if most is not None and len(unique) > most:
+        raise BadSubjects(f"there are {len(unique)} subjects: at most {most} go into one request; split them")
     return unique
 
 

@@ -75,7 +75,7 @@ def policy(roles: Roles, org: str) -> dict[str, Any]:
     return {row["category"]: row for row in found[0]["categories"]}
 
 
-def test_a_day_of_work_with_the_commands(roles: Roles, database: str) -> None:
+def test_a_day_of_work_with_the_commands(roles: Roles, database: str, tmp_path: Path) -> None:
     now = time.time_ns() // 1_000_000
     ages = {str(uuid.uuid4()): days for days in (1, 50, 100, 200)}
     with psycopg.connect(database) as connection, connection.cursor() as cursor:
@@ -123,11 +123,23 @@ def test_a_day_of_work_with_the_commands(roles: Roles, database: str) -> None:
     ebbtide(roles, "request", "delete", "acme", "--confirm-name", "Acme", "--id", "goodbye")
     _, late = ebbtide(roles, "jobs", "watch", "acme", "goodbye", "--limit-s", "5", code=4)
     assert "is grace" in late
+    ebbtide(roles, "jobs", "extend", "acme", "goodbye", "--reason", "complexity")
+    ebbtide(roles, "jobs", "deny", "acme", "goodbye", "--reason", "no_match", code=2)  # nobody is waited for
     for move in ("pause", "resume", "cancel"):
         ebbtide(roles, "jobs", move, "acme", "goodbye")
     ebbtide(roles, "jobs", "watch", "acme", "goodbye", code=1)
     shown, _ = ebbtide(roles, "jobs", "show", "acme", "goodbye", "--json")
+
+    # A file of more people than one request may name; the same once more asks for nothing new.
+    people = tmp_path / "people"
+    people.write_text("\n".join(f"nobody-{n}" for n in range(2001)))
+    bulk = ("request", "erase", "acme", "--subjects", str(people), "--id", "bulk", "--json")
+    erased, _ = ebbtide(roles, *bulk)
+    again, _ = ebbtide(roles, *bulk)
     jobs, _ = ebbtide(roles, "jobs", "list", "--org", "acme", "--json")
+    assert [(e["request_id"], e["state"]) for e in erased] == [(f"bulk-000{n}", "completed") for n in (1, 2, 3)]
+    assert again == erased
+    assert shown[0]["detail"]["extension"]["reason"] == "complexity"
     assert (shown[0]["state"], shown[0]["kind"]) == ("cancelled", "delete")
     assert Counter((j["kind"], j["state"]) for j in jobs) == {
         ("policy", "completed"): 4,
@@ -136,6 +148,9 @@ def test_a_day_of_work_with_the_commands(roles: Roles, database: str) -> None:
         ("delete", "refused"): 1,
         ("delete", "cancelled"): 1,
         ("pause", "completed"): 1,
+        ("extend", "completed"): 1,
+        ("deny", "refused"): 1,
+        ("erase", "completed"): 3,
         ("resume", "completed"): 1,
         ("cancel", "completed"): 1,
     }
