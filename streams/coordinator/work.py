@@ -66,6 +66,7 @@ class Work:
         self._rows: dict[bytes, Row] = {}
         self._were: dict[bytes, bytes | None] = {}
         self._jobs: dict[bytes, tuple[str, Job]] = {}
+        self._moved: set[bytes] = set()
         raw = store.get(keys.RULES)
         self.rules = None if raw is None else parse_rules(raw)
         self.clock = self._row_or_new(keys.CLOCK, Clock)
@@ -188,6 +189,10 @@ class Work:
         return None if raw is None else dict(json.loads(raw))
 
     def put_answer(self, name: str, job: Job, partition: int, answer: Mapping[str, Any]) -> None:
+        """Keep one partition's newest answer; the job is told of anew if its parts have changed."""
+        before = self.answer(name, job, partition)
+        if parts_of(partition, answer) != parts_of(partition, before or {}):
+            self._moved.add(keys.of(keys.JOB, name, job.request_id))
         raw = json.dumps(answer, sort_keys=True, separators=(",", ":")).encode()
         self.store.put(keys.answer(name, job.request_id, partition), raw)
 
@@ -229,7 +234,7 @@ class Work:
         """Write what has changed, and tell the state of each job that has."""
         for key, (name, job) in list(self._jobs.items()):
             was = self._were.get(key)
-            if was != job.to_bytes():
+            if was != job.to_bytes() or key in self._moved:
                 self._settle(name, job, None if was is None else Job.from_bytes(was))
                 job.version += 1
                 self._tell(name, job)

@@ -1,10 +1,10 @@
-"""Requests end to end, over Kafka alone: what somebody asks for is what then happens in the stores, and no more."""
+"""Requests end to end, over Kafka alone and HTTP alone: what is asked for happens in the stores, and no more."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from ops.local.service import KafkaServer
 from ops.requests import RequestDoor, RequestRefused
 from ops.timesource import DAY_MS, TimeSource
 from schemas.codec import full_codec
+from tests.integration.doors import Door, HttpDoor, KafkaDoor, api_settings
 from tests.integration.engine import eventually
 from tests.integration.roles import Roles
 
@@ -68,6 +69,7 @@ def changes() -> dict[str, Any]:
 def roles(kafka: KafkaServer, database: str, prefix: str, tmp_path: Path, changes: dict[str, Any]) -> Iterator[Roles]:
     with psycopg.connect(database) as connection:
         connection.execute(TABLES)
+    changes = api_settings(tmp_path) | changes
     engine = Roles.make(kafka.bootstrap, database, prefix, tmp_path, DATA_MAP, **changes)
     engine.start()
     yield engine
@@ -100,38 +102,34 @@ def status(roles: Roles, org: str, request: str) -> dict[str, Any]:
     return {} if value is None else full_codec().decode(value)[1]
 
 
+@pytest.mark.parametrize("opened", [KafkaDoor, HttpDoor.to], ids=["kafka", "http"])
 def test_a_preview_counts_what_is_then_erased_but_for_what_is_held_until_its_release(
-    roles: Roles, database: str
+    roles: Roles, database: str, opened: Callable[[Roles, str], Door]
 ) -> None:
     fill(database, "messages", "acme", "u", 1000, 40, 40, OLD)
     fill(database, "messages", "acme", "held-", 1, 33, 1, HELD)  # the youngest that are due: not decided on yet
     fill(database, "messages", "acme", "sent-", 1, 90, 1, SENT)  # the oldest: on their way when the hold comes
     fill(database, "messages", "acme", "v", 10, 1, 20, YOUNG)
     bring_aboard(roles, acme="Acme")
-    door, wish = RequestDoor.of(roles.settings), {"settings": [{"category": "messages", "period": "30 d"}]}
+    door = opened(roles, "acme")
 
-    def counted() -> int:
-        """Return what a preview counts of all that the ledger has heard of by now."""
-        found: int = json.loads(door.ask("preview", "acme", wish)["detail"])["categories"]["messages"]["records"]
-        return found
-
-    eventually(lambda: counted() == OLD + HELD + SENT, what="a count of all that was told")
+    eventually(lambda: door.counted("messages", 30) == OLD + HELD + SENT, what="a count of all that was told")
     roles.stop("target:crm")
-    door.ask("policy", "acme", wish)
+    door.shorten("messages", 30)
     eventually(lambda: any(p.blocked for p in roles.progress().values()), what="as many batches as may be on their way")
-    door.send("hold", "acme", {"hold_id": "case-1", "grace_days": 0}, subjects=["held-0", "sent-0"], request_id="h1")
-    door.ask("preview", "acme", wish)  # whoever answers this has heard of the hold
-    waits = status(roles, "acme", "h1")["state"]
+    hold = door.hold("case-1", ["held-0", "sent-0"])
+    door.counted("messages", 30)  # whoever answers this has heard of the hold
+    waits = door.job(hold)["state"]
     roles.start("target:crm")
-    in_force = door.watch("acme", "h1", limit_s=120)
+    eventually(lambda: door.job(hold)["state"] == "completed", what="a hold in force")
     held = ids(database, "user_id in ('held-0', 'sent-0')")
     eventually(lambda: len(ids(database, "true")) <= len(held) + YOUNG, what="the sweep of the others")
     eventually(roles.idle, what="an idle engine")
     kept = ids(database, "user_id in ('held-0', 'sent-0')")
-    door.ask("release", "acme", {"hold_id": "case-1"})
+    door.release("case-1")
     eventually(lambda: len(ids(database, "true")) <= YOUNG, what="the rest")
 
-    assert (waits, in_force["state"]) == ("planning", "completed")
+    assert waits == "planning"
     assert len(held) == HELD
     assert kept == held
     assert ids(database, "true") == ids(database, "user_id like 'v%%'")
@@ -177,11 +175,11 @@ def test_a_deletion_waits_for_its_grace_can_be_called_off_and_then_leaves_no_val
 
     with pytest.raises(RequestRefused, match="wrong_org_name"):
         door.ask("delete", "acme", {"confirm_org_name": "Acme"})
-    door.send("delete", "acme", {"confirm_org_name": "Acme Boats", "grace_days": 30}, request_id="d1")
+    door.send("delete", "acme", {"confirm_org_name": "Acme Boats", "grace_days": 6}, request_id="d1")
     eventually(lambda: status(roles, "acme", "d1").get("state") == "grace", what="the grace")
     door.ask("cancel", "acme", {"job": "d1"})
     called_off = clock.now_ms()
-    eventually(lambda: clock.now_ms() > called_off + 32 * DAY_MS, what="the days of the grace")
+    eventually(lambda: clock.now_ms() > called_off + 8 * DAY_MS, what="the days of the grace")
     untouched = ids(database, "org_id = 'acme'"), ids(database, "body = 'original'", table="notes")
     gone = door.ask("delete", "acme", {"confirm_org_name": "Acme Boats", "grace_days": 1}, limit_s=120)
 
