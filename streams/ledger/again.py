@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,10 @@ from streams.ledger.marks import Joined, deleted_from
 from streams.ledger.plans import DELETED, Plan
 from streams.ledger.state import DAY_S, Work
 from streams.ledger.waiting import QueueHead, Rows
+
+MOST_BYTES: Final = 1 << 20
+"""Of rows that are joined, as they are stored."""
+_Row = tuple[bytes, bytes]
 
 
 def ready(work: Work) -> bool:
@@ -61,7 +66,7 @@ def look(work: Work, budget: int) -> int:
     target = _roomy(work)
     if target is not None:
         return _go_on(work, target, budget)
-    taken: list[tuple[bytes, bytes]] = []
+    taken: list[_Row] = []
     handled = 0
     for key, value in work.store.scan(keys.AGAIN, keys.AGAIN + keys.u32(work.clock.again_from)):
         day, count = keys.read_again(key)[0], waiting.read(value)[0].count
@@ -70,38 +75,63 @@ def look(work: Work, budget: int) -> int:
             break
         taken.append((key, value))
         handled += count
-    _look_at(work, taken)  # not while they are read: what follows adds rows before and behind
+    for alike in _alike(taken):  # not while they are read: what follows adds rows before and behind
+        _look_at(work, alike)
     return handled
 
 
 def _go_on(work: Work, target: str, budget: int) -> int:
     """Go on with rows that waited for `target`, oldest first, about `budget`; return how many were handled."""
-    taken: list[tuple[bytes, bytes]] = []
+    rules = work.rules
+    assert rules is not None
+    most = min(budget, max(cut.room(work, target), 1) * rules.batch_records)
+    taken: list[_Row] = []
     handled = 0
     for key, value in work.store.scan(keys.FORCED + keys.text(target)):
         count = waiting.read(value)[0].count
-        if handled and handled + count > budget:
+        if handled and handled + count > most:
             break
         taken.append((key, value))
         handled += count
-    for row in taken:
+    for alike in _alike(taken):
         if not _may_go_on(work, target):
             break
-        _look_at(work, [row])
+        _look_at(work, alike)
     return handled
 
 
-def _look_at(work: Work, taken: Sequence[tuple[bytes, bytes]]) -> None:
-    """Take rows out of their queue and decide what becomes of them."""
+def _alike(taken: Sequence[_Row]) -> list[list[_Row]]:
+    """Join rows that differ in nothing but their records, else each would be a batch of its own; as many as one row
+    may hold again."""
+    found: list[list[_Row]] = []
+    last: dict[tuple[object, ...], tuple[list[_Row], int, int]] = {}
     for key, value in taken:
-        org, head, columns = waiting.take(work, key, value)
-        pos = keys.read_forced(key)[0] if key.startswith(keys.FORCED) else keys.read_position(key[-12:])
-        if head.forced:
-            _force(work, org, head, columns, pos)
-        elif head.requests:
-            erase.decide(work, org, head, columns, pos)
-        else:
-            segments.store_by_day(work, org, head.category, RETURNED + head.target, columns)
+        head = waiting.read(value)[0]
+        org = keys.read_forced(key)[1] if key.startswith(keys.FORCED) else keys.read_again(key)[1]
+        like = (org, head.category, head.target, head.forced, *head.requests)
+        joined, count, size = last.get(like, ([], 0, 0))
+        if joined and (count + head.count > segments.MAX_SEGMENT or size + len(value) > MOST_BYTES):
+            joined, count, size = [], 0, 0
+        if not joined:
+            found.append(joined)
+        joined.append((key, value))
+        last[like] = joined, count + head.count, size + len(value)
+    return found
+
+
+def _look_at(work: Work, alike: Sequence[_Row]) -> None:
+    """Take rows that are alike out of their queue and decide what becomes of them: they have their first's position."""
+    first = alike[0][0]
+    pos = keys.read_forced(first)[0] if first.startswith(keys.FORCED) else keys.read_position(first[-12:])
+    rows = [waiting.take(work, key, value) for key, value in alike]
+    org, head, _ = rows[0]
+    columns = Columns.concat([columns for _, _, columns in rows])
+    if head.forced:
+        _force(work, org, head, columns, pos)
+    elif head.requests:
+        erase.decide(work, org, head, columns, pos)
+    else:
+        segments.store_by_day(work, org, head.category, RETURNED + head.target, columns)
 
 
 def _force(work: Work, org_name: str, head: QueueHead, columns: Columns, pos: Position) -> None:

@@ -22,6 +22,7 @@ from typing import Any, Final
 from schemas.bodies import decode_columns
 from schemas.columns import Columns
 from streams.ledger import keys, segments, waiting
+from streams.ledger.counts import MIN_RETAIN
 from streams.ledger.dry_count import DryCount
 from streams.ledger.preview_rows import BEGIN, NO_DAY, PACKS, Ask, Run
 from streams.ledger.rows import Segment
@@ -93,21 +94,26 @@ class DryRun:
         self._run.phase, self._run.cursor = phase, ""
 
     def _again(self, budget: int) -> int:
-        """Count rows that are to be looked at again by the day: the org's alone are read, a day at a time."""
+        """Count rows that are to be looked at again by the day: the org's alone are read, a day at a time.
+
+        Of later days those that wait for their minimum retain: the settings asked about may let them go sooner.
+        """
         run, store = self._run, self._work.store
         last, cost = max(self._ask.day, self._work.today), 0
+        org = self._work.org(run.org)
+        retained = org is not None and org.retained > 0
         start = bytes.fromhex(run.cursor) or keys.AGAIN
         while cost < budget:
             found = self._work.first(keys.AGAIN, start)
             day = -1 if found is None else keys.read_again(found[0])[0]
-            if found is None or day > last:
+            if found is None or (day > last and not retained):
                 self._enter(_FORCED)
                 return cost
             prefix = keys.AGAIN + keys.u32(day) + keys.text(run.org)
             start = max(prefix, found[0])
             cost += 1
             for key, value in store.scan(prefix, start):
-                cost += self._waiting(value)
+                cost += self._waiting(value) if day <= last or _is_retained(value) else 1
                 start = key + b"\0"
                 if cost >= budget:
                     break
@@ -189,3 +195,9 @@ class DryRun:
             read.parts[key.target].append(columns if len(alive) == segment.count else columns.take(alive))
             read.cost += segment.count
         return read
+
+
+def _is_retained(value: bytes) -> bool:
+    """Whether a row waits for the minimum retain of derived records."""
+    head = waiting.read(value)[0]
+    return head.forced and head.why == MIN_RETAIN

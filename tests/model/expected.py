@@ -62,7 +62,9 @@ class _Count:
                     self._own(row)
         for key, waiting in list(oracle.forced.items()):
             for child in waiting:
-                if key[0] == org and child.day <= self._last and not oracle.is_deleted(key, child.at + 1, child.target):
+                if key[0] != org or child.day > self._last or self._is_retained(key, child.at):
+                    continue
+                if not oracle.is_deleted(key, child.at + 1, child.target):
                     sure = child.sure and not oracle.is_deleted(key, child.at, child.target)
                     self._add(key, child.at, child.target, sure=sure)
                     self._children(key, sure=sure)
@@ -89,10 +91,7 @@ class _Count:
         if key in seen:
             return
         for child, at, target, told in oracle._children.get((self._org, key[2]), []):
-            if child[1] not in oracle.kinds:
-                continue
-            retains = oracle.held(self._org, child[1]).retains
-            if max([-1, *(passed(at // DAY_S, text) for text in retains)]) > self._day:
+            if child[1] not in oracle.kinds or self._is_retained(child, at):
                 continue
             followed = False
             for name in {target} if target else set(oracle.kinds[child[1]].targets):
@@ -102,6 +101,11 @@ class _Count:
                     self._add(child, at, name, sure=sure and told and there)
             if followed:
                 self._children(child, sure=sure and told, seen=(*seen, key))
+
+    def _is_retained(self, key: Id, at: int) -> bool:
+        """Whether a derived record's own minimum retain has not passed by the day: then it follows later."""
+        retains = self._oracle.held(self._org, key[1]).retains
+        return any(passed(at // DAY_S, text) > self._day for text in retains)
 
     def _twin(self, key: Id, at: int) -> bool:
         """Whether the record was told more than once: then which of its rows follows is a choice."""

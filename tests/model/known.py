@@ -12,12 +12,16 @@ Id = tuple[str, str, str]
 
 @dataclass(slots=True, eq=False)
 class Row:
-    """One record as it was told, or as a target gave it back (`returned`, from day `since` on)."""
+    """One record as it was told, or as a target gave it back (`returned`, from day `since` on).
+
+    `requested`: of a request's batch. It goes as the request stands, and does not follow its source any more.
+    """
 
     key: Id = field(repr=False)
     at: int
     target: str = ""
     returned: bool = False
+    requested: bool = False
     since: int = -1
     sure: bool = True
     live: bool = True

@@ -276,7 +276,8 @@ class Oracle:
 
         In one batch it does not follow; in two, it follows once more, and what a target gives back does not go again.
         """
-        gone = [target for kind, when, target in self._marks.get(row.key, []) if kind == "perhaps" and when >= row.at]
+        kinds = ("perhaps", "followed") if row.requested else ("perhaps",)
+        gone = [target for kind, when, target in self._marks.get(row.key, []) if kind in kinds and when >= row.at]
         return {target for name in gone for target in ({name} if name else self.kinds[row.key[1]].targets)}
 
     def _targets(self, row: Row) -> set[str]:
@@ -302,8 +303,9 @@ class Oracle:
             if row.target and not row.returned:
                 found.clear()
             found.add(move[1])
+        kinds = ("deleted",) if row.requested else ("deleted", "followed")
         for kind, when, target in self._marks.get(row.key, []):
-            if kind in ("deleted", "followed") and when >= at:
+            if kind in kinds and when >= at:
                 found -= {target} if target else found.copy()
         return found & set(self.kinds[row.key[1]].targets)
 
@@ -319,6 +321,10 @@ class Oracle:
             for row in self.rows[child]:  # it may have moved since
                 if row.live and row.at <= at and row.target == target:
                     names |= self.wanted(row)[0]
+            of_request = [row.requested for row in self.rows[child] if row.live]
+            if of_request and all(of_request):  # it goes as the request stands, and follows nothing
+                self.forced[child] += [Forced(child, name, self.today, at, sure=False) for name in sorted(names)]
+                continue
             for name in sorted(names):
                 first = not self.is_deleted(child, at, name, "followed") and all(
                     known[:3] != (child, at, target) for known in self._following
@@ -349,12 +355,12 @@ class Oracle:
             self._forget(child)
         self._following.clear()
 
-    def give_back(self, key: Id, target: str, at: int, *, forced: bool, sure: bool) -> None:
+    def give_back(self, key: Id, target: str, at: int, *, forced: bool, requested: bool) -> None:
         """A target kept a record: it is looked at again tomorrow."""
         if forced:
-            self.forced[key].append(Forced(key, target, self.today + 1, at, sure=sure))
+            self.forced[key].append(Forced(key, target, self.today + 1, at))
         else:
-            self._add(Row(key, at, target, returned=True, since=self.today + 1, sure=sure))
+            self._add(Row(key, at, target, returned=True, requested=requested, since=self.today + 1))
 
     def overdue(self) -> Iterator[tuple[Id, str, int]]:
         """Yield what must be erased by now and is not: record, target, and since when."""

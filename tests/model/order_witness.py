@@ -49,7 +49,7 @@ class OrderWitness:
         self.unanswered: set[Order] = set()
         self.unreleased: set[Order] = set()
         self.erasing: dict[Order, Erasing] = {}
-        self.on_way: dict[Name, list[tuple[Id, tuple[int, ...]]]] = {}
+        self.on_way: dict[Name, list[tuple[Id, int]]] = {}
         self.in_force = 0
         self.ended = 0
         self.erased = 0
@@ -70,7 +70,7 @@ class OrderWitness:
     def _holds(self, said: HoldSaid, key: Id) -> bool:
         return holds(said, self.oracle.kinds, key, self.oracle.subjects.get(key, ()))
 
-    def sent(self, name: Name, rows: list[tuple[Id, tuple[int, ...]]], *, taken: bool) -> None:
+    def sent(self, name: Name, rows: list[tuple[Id, int]], *, taken: bool) -> None:
         """A batch is on its way; `taken`: requests took its rows out, and the first that concerns one has found it."""
         self.on_way[name] = rows
         if taken:
@@ -82,29 +82,30 @@ class OrderWitness:
         for waiting in self.waits.values():
             waiting.discard(name)
 
-    def acked(
-        self, name: Name, rows: list[tuple[Id, tuple[int, ...]]], kept: set[int], *, forced: bool, reason: str
-    ) -> None:
+    def acked(self, name: Name, rows: list[tuple[Id, int]], kept: set[int], *, forced: bool, reason: str) -> None:
         """Count a batch's ack for each request that it may concern."""
         for (org, _), one in self.erasing.items():
             count = one.targets[name[0]]
-            for row, (key, clocks) in enumerate(rows):
+            for row, (key, clock) in enumerate(rows):
                 if key[0] != org or row in kept:
                     continue
-                sure = self._concerns(one.said, key) and all(c <= one.said.through // 1000 for c in clocks)
+                sure = self._erases(one.said, key, clock)
                 count.least += sure and name not in one.before
                 count.most += 1 if forced and reason == "request" else self._concerns(one.said, key)
 
-    def _taken(self, rows: list[tuple[Id, tuple[int, ...]]]) -> None:
-        for key, clocks in rows:
+    def _taken(self, rows: list[tuple[Id, int]]) -> None:
+        for key, clock in rows:
             concerned = [one for (org, _), one in self.erasing.items() if org == key[0]]
             concerned = [one for one in concerned if self._concerns(one.said, key)]
-            if concerned and all(c <= one.said.through // 1000 for c in clocks for one in concerned[:1]):
+            if concerned and clock <= concerned[0].said.through // 1000:
                 concerned[0].seen.add(key)
 
     def _concerns(self, said: EraseSaid, key: Id) -> bool:
         oracle = self.oracle
         return said in oracle.orders.concerning(oracle.kinds, key, oracle.subjects.get(key, ()))
+
+    def _erases(self, said: EraseSaid, key: Id, clock: int) -> bool:
+        return clock <= said.through // 1000 and self._concerns(said, key)
 
     def answered(self, answers: list[dict[str, Any]]) -> None:
         """Judge the answers that one entry sent."""
@@ -134,11 +135,7 @@ class OrderWitness:
         closed = {t for t, told in one.body["targets"].items() if told["due"] == told["done"]}
         for (target, name), rows in self.on_way.items():
             if target in closed or target not in one.body["targets"]:
-                sure = any(
-                    self._concerns(one.said, key) and all(c <= one.said.through // 1000 for c in clocks)
-                    for key, clocks in rows
-                    if key[0] == order[0]
-                )
+                sure = any(self._erases(one.said, key, clock) for key, clock in rows if key[0] == order[0])
                 assert not sure, f"request {order} says {one.body}, and batch {name} is on its way to {target}"
 
     def _in_force(self, order: Order, body: dict[str, Any]) -> None:

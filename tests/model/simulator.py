@@ -8,18 +8,15 @@ ledger without any crash: the same rows and the same sends, byte for byte.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from schemas.errors import EbbtideError
 from streams.lane.position import KEY
-from streams.ledger import keys
 from streams.ledger.ledger import Ledger
-from streams.ledger.rows import PendingHead, split
 from tests.model.broker import Partition
 from tests.model.disk import Disk
 from tests.model.lane import Applied, Died, Fate, Fenced, Lane, entry_of
 from tests.model.story import Line, story
-from tests.model.witness import Broken, Witness
+from tests.model.witness import Broken, Sent, Witness
 from tests.model.world import Shape, World
 from tests.support.ledger_log import CODEC, TOPICS
 from tests.support.memory_store import MemoryStore
@@ -168,22 +165,14 @@ class Simulator(World):
         name, body = ("", {}) if record.fact is not None else CODEC.decode(record.value)
         witness = self.witnesses[p]
         again = witness.entry(record.fact, body["ack"] if name == "Acked" else None, record.log_ms)
-        raws = [s.value for s in entry.sends if s.topic.startswith(TOPICS.erasures("")) and s.value is not None]
-        batches = [(CODEC.decode(raw)[1], raw) for raw in raws]
+        batches = [
+            Sent(send.value, CODEC.decode(send.value)[1], entry.rows[send.key][1], entry.rows[send.key][0])
+            for send in entry.sends
+            if send.topic.startswith(ERASURES) and send.value is not None
+        ]
         ack = body["ack"] if name == "Acked" else None
-        made = tuple(batch for batch, _ in batches)
+        made = tuple(batch.record for batch in batches)
         self.told.append(Line(p, record.offset, witness.oracle.today, record.fact, ack, made))
-        # A batch cannot be acknowledged in the checkpoint that sends it, so its row is there.
-        heads = {(b["target"], b["batch_id"]): self.partitions[p].compacted.get(_row_of(b)) for b in made}
-        witness.sent(batches, again, {name for name, row in heads.items() if row is not None and _is_forced(row)})
+        witness.sent(batches, again)
         answers = [s.value for s in entry.sends if s.topic == TOPICS.answers and s.value is not None]
         witness.orders.answered([CODEC.decode(raw)[1] for raw in answers])
-
-
-def _row_of(batch: dict[str, Any]) -> bytes:
-    return keys.pending(batch["target"], batch["batch_id"])
-
-
-def _is_forced(row: bytes) -> bool:
-    """Whether a pending batch's records follow their sources: the same record may also be due by itself."""
-    return PendingHead.unpack(split(row)[0]).forced

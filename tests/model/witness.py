@@ -6,13 +6,12 @@ Called by the simulator for each committed entry with what it sent; raises `Brok
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.model.facts import EraseSaid, Fact, HoldSaid, ReleaseSaid
 from tests.model.known import Id, Row
-from tests.model.oracle import Oracle
+from tests.model.oracle import DAY_S, Oracle
 from tests.model.order_witness import OrderWitness
 
 
@@ -27,19 +26,19 @@ class Broken(AssertionError):
 
 @dataclass(slots=True)
 class Sent:
-    """A batch as it was first sent; `clocks` are those of the records that each row may be."""
+    """A batch as it was first sent; `clocks` are those of its rows, which only the ledger's own row of it says."""
 
     raw: bytes = field(repr=False)
     record: dict[str, Any] = field(repr=False)
-    clocks: list[tuple[int, ...]]
+    clocks: list[int]
     forced: bool
     pending: bool = True
 
 
-def rows_of(batch: Sent) -> list[tuple[Id, tuple[int, ...]]]:
-    """Return the records of a batch, each with the clocks that it may have."""
+def rows_of(batch: Sent) -> list[tuple[Id, int]]:
+    """Return the records of a batch, each with its clock."""
     org, category, ids = batch.record["org"], batch.record["category"], batch.record["record_ids"]
-    return [((org, category, name), clocks) for name, clocks in zip(ids, batch.clocks, strict=True)]
+    return [((org, category, name), clock) for name, clock in zip(ids, batch.clocks, strict=True)]
 
 
 class Witness:
@@ -83,11 +82,13 @@ class Witness:
         self._settle(name, batch)
         for row in rows:
             key = (record["org"], record["category"], record["record_ids"][row])
-            clocks = batch.clocks[row]
-            for clock in clocks:  # of several it was one, and the log does not say which
-                self.oracle.give_back(key, name[0], clock, forced=batch.forced, sure=len(clocks) == 1)
+            self._give_back(key, name[0], batch, batch.clocks[row])
             self.returned += 1
         return None
+
+    def _give_back(self, key: Id, target: str, batch: Sent, clock: int) -> None:
+        requested = batch.record["reason"] == "request" and not batch.forced
+        self.oracle.give_back(key, target, clock, forced=batch.forced, requested=requested)
 
     def _settle(self, name: tuple[str, str], batch: Sent) -> None:
         batch.pending = False
@@ -101,41 +102,41 @@ class Witness:
         if not any(held):
             return False
         self._settle(name, batch)
-        for (key, clocks), is_held in zip(rows, held, strict=True):
-            for clock in clocks if is_held else ():
-                self.oracle.give_back(key, name[0], clock, forced=batch.forced, sure=len(clocks) == 1)
+        for (key, clock), is_held in zip(rows, held, strict=True):
+            if is_held:
+                self._give_back(key, name[0], batch, clock)
         left = [row for row, is_held in zip(rows, held, strict=True) if not is_held]
         if left:
             record = {**batch.record, "record_ids": [key[2] for key, _ in left]}
-            self._rest = Sent(b"", record, [clocks for _, clocks in left], batch.forced)
+            self._rest = Sent(b"", record, [clock for _, clock in left], batch.forced)
         self.withdrawn += 1
         return True
 
-    def _is_rest(self, name: tuple[str, str], record: dict[str, Any], raw: bytes) -> bool:
+    def _is_rest(self, name: tuple[str, str], batch: Sent) -> bool:
         """Whether a new batch is what is left of a withdrawn one."""
         rest = self._rest
-        if rest is None or {**record, "batch_id": ""} != {**rest.record, "batch_id": ""}:
+        if rest is None or {**batch.record, "batch_id": ""} != {**rest.record, "batch_id": ""}:
             return False
+        if (batch.clocks, batch.forced) != (rest.clocks, rest.forced):
+            raise Broken(f"batch {name} is not what is left of the withdrawn one: {rest.record}")
         self._rest = None
-        self.batches[name] = Sent(raw, record, rest.clocks, rest.forced)
+        self.batches[name] = batch
         self.orders.sent(name, rows_of(rest), taken=False)
         self.pending[name[0]] += 1
         return True
 
-    def sent(
-        self, batches: list[tuple[dict[str, Any], bytes]], again: tuple[str, str] | None, forced: Set[tuple[str, str]]
-    ) -> None:
-        """Judge the batches that one entry sent, in their order; of those in `forced` records follow their sources."""
+    def sent(self, batches: list[Sent], again: tuple[str, str] | None) -> None:
+        """Judge the batches that one entry sent, in their order."""
         touched: list[Row] = []
-        for record, raw in batches:
-            name = (record["target"], record["batch_id"])
+        for batch in batches:
+            name = (batch.record["target"], batch.record["batch_id"])
             known = self.batches.get(name)
-            if known is None and self._is_rest(name, record, raw):
+            if known is None and self._is_rest(name, batch):
                 continue
             if known is None:
-                self._new(name, Sent(raw, record, [], forced=name in forced), touched)
+                self._new(name, batch, touched)
                 continue
-            if known.raw != raw:
+            if known.raw != batch.raw:
                 raise Broken(f"batch {name} was sent again with other content")
             if not known.pending:
                 raise Broken(f"batch {name} was settled, and its id is used again")
@@ -170,8 +171,8 @@ class Witness:
 
     def _new(self, name: tuple[str, str], batch: Sent, touched: list[Row]) -> None:
         oracle, record = self.oracle, batch.record
-        org, category, target, ids = record["org"], record["category"], record["target"], record["record_ids"]
-        if not ids or record["as_of_day"] != oracle.today:
+        org, category, target = record["org"], record["category"], record["target"]
+        if not batch.clocks or record["as_of_day"] != oracle.today:
             raise Broken(f"batch {name} is empty, or not of the ledger's day {oracle.today}: {record['as_of_day']}")
         if category not in oracle.kinds or target not in oracle.kinds[category].targets:
             raise Broken(f"batch {name} is of category {category!r}, which has no target {target!r}")
@@ -180,66 +181,67 @@ class Witness:
         requested = record["reason"] == "request"
         if batch.forced:
             self._let_children_follow()
-        for record_id in ids:
-            key = (org, category, record_id)
+        for key, clock in rows_of(batch):
             if batch.forced:
-                clock = self._followed(key, target)
+                known = self._followed(key, target, clock)
             else:
-                clock = self._own(key, target, touched, requested) or self._twin(key, target)
-            if clock is None:
+                known = self._own(key, target, clock, touched, requested) or self._twin(key, target, clock)
+            if not known:
                 raise Broken(self._why(key, target), partition=self.partition, key=key)
-            batch.clocks.append(clock)
         self.orders.sent(name, rows_of(batch), taken=requested and not batch.forced)
         self.batches[name] = batch
         self.pending[target] += 1
-        self.erased += len(ids)
+        self.erased += len(batch.clocks)
 
-    def _own(self, key: Id, target: str, touched: list[Row], requested: bool) -> tuple[int, ...] | None:
-        """Match a batch's row with records that are due; return their clocks."""
+    def _own(self, key: Id, target: str, clock: int, touched: list[Row], requested: bool) -> bool:
+        """Match a batch's row with records that are due: one of that clock, and its twins that were read with it."""
         oracle = self.oracle
         found = [
             row
             for row in oracle.rows.get(key, ())
             if row.live
+            and row.at // DAY_S == clock // DAY_S
+            and row.at <= clock
             and target not in row.got
             and oracle.may_go(row, requested=requested)
             and target in oracle.wanted(row)[0]
         ]
         if not found:
-            return None
+            return False
         for row in found:
             row.got.add(target)
             touched.append(row)
         self._twins[key, target] += sorted(row.at for row in found)[:-1]
         self._gone.append(key)
-        return tuple(sorted({row.at for row in found}))
+        return True
 
-    def _followed(self, key: Id, target: str) -> tuple[int, ...] | None:
+    def _followed(self, key: Id, target: str, clock: int) -> bool:
         """Match a batch's row with a derived record that follows its source."""
         oracle = self.oracle
         waiting = [
             f
             for f in oracle.forced.get(key, ())
             if f.target == target
+            and f.at == clock
             and oracle.follow_day(f) <= oracle.today
             and not oracle.is_held(key)
             and not oracle.is_deleted(key, f.at + 1, target)
         ]
         if not waiting:
-            return None
-        chosen = min(waiting, key=lambda f: not f.sure)
-        oracle.forced[key].remove(chosen)
+            return False
+        oracle.forced[key].remove(min(waiting, key=lambda f: not f.sure))
         self.followed += 1
         self._gone.append(key)
-        return (chosen.at,)
+        return True
 
-    def _twin(self, key: Id, target: str) -> tuple[int, ...] | None:
+    def _twin(self, key: Id, target: str, clock: int) -> bool:
         """Match a batch's row with a twin of what was erased before: it finds nothing, but its children follow."""
-        twins = self._twins.get((key, target))
-        if not twins:
-            return None
+        twins = self._twins.get((key, target), [])
+        if clock not in twins:
+            return False
+        twins.remove(clock)
         self._gone.append(key)
-        return (twins.pop(),)
+        return True
 
     def _why(self, key: Id, target: str) -> str:
         oracle = self.oracle

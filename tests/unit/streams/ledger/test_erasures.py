@@ -567,6 +567,30 @@ def test_a_long_lived_ledger_does_the_same_as_one_that_starts_anew() -> None:
     assert states[0] == states[1]
 
 
+def test_records_that_lie_far_apart_go_in_few_batches() -> None:
+    log = ready(category("messages"), category("files"))
+    for number in range(1, 31):
+        log.frame(*(group([f"{c}{number}"], day(number), category=c, subjects=[1]) for c in ("messages", "files")))
+    log.to_day(32)
+
+    batches = log.batches(log.erase("request", 1))
+
+    assert [len(b.ids) for b in batches] == [30, 30]
+
+
+def test_records_that_lie_far_apart_and_wait_for_room_go_in_few_batches() -> None:
+    log = ready(category("messages"), batch_records=10, pending_batches=2)
+    for number in range(1, 31):
+        log.frame(group([f"r{number}"], day(number), subjects=[1]))
+    log.to_day(32)
+
+    batches = log.batches(log.erase("request", 1))
+    later = log.batches([send for batch in batches for send in log.ack(batch)])
+
+    assert [len(b.ids) for b in (*batches, *later)] == [10, 10, 10]
+    assert log.said()["targets"]["crm"]["due"] == 30
+
+
 def test_rows_that_are_put_to_wait_do_not_block_a_target_that_has_nothing_on_its_way() -> None:
     log = with_people(category("messages"))
     context = Context(

@@ -338,6 +338,24 @@ def test_derived_records_that_wait_for_their_minimum_retain_count_from_the_day_o
     assert erased(log, *log.to_day(96)) == after
 
 
+@pytest.mark.parametrize(("min_retain", "retained"), [("70 d", False), ("100 d", True)])
+def test_derived_records_that_wait_for_their_minimum_retain_are_counted_under_the_settings_asked_about(
+    min_retain: str, retained: bool
+) -> None:
+    log = ready(category("messages", LONG), category("notes", LONG))
+    log.frame(group(IDS[:6], day(0)), group(IDS[10:12], day(0), category="notes", parents=[IDS[0], IDS[1]]))
+    log.to_day(80)
+    kept = setting("30 d"), setting(LONG, name="notes", min_retain="90 d")
+    erased(log, *log.policy(*kept, version=2))
+    asked = setting("30 d"), setting(LONG, name="notes", min_retain=min_retain)
+
+    before, found = counts(log, *kept), counts(log, *asked)
+
+    assert before == {}
+    assert found == ({} if retained else {"notes": {"crm": 2}})
+    assert erased(log, *log.policy(*asked, version=3)) == found
+
+
 def test_derived_records_that_wait_for_room_are_counted() -> None:
     log = ready(
         category("messages", "30 d"),
