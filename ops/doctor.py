@@ -90,6 +90,8 @@ def _rules(settings: Settings, data_map: DataMap, topics: Topics, codec: Codec) 
     if not same:
         text += f", but {data_map.file} says otherwise: `ebbtide rules apply --data-map {data_map.file}`"
     yield Finding("ok" if same else "watch", "rules", text)
+    if rules.paused:
+        yield Finding("watch", "targets", "all are paused, nothing is erased: `ebbtide resume` lets them go on")
 
 
 def _stores(settings: Settings, data_map: DataMap, target: str) -> Iterator[Finding]:

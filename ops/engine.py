@@ -164,12 +164,13 @@ def prepare(settings: Settings, data_map: DataMap, *, report: Callable[[str], No
         settings.kafka_bootstrap,
         topics,
         codec,
-        lambda version: dataclasses.replace(
+        lambda version, old: dataclasses.replace(
             data_map.rules(version=version, sources={topics.lifecycle: settings.partitions}),
             lateness_s=0 if settings.day_seconds else settings.lateness_s,
             test_clock=bool(settings.day_seconds),
             requesters={**data_map.asking.requesters, INSTALLATION: own, API: api},
             sealing_key=sealing_key.hex(),
+            paused=old is not None and old.paused,  # whoever stopped all targets lets them go on, nobody by accident
         ),
         partitions=settings.partitions,
         signing_key=signing_key,

@@ -133,6 +133,7 @@ DEFINITIONS: tuple[MetricDef, ...] = (
         ("target",),
         ("target",),
     ),
+    MetricDef("ebbtide_target_paused", "gauge", "1 while all targets are paused.", ("target",), ("target",)),
     MetricDef("ebbtide_target_up", "gauge", "1 while the target answers.", ("target",), ("target",)),
     MetricDef(
         "ebbtide_target_dead_letters_total",

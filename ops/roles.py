@@ -19,13 +19,11 @@ from ebbtide.events import KINDS as EVENT_KINDS
 from ops.datamaps import data_map_path, variables
 from ops.hooks import (
     JOB_KINDS,
-    TARGET_REASONS,
     GatewayMetrics,
     JobMetrics,
     LaneMetrics,
     Lettered,
     ProjectorMetrics,
-    TargetMetrics,
     Watched,
     WatchedJobs,
 )
@@ -47,7 +45,6 @@ from streams.lane.spec import LaneSpec, Source
 
 log = logging.getLogger(__name__)
 
-MISFIT_PAUSE_S = 3.0
 RULES_LOOK_S = 10.0
 
 ROLES = ("coordinator", "ledger", "gateway", "clock", "projector", "api", "exporter", "target:NAME")
@@ -257,38 +254,9 @@ def _exporter(settings: Settings, stop: threading.Event, ready: Callable[[int], 
 
 
 def _target(settings: Settings, name: str, stop: threading.Event, ready: Callable[[int], None]) -> int:
-    from sinks.build import SinkSettings
-    from streams.runner.role import run_target
-    from streams.runner.spec import RunnerSpec
+    from ops.target_role import run_target_role
 
-    topics = Topics(settings.prefix)
-    metrics = Metrics("target", Domains(targets=(name,), reasons=TARGET_REASONS))
-    _serve(metrics, settings, ready)
-    metrics.ready()
-    spec = RunnerSpec(
-        bootstrap=settings.kafka_bootstrap,
-        topics=topics,
-        seal=Seal(settings.key("dead_letter_key")),
-        slot=settings.slot,
-        codec=registered_codec(settings.registry_url),
-    )
-    sink_settings = SinkSettings(
-        bootstrap=settings.kafka_bootstrap,
-        topics=topics,
-        directory=settings.data_dir,
-        master=settings.key("master_key"),
-    )
-    while not stop.is_set():
-        data_map = load_data_map(data_map_path(settings), variables(settings))
-        try:
-            run_target(spec, data_map, name, sink_settings, stop=stop, hooks=TargetMetrics(metrics, name))
-        except Refused as e:
-            # The store does not fit the data map yet: a table is not made, a right not given. Batches wait meanwhile.
-            log.error("target waits until its store fits the data map: %s", e)
-            metrics.add("ebbtide_target_unavailable_total", 1, name)
-            metrics.put("ebbtide_target_up", 0, name)
-            stop.wait(MISFIT_PAUSE_S)
-    return 0
+    return run_target_role(settings, name, stop, ready)
 
 
 def _projector(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:

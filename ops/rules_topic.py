@@ -6,6 +6,7 @@ that a worker knows which of two is newer; the same data map applied twice chang
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 from confluent_kafka import Producer
@@ -38,10 +39,29 @@ def rules_in_force(bootstrap: str, topics: Topics, codec: Codec) -> Rules:
     return rules
 
 
-def apply_rules(
-    bootstrap: str, topics: Topics, codec: Codec, make: Callable[[int], Rules], *, partitions: int, signing_key: bytes
+def set_paused(
+    bootstrap: str, topics: Topics, codec: Codec, paused: bool, *, partitions: int, signing_key: bytes
 ) -> tuple[Rules, bool]:
-    """Put `make(version)` in force, signed; return the rules in force and whether that was a change.
+    """Stop all targets, or let them go on; return the rules in force and whether that was a change. Raises NoRules."""
+
+    def make(version: int, old: Rules | None) -> Rules:
+        if old is None:
+            raise NoRules("the engine has no rules yet, so that no target works: nothing is to be paused")
+        return dataclasses.replace(old, version=version, paused=paused)
+
+    return apply_rules(bootstrap, topics, codec, make, partitions=partitions, signing_key=signing_key)
+
+
+def apply_rules(
+    bootstrap: str,
+    topics: Topics,
+    codec: Codec,
+    make: Callable[[int, Rules | None], Rules],
+    *,
+    partitions: int,
+    signing_key: bytes,
+) -> tuple[Rules, bool]:
+    """Put `make(version, rules so far)` in force, signed; return the rules in force and whether that was a change.
 
     Whoever applies rules at the same time is fenced off before the newest are read, so that no version is given twice.
     Raises KafkaException in the one that was fenced: nothing of it is in force.
@@ -51,9 +71,9 @@ def apply_rules(
     )
     producer.init_transactions(30)
     old = current_rules(bootstrap, topics, codec)
-    if old is not None and make(old.version).hash == old.hash:
+    if old is not None and make(old.version, old).hash == old.hash:
         return old, False
-    rules = make(1 if old is None else old.version + 1)
+    rules = make(1 if old is None else old.version + 1, old)
     record = {
         "version": rules.version,
         "hash": rules.hash,

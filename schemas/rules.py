@@ -112,7 +112,8 @@ class Rules:
     `requesters` are by key id, `sealing_key` is the public X25519 key for subject ids (64 hex digits; empty: none).
     An erasure of more than `approval_over` subjects (0: of however many), and with `approve_deletes` every deletion of
     an org, waits for a second person. With `verify_identity` a person's request waits until somebody is sure of who
-    asks, unless whoever signs it is. `regimes` are by name, beside those of `LAWS`.
+    asks, unless whoever signs it is. `regimes` are by name, beside those of `LAWS`. While it is `paused` no target is
+    changed.
     """
 
     version: int
@@ -133,6 +134,7 @@ class Rules:
     approve_deletes: bool = False
     verify_identity: bool = False
     regimes: Mapping[str, Regime] = field(default_factory=dict)
+    paused: bool = False
 
     def __post_init__(self) -> None:
         for number in ("version", "code_version", "max_leap_days", "step_records", "pending_batches", "batch_records"):

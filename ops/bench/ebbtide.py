@@ -73,7 +73,7 @@ class Ebbtide:
             broker.bootstrap,
             topics,
             self._codec,
-            lambda version: rules_of(dataset, TARGET, version),
+            lambda version, _: rules_of(dataset, TARGET, version),
             partitions=partitions,
             signing_key=KEY,
         )

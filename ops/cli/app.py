@@ -12,6 +12,7 @@ from ops.cli import (
     doctor,
     hold,
     jobs,
+    pause,
     policy,
     read_model,
     request,
@@ -33,6 +34,8 @@ app.command("demo")(demo.demo)
 app.command("run")(role.run)
 app.command("backfill")(backfill.backfill)
 app.command("sweep")(sweep.sweep)
+app.command("pause")(pause.pause)
+app.command("resume")(pause.resume)
 app.command("doctor")(doctor.doctor)
 app.command("dead-letters")(dead_letters.dead_letters)
 app.command("install")(up.install)

@@ -50,10 +50,18 @@ class _Piece:
 class TargetRunner:
     """Runs one sink until told to stop."""
 
-    def __init__(self, spec: RunnerSpec, sink: Sink, *, hooks: RunnerHooks | None = None) -> None:
+    def __init__(
+        self,
+        spec: RunnerSpec,
+        sink: Sink,
+        *,
+        hooks: RunnerHooks | None = None,
+        may_work: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._spec = spec
         self._sink = sink
         self._hooks = hooks or NoHooks()
+        self._may_work = may_work
         self._topic = spec.topics.erasures(sink.name)
         self._group = spec.group(sink.name)
         self._assigned: list[int] = []
@@ -95,6 +103,9 @@ class TargetRunner:
                 if self._settled == self._joined:
                     return
             return
+        if not self._may_work():
+            self._stand_still(stop)
+            return
         piece = self._read()
         if not piece.spans:
             return
@@ -106,6 +117,12 @@ class TargetRunner:
                     self._keep_alive()
                     if joined != self._joined:
                         return  # the partitions are somebody else's: so are the batches
+
+    def _stand_still(self, stop: threading.Event) -> None:
+        """Keep the place in the group, and the batches where they are, until work is allowed again."""
+        with self._paused():
+            while not self._may_work() and not stop.wait(0.1):
+                self._keep_alive()
 
     def _until_done(self, stop: threading.Event, act: Callable[[], None]) -> Iterator[None]:
         """Do `act` until it succeeds; yield every moment while waiting. Each wait is twice the one before."""
@@ -306,6 +323,13 @@ class TargetRunner:
         return Write(topic=self._spec.topics.acks, partition=partition, key=key, value=value)
 
 
-def run_sink(spec: RunnerSpec, sink: Sink, *, stop: threading.Event, hooks: RunnerHooks | None = None) -> None:
-    """Run `sink` until `stop` is set. Raises Halt, Refused."""
-    TargetRunner(spec, sink, hooks=hooks).run(stop)
+def run_sink(
+    spec: RunnerSpec,
+    sink: Sink,
+    *,
+    stop: threading.Event,
+    hooks: RunnerHooks | None = None,
+    may_work: Callable[[], bool] = lambda: True,
+) -> None:
+    """Run `sink` until `stop` is set; while `may_work` says no, nothing is applied. Raises Halt, Refused."""
+    TargetRunner(spec, sink, hooks=hooks, may_work=may_work).run(stop)

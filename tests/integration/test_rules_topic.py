@@ -37,14 +37,14 @@ def test_rules_are_in_force_as_soon_as_they_are_applied_and_the_same_ones_change
         assert current_rules(kafka.bootstrap, topics, CODEC) == make(version)
 
 
-def _rules(lateness_s: int, version: int) -> Rules:
+def _rules(lateness_s: int, version: int, _: Rules | None = None) -> Rules:
     return Rules(version=version, lateness_s=lateness_s)
 
 
 def test_two_who_apply_rules_at_once_never_give_one_version_to_two_bodies(kafka: KafkaServer, topics: Topics) -> None:
     others: list[Rules] = []
 
-    def make(version: int) -> Rules:
+    def make(version: int, _: Rules | None) -> Rules:
         if not others:  # the other one comes between our look at the rules and our write
             rules, _ = apply_rules(kafka.bootstrap, topics, CODEC, partial(_rules, 1), partitions=2, signing_key=KEY)
             others.append(rules)

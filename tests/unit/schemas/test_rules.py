@@ -70,6 +70,7 @@ def test_the_same_rules_have_the_same_text_whatever_the_order_they_were_made_in(
         {"approval_over": 0},
         {"approve_deletes": False},
         {"verify_identity": False},
+        {"paused": True},
         {"regimes": {}},
     ],
     ids=lambda change: next(iter(change)),
@@ -149,7 +150,15 @@ def test_a_requester_may_ask_for_what_it_was_given_and_no_more() -> None:
 
 def test_rules_from_before_there_were_requesters_are_read() -> None:
     body = json.loads(RULES.to_json())
-    for name in ("requesters", "sealing_key", "approval_over", "approve_deletes", "verify_identity", "regimes"):
+    for name in (
+        "requesters",
+        "sealing_key",
+        "approval_over",
+        "approve_deletes",
+        "verify_identity",
+        "regimes",
+        "paused",
+    ):
         del body[name]
 
     assert Rules.from_json(json.dumps(body)).requesters == {}
