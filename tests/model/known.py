@@ -24,6 +24,7 @@ class Row:
     requested: bool = False
     since: int = -1
     sure: bool = True
+    parent: str = ""
     live: bool = True
     got: set[str] = field(default_factory=set)
     memo: tuple[int, int, int] | None = None

@@ -51,7 +51,6 @@ class Oracle:
         self.subjects: dict[Id, tuple[int, ...]] = {}
         self.heard = False
         self._marks: dict[Id, list[tuple[str, int, str]]] = defaultdict(list)
-        self._following: list[tuple[Id, int, str, bool]] = []
         self._children: dict[tuple[str, str], list[tuple[Id, int, str, bool]]] = defaultdict(list)
 
     @property
@@ -154,7 +153,7 @@ class Oracle:
         if event.kind in ("created", "derived"):
             self.subjects[key] = event.subjects
             # Of a replay the group may be new in part: then its rows come twice, which does no harm.
-            self._add(Row(key, event.at, event.target, sure=not replayed))
+            self._add(Row(key, event.at, event.target, sure=not replayed, parent=event.parent))
             if event.parent:
                 self._children[event.org, event.parent].append((key, event.at, event.target, not replayed))
         elif replayed:
@@ -264,20 +263,17 @@ class Oracle:
     def wanted(self, row: Row) -> tuple[set[str], set[str]]:
         """Return the targets in which the row may be erased, and those in which it must be."""
         found = [self._wanted(row, at) for at in {row.at, self.merged(row)}]
-        must = set.intersection(*found) - self._perhaps(row)
+        must = set.intersection(*found) - self._followed(row)
         if row.returned:
             must &= {row.target}
         elif self._was_gone(row):
             must = set()
         return set.union(*found), must
 
-    def _perhaps(self, row: Row) -> set[str]:
-        """Return the targets in which the row may be cancelled: it was erased by the entry that erased its source.
-
-        In one batch it does not follow; in two, it follows once more, and what a target gives back does not go again.
-        """
-        kinds = ("perhaps", "followed") if row.requested else ("perhaps",)
-        gone = [target for kind, when, target in self._marks.get(row.key, []) if kind in kinds and when >= row.at]
+    def _followed(self, row: Row) -> set[str]:
+        """Return the targets in which a request's row may be cancelled, since a twin of it has followed its source."""
+        marks = self._marks.get(row.key, []) if row.requested else ()
+        gone = [target for kind, when, target in marks if kind == "followed" and when >= row.at]
         return {target for name in gone for target in ({name} if name else self.kinds[row.key[1]].targets)}
 
     def _targets(self, row: Row) -> set[str]:
@@ -309,30 +305,30 @@ class Oracle:
                 found -= {target} if target else found.copy()
         return found & set(self.kinds[row.key[1]].targets)
 
-    def is_deleted(self, key: Id, at: int, target: str, kind: str = "deleted") -> bool:
-        """Whether its producer deleted the record from `target` (or with "followed": it has followed its source)."""
-        return any(k == kind and when >= at and where in ("", target) for k, when, where in self._marks.get(key, []))
+    def is_deleted(self, key: Id, at: int, target: str) -> bool:
+        """Whether its producer deleted the record from `target`."""
+        marks = self._marks.get(key, [])
+        return any(kind == "deleted" and when >= at and where in ("", target) for kind, when, where in marks)
 
     def erased(self, key: Id) -> None:
-        """Let the children of a record that the sweep erased follow it."""
+        """Let the children of a record that the sweep erased follow it, in the targets where they still are.
+
+        What a target kept of a request's batch goes as the request stands, and follows nothing.
+        """
         org, _, record = key
         for child, at, target, sure in self._children.pop((org, record), []):
-            names = {target} if target else set(self.kinds[child[1]].targets)
-            for row in self.rows[child]:  # it may have moved since
-                if row.live and row.at <= at and row.target == target:
-                    names |= self.wanted(row)[0]
-            of_request = [row.requested for row in self.rows[child] if row.live]
-            if of_request and all(of_request):  # it goes as the request stands, and follows nothing
-                self.forced[child] += [Forced(child, name, self.today, at, sure=False) for name in sorted(names)]
-                continue
-            for name in sorted(names):
-                first = not self.is_deleted(child, at, name, "followed") and all(
-                    known[:3] != (child, at, target) for known in self._following
-                )
-                there = self.is_there(child, at, name)
-                self.forced[child].append(Forced(child, name, self.today, at, sure=sure and first and there))
-            left = any(row.live and row.at <= at and not row.got for row in self.rows[child])
-            self._following.append((child, at, target, left))
+            may: set[str] = set()
+            must: set[str] = set()
+            for row in self.rows[child]:
+                if row.live and row.at <= at and row.target == target and not row.requested:
+                    found = self.wanted(row)
+                    may |= found[0] - row.got
+                    must |= found[1] - row.got
+            for name in sorted(may):
+                self.forced[child].append(Forced(child, name, self.today, at, sure=sure and name in must))
+            for name in sorted(may) if target else [""] * bool(may):  # it is no longer due by itself
+                self._marks[child].append(("followed", at, name))
+            self._forget(child)
 
     def is_there(self, key: Id, at: int, target: str) -> bool:
         """Whether a record of that second or before lies in a target, which it has neither left nor been sent to."""
@@ -344,23 +340,17 @@ class Oracle:
         held = self.held(*child.key[:2])
         return max([child.day, *(passed(child.at // DAY_S, text) for text in held.retains)])
 
-    def follows_now(self, key: Id) -> bool:
-        """Whether the record's source was erased by the entry at hand."""
-        return any(child == key for child, _, _, _ in self._following)
-
-    def settle(self) -> None:
-        """End an entry: records that follow their source are no longer due by themselves."""
-        for child, at, target, left in self._following:
-            self._marks[child].append(("followed" if left else "perhaps", at, target))
-            self._forget(child)
-        self._following.clear()
-
     def give_back(self, key: Id, target: str, at: int, *, forced: bool, requested: bool) -> None:
         """A target kept a record: it is looked at again tomorrow."""
         if forced:
             self.forced[key].append(Forced(key, target, self.today + 1, at))
-        else:
-            self._add(Row(key, at, target, returned=True, requested=requested, since=self.today + 1))
+            return
+        sources = {row.parent for row in self.rows[key] if row.at == at and row.parent}
+        self._add(Row(key, at, target, returned=True, requested=requested, since=self.today + 1))
+        for source in () if requested else sources:  # it has left its source when it was sent, and is under it again
+            known = self._children[key[0], source]
+            if not any(child[:3] == (key, at, target) for child in known):
+                known.append((key, at, target, True))
 
     def overdue(self) -> Iterator[tuple[Id, str, int]]:
         """Yield what must be erased by now and is not: record, target, and since when."""

@@ -39,6 +39,7 @@ class Orders:
     def __init__(self) -> None:
         self.holds: dict[tuple[str, str], Held] = {}
         self.requests: dict[tuple[str, str], EraseSaid] = {}
+        self._concerning: dict[tuple[str, str, tuple[int, ...]], list[EraseSaid]] = {}
 
     def place(self, said: HoldSaid, today: int) -> bool:
         """Take in a hold; tell whether it is a new one."""
@@ -63,6 +64,7 @@ class Orders:
 
     def erase(self, said: EraseSaid) -> bool:
         """Take in a request; tell whether it is a new one."""
+        self._concerning.clear()
         return self.requests.setdefault((said.org, said.request), said) is said
 
     def standing(self, org: str, today: int) -> Iterator[Held]:
@@ -74,12 +76,20 @@ class Orders:
     def is_held(self, kinds: dict[str, Kind], key: Id, subjects: tuple[int, ...], today: int) -> bool:
         return any(holds(hold.said, kinds, key, subjects) for hold in self.standing(key[0], today))
 
-    def concerning(self, kinds: dict[str, Kind], key: Id, subjects: tuple[int, ...]) -> Iterator[EraseSaid]:
-        """Yield the requests that concern a record, were it old enough."""
-        for (org, _), said in self.requests.items():
-            own = org == key[0] and (said.everyone or set(said.subjects) & set(subjects))
-            if own and (not said.categories or set(said.categories) & names_of(kinds, key[1])):
-                yield said
+    def concerning(self, kinds: dict[str, Kind], key: Id, subjects: tuple[int, ...]) -> list[EraseSaid]:
+        """Return the requests that concern a record, were it old enough. What a category is part of never changes."""
+        org, category, _ = key
+        whose = (org, category, subjects)
+        if whose not in self._concerning:
+            names = names_of(kinds, category)
+            self._concerning[whose] = [
+                said
+                for said in self.requests.values()
+                if said.org == org
+                and (said.everyone or set(said.subjects) & set(subjects))
+                and (not said.categories or set(said.categories) & names)
+            ]
+        return self._concerning[whose]
 
 
 def holds(said: HoldSaid, kinds: dict[str, Kind], key: Id, subjects: tuple[int, ...]) -> bool:

@@ -149,13 +149,10 @@ class Witness:
             raise Broken(f"the target asked for batch {again} again and did not get it")
         if self._rest is not None:
             raise Broken(f"what is left of a withdrawn batch was not sent: {self._rest.record}")
-        self._let_children_follow()
         for row in touched:
-            for child in self.oracle.forced.get(row.key, ()):
-                child.sure &= child.target not in row.got  # a twin's batch between those of one cut let it follow early
             if row.live and not self.oracle.wanted(row)[1] - row.got:
                 row.live = False
-        self.oracle.settle()
+        self._let_children_follow()
         self._check_room()
 
     def _let_children_follow(self) -> None:

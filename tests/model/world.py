@@ -85,7 +85,6 @@ class World:
         self._policies: Counter[str] = Counter()
         self._saids: dict[str, dict[str, Said]] = {}
         self._version = 0
-        self._well_since = self.day
 
     @property
     def now_ms(self) -> int:
@@ -176,11 +175,9 @@ class World:
                     target.silent_until = self.day + random.randint(3, 20)
                 else:
                     target.ill_until = self.day + random.randint(3, 30)
-        if not all(target.is_well(self.day) for target in self.targets):
-            self._well_since = self.day + 1
 
     def all_well(self) -> bool:
-        return self.day >= self._well_since + 2
+        return all(target.is_well(self.day) for target in self.targets)
 
     def _say_something(self) -> None:
         random = self.random
