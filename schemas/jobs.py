@@ -63,6 +63,7 @@ KINDS: Final = (
     "erase",
     "delete",
     "cancel",
+    "restore",
     "pause",
     "resume",
     "approve",
@@ -101,6 +102,7 @@ REASONS: Final[Mapping[str, str]] = {
     "under_way": "A deletion of this org is under way.",
     "unknown_job": "The org has no such job.",
     "wrong_state": "The job is in a state from which this move is not legal.",
+    "grace_over": "The grace of the deletion is over: what it erased cannot be brought back.",
     "own_approval": "Whoever asked cannot approve it.",
 }
 """Why a request is refused: a closed list of codes, each with its plain words."""

@@ -101,6 +101,7 @@ class Hidden:
         return {
             "order_id": order.id,
             "target": order.target,
+            "org": order.org,
             "outcome": self.outcome,
             "rows": self.rows,
             "failed": self.failed,
