@@ -20,11 +20,12 @@ from typing import Any, Final, Protocol
 import psycopg
 from psycopg import errors, sql
 
+from schemas.plans import PostgresPlan
 from sinks import postgres_positions as own
 from sinks.base import SinkUnavailable, Source, Span
 from sinks.hiding import HIDE, NOT_HERE, SETTLE, UNHIDE, Hidden, HideOrder
 from sinks.postgres_effects import Connection
-from sinks.postgres_table import Key, Table
+from sinks.postgres_table import Key, PlanRefused, Table, bind
 
 # A row says no, or somebody else holds it; the others can go on.
 _ROW_ERRORS: Final = (psycopg.IntegrityError, psycopg.DataError, errors.RaiseException, errors.LockNotAvailable)
@@ -196,6 +197,24 @@ def _state(asked: _Asked) -> tuple[sql.Composable, list[object]]:
     if asked.order.action == UNHIDE:
         return sql.SQL("t.{} = %s").format(column), [asked.order.at]
     return sql.SQL("t.{} IS NULL").format(column), []
+
+
+def unfit_columns(dsn: str, plans: Sequence[PostgresPlan]) -> list[str]:
+    """Return why tables do not fit plans that hide rows in them, reading only. Raises SinkUnavailable."""
+    if not plans:
+        return []
+    faults = []
+    try:
+        with psycopg.connect(dsn, connect_timeout=5, options="-c statement_timeout=5000") as connection:
+            for plan in plans:
+                try:
+                    bind(connection, plan)
+                except PlanRefused as refused:
+                    faults.append(str(refused))
+            connection.rollback()
+    except psycopg.Error as error:
+        raise SinkUnavailable(plans[0].target, type(error).__name__) from None
+    return faults
 
 
 _ROW: Final = " FROM ebbtide_target.orders WHERE target = %s AND source = %s AND order_id = %s AND digest = %s"

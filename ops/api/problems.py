@@ -72,9 +72,10 @@ NEXT_STEPS: Final[Mapping[str, str]] = {
     "wrong_org_name": "Type the org's name as it is registered.",
     "hold_exists": "Choose another hold_id, or release that hold first.",
     "unknown_hold": "See GET /api/v1/privacy/holds.",
-    "under_way": "Wait for the deletion, or cancel it while its grace lasts.",
+    "under_way": "Wait for the deletion, or for what it hid to come back, or restore the org while the grace lasts.",
     "unknown_job": "See GET /api/v1/privacy/jobs.",
     "wrong_state": "Look at the job's state: what is over cannot be moved.",
+    "grace_over": "See the job for what was erased; it cannot be brought back.",
     "own_approval": "Let another owner approve it.",
 }
 """What a person does about a reason; for all others: mend what `text` names, and ask again."""

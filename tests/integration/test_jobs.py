@@ -177,11 +177,11 @@ def test_a_deletion_waits_for_its_grace_can_be_called_off_and_then_leaves_no_val
 
     with pytest.raises(RequestRefused, match="wrong_org_name"):
         door.ask("delete", "acme", {"confirm_org_name": "Acme"})
-    door.send("delete", "acme", {"confirm_org_name": "Acme Boats", "grace_days": 30}, request_id="d1")
+    door.send("delete", "acme", {"confirm_org_name": "Acme Boats", "grace_days": 28}, request_id="d1")
     eventually(lambda: status(roles, "acme", "d1").get("state") == "grace", what="the grace")
     door.ask("cancel", "acme", {"job": "d1"})
     called_off = clock.now_ms()
-    eventually(lambda: clock.now_ms() > called_off + 32 * DAY_MS, what="the days of the grace")
+    eventually(lambda: clock.now_ms() > called_off + 30 * DAY_MS, what="the days of the grace")
     untouched = ids(database, "org_id = 'acme'"), ids(database, "body = 'original'", table="notes")
     gone = door.ask("delete", "acme", {"confirm_org_name": "Acme Boats", "grace_days": 1}, limit_s=120)
 
