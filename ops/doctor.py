@@ -23,8 +23,10 @@ from ops.timesource import DAY_MS, TimeSource
 from ops.topics import declared, differences
 from schemas.datamap import DataMap
 from schemas.errors import EbbtideError
+from schemas.plans import PostgresPlan
 from schemas.topics import Topics
 from sinks.build import s3_sink
+from sinks.postgres_hiding import unfit_columns
 from streams.exporter.role import open_bucket
 
 Level = Literal["ok", "watch", "mend"]
@@ -114,6 +116,7 @@ def _stores(settings: Settings, data_map: DataMap, target: str) -> Iterator[Find
     yield Finding("ok", f"target {target}", f"answers; about {total} records")
     if data_map.targets[target].kind == "s3":
         yield from bucket_findings(data_map, target)
+    yield from hiding_findings(data_map, target)
     telling = sum(looks_personal(found.record_id) for found in page.records[:SAMPLE])
     if telling:
         yield Finding(
@@ -122,6 +125,24 @@ def _stores(settings: Settings, data_map: DataMap, target: str) -> Iterator[Find
             f"{telling} of {min(len(page.records), SAMPLE)} record ids look like e-mail addresses or phone numbers: "
             "record ids are kept in the ledger, use surrogate keys",
         )
+
+
+def hiding_findings(data_map: DataMap, target: str) -> Iterator[Finding]:
+    """Say what a deletion can hide in a target while its grace runs, and that the columns for it fit."""
+    what, kind, plans = f"target {target}", data_map.targets[target].kind, data_map.plans_of(target)
+    if kind in ("kafka", "consumer"):
+        yield Finding("ok", what, "cannot hide: what it holds stays visible during the grace of a deletion")
+        return
+    rows = [plan for plan in plans.values() if isinstance(plan, PostgresPlan)]
+    bare = sorted(plan.category for plan in rows if plan.hidden is None)
+    if bare:
+        text = f"cannot hide {', '.join(bare)} during the grace of a deletion: name a `hidden` column in the data map"
+        yield Finding("watch", what, text)
+    try:
+        for text in unfit_columns(data_map.targets[target].options.get("dsn", ""), [p for p in rows if p.hidden]):
+            yield Finding("mend", what, text)
+    except EbbtideError as e:
+        yield Finding("mend", what, str(e))
 
 
 def bucket_findings(data_map: DataMap, target: str) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from ops.metrics import Metrics
 from schemas.jobs import KINDS, REASONS, State
 from schemas.topics import Topics
 from sinks.batch import Receipt
+from sinks.hiding import Hidden
 from streams.coordinator.stats import JobStats, job_stats
 from streams.lane.exits import ExitCode
 from streams.lane.hooks import CheckpointStats, Step
@@ -217,6 +218,12 @@ class TargetMetrics:
         }
         for effect, count in effects.items():
             self.metrics.add("ebbtide_target_records_total", count, self.target, effect)
+
+    def on_hidden(self, action: str, hidden: Hidden) -> None:
+        """An order to hide, to bring back or to settle is acknowledged."""
+        said = {"target": self.target, "action": action, "outcome": hidden.outcome, "rows": hidden.rows}
+        log.info("order carried out", extra=said)
+        self.metrics.add("ebbtide_target_hides_total", 1, self.target, action, hidden.outcome)
 
     def on_retry_asked(self) -> None:
         """An outside service asked again."""

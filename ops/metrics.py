@@ -125,6 +125,13 @@ DEFINITIONS: tuple[MetricDef, ...] = (
         ("target", "effect"),
         ("target",),
     ),
+    MetricDef(
+        "ebbtide_target_hides_total",
+        "counter",
+        "Orders to hide, to bring back or to settle, by what the target said.",
+        ("target", "action", "result"),
+        ("target",),
+    ),
     MetricDef("ebbtide_target_apply_seconds", "histogram", "How long the target took.", ("target",), ("target",)),
     MetricDef(
         "ebbtide_target_unavailable_total",
@@ -233,6 +240,8 @@ FIXED: Mapping[str, tuple[str, ...]] = {
     "cause": ("unknown", "duplicate"),
     "step": ("manifest", "expire"),
     "effect": ("found", "changed", "withheld", "failed"),
+    "action": ("hide", "unhide", "settle"),
+    "result": ("done", "cannot", "failed"),
     "source": SOURCES,
     "request": KINDS,
     "answer": ("1xx", "2xx", "3xx", "4xx", "5xx"),

@@ -37,6 +37,10 @@ INTERNAL_IDS: Mapping[str, int] = {
     "DeadLetter": 52,
     "ExportWork": 53,
     "ExportPart": 54,
+    "Hide": 60,
+    "HideAcked": 61,
+    "HideOrder": 62,
+    "HideAck": 63,
 }
 """Schema ids where no registry is configured; the ids below 16 are the public ones."""
 

@@ -28,7 +28,7 @@ Plan = PostgresPlan | KafkaPlan | ConsumerPlan | S3Plan
 
 FIELD_KINDS: Final = ("null", "mask", "hash", "replace")
 
-_POSTGRES: Final = ("table", "key", "org", "subject", "created", "where", "anonymise")
+_POSTGRES: Final = ("table", "key", "org", "subject", "created", "hidden", "where", "anonymise")
 _KAFKA: Final = ("topic", "key", "subject", "created", "anonymise")
 _S3: Final = ("key", "prefix", "subject", "created", "anonymise")
 _EXAMPLES: Final = {
@@ -68,6 +68,12 @@ def _postgres(category: str, target: str, options: Mapping[str, str], entry: Tab
                 f"column {column!r} is how a row is found again (key or org) and cannot be anonymised; leave it out"
             )
     where = entry.table("where")
+    hidden = _optional(entry, "hidden", check_column)
+    if hidden is not None and hidden in (key, org, *anonymise, *(where.entries if where is not None else ())):
+        raise entry.lines["hidden"].refuse(
+            f"column {hidden!r} says whether a row is hidden, and cannot be key, org, where or anonymised as well; "
+            "give it a column of its own"
+        )
     return PostgresPlan(
         category=category,
         target=target,
@@ -77,6 +83,7 @@ def _postgres(category: str, target: str, options: Mapping[str, str], entry: Tab
         org=org,
         subject=_optional(entry, "subject", check_column),
         created=_optional(entry, "created", check_column),
+        hidden=hidden,
         where={}
         if where is None
         else {_name(where, c, check_column): where.must(c, "value").text for c in where.entries},

@@ -19,6 +19,9 @@ MAX_KEY_BYTES: Final = 1024
 
 MAX_REPLACEMENT_BYTES: Final = 64 << 10
 
+RESERVED: Final = ".ebbtide/"
+"""What the target's own objects begin with: no record is there."""
+
 _PARTS: Final = re.compile(r"\{(\w*)\}")
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _METADATA: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -128,7 +131,7 @@ class ObjectTemplate:
         key has one reading, and everything below a prefix has the prefix's.
         """
         before, first, between, _, after = _PARTS.split(self.text)
-        if not key.startswith(before):
+        if not key.startswith(before) or key.startswith(RESERVED):
             return None
         one, found, rest = key[len(before) :].partition(between)
         two = rest.partition(after)[0] if self.whole else rest.removesuffix(after)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from schemas.errors import Halt, Reject, Retry
 from sinks.batch import Batch, Receipt
 from sinks.export import Exported, Wanted
+from sinks.hiding import Hidden, HideOrder
 
 
 @dataclass(eq=False)
@@ -212,6 +213,17 @@ class Sink(Protocol):
 
         Raises SinkUnavailable: nothing is changed, or, in a store without transactions, a part that is harmless to do
         again; NoPlan; PlanBroken; StoreWentBack.
+        """
+        ...
+
+    def hide(self, source: Source, order: HideOrder, spans: Mapping[int, Span], /) -> Hidden:
+        """Hide all that the store holds of an org and category, bring back what that hid, or settle it.
+
+        Done piece by piece, and all of it before it returns; done twice it does no harm. What was hidden or deleted by
+        others stays so. A store that keeps positions moves them with the last piece and, as for a batch, answers an
+        order that it has carried out with its first answer. Where nothing can be hidden, `cannot` is the answer.
+
+        Raises SinkUnavailable: a part may be done, send the same order again; PlanBroken; StoreWentBack.
         """
         ...
 

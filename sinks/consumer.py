@@ -21,6 +21,7 @@ from sinks.base import Bound, Job, NoPlan, Outcome, Page, Positions, Source, Spa
 from sinks.batch import ANONYMISE, DELETE, Batch, Receipt, RowOutcome
 from sinks.export import CANNOT as NOT_OURS
 from sinks.export import Unreadable, Wanted
+from sinks.hiding import NOT_HERE, Hidden, HideOrder
 
 VERSION: Final = 1
 MAX_ANSWER_BYTES: Final = 1 << 20
@@ -167,6 +168,10 @@ class ConsumerSink:
             write = Write(topic=self._outbox, partition=job.partition, key=key, value=message)
             outcomes.append(Outcome(receipt=None, writes=(write,)))
         return outcomes
+
+    def hide(self, _source: Source, _order: HideOrder, _spans: Mapping[int, Span]) -> Hidden:
+        """The protocol with services has no word for it yet: they erase when they are told."""
+        return NOT_HERE
 
     def verify(self, _batch: Batch) -> int | Unknown:
         return Unknown(f"target {self._name!r} is an outside service, which cannot be asked")

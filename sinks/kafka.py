@@ -24,6 +24,7 @@ from sinks.anonymise import Anonymiser
 from sinks.base import Bound, Job, NoPlan, Outcome, Page, Positions, SinkUnavailable, Source, Span, Unknown, Write
 from sinks.batch import ANONYMISE, DELETE, Batch, Receipt, RowOutcome
 from sinks.export import Left, Row, Rows, Wanted
+from sinks.hiding import NOT_HERE, Hidden, HideOrder
 from sinks.json_fields import anonymised, as_json
 from sinks.kafka_export import COLUMNS, read
 from sinks.kafka_index import IndexBehind, KeyIndex, Place, Stored, TopicsChanged, json_object
@@ -117,6 +118,10 @@ class KafkaSink:
             index = self._caught_up()
             done: dict[tuple[str, bytes], str] = {}
             return [self._apply(index, job.batch, done) for job in jobs]
+
+    def hide(self, _source: Source, _order: HideOrder, _spans: Mapping[int, Span]) -> Hidden:
+        """A log cannot hide: whoever reads it reads what is there."""
+        return NOT_HERE
 
     def verify(self, batch: Batch) -> int | Unknown:
         try:

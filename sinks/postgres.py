@@ -26,7 +26,9 @@ from sinks.anonymise import Anonymiser
 from sinks.base import Bound, Job, NoPlan, Outcome, Page, PlanBroken, Positions, SinkUnavailable, Source, Span, Unknown
 from sinks.batch import ANONYMISE, DELETE, Batch, Receipt, RowOutcome
 from sinks.export import Left, Row, Rows, Wanted
+from sinks.hiding import Hidden, HideOrder
 from sinks.postgres_effects import Connection, Count, anonymise, free_keys, residual, send_delete
+from sinks.postgres_hiding import Hider
 from sinks.postgres_patience import Patience, cut_after
 from sinks.postgres_table import Key, PlanRefused, Table, bind
 
@@ -39,7 +41,9 @@ _TRY_AGAIN = (errors.SerializationFailure, errors.DeadlockDetected)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostgresLimits:
-    """Seconds. `answer_s` is for a server that neither answers nor closes: above it the connection is cut."""
+    """Seconds. `answer_s` is for a server that neither answers nor closes: above it the connection is cut. `hide_s` is
+    how long one call may hide rows before the runner gets a chance to keep its place in the group, `hide_keys` how many
+    keys it takes in one transaction."""
 
     connect_s: float = 5.0
     lock_s: float = 5.0
@@ -47,6 +51,8 @@ class PostgresLimits:
     answer_s: float = 120.0
     careful_lock_s: float = 0.2
     deadlock_attempts: int = 5
+    hide_s: float = 60.0
+    hide_keys: int = 5_000
 
 
 @dataclass(slots=True)
@@ -81,6 +87,13 @@ class PostgresSink:
         self._tables: dict[str, Table] = {}
         self._readable: dict[str, Table] = {}
         self._connection: Connection | None = None
+        self._hider = Hider(
+            name,
+            self._using,
+            lock_s=self._limits.careful_lock_s,
+            budget_s=self._limits.hide_s,
+            piece=self._limits.hide_keys,
+        )
 
     @property
     def name(self) -> str:
@@ -134,6 +147,11 @@ class PostgresSink:
             except _ROW_ERRORS:
                 careful = True
         raise SinkUnavailable(self._name, f"{self._limits.deadlock_attempts} transactions in a row met a deadlock")
+
+    def hide(self, source: Source, order: HideOrder, spans: Mapping[int, Span]) -> Hidden:
+        if not self._tables and self._plans:
+            self.check()
+        return self._hider.run(source, order, spans, self._tables.get(order.category))
 
     def verify(self, batch: Batch) -> int | Unknown:
         try:

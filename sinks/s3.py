@@ -21,10 +21,12 @@ from schemas.s3plan import S3Plan
 from sinks.base import Bound, Job, NoPlan, Outcome, Page, PlanBroken, Positions, SinkUnavailable, Source, Span, Unknown
 from sinks.batch import ANONYMISE, DELETE, Batch
 from sinks.export import Blobs, Wanted
+from sinks.hiding import Hidden, HideOrder
 from sinks.inventory_s3 import S3Inventory
 from sinks.s3_bucket import GONE, Bucket
 from sinks.s3_client import S3Limits, S3Place, connect
 from sinks.s3_export import S3Export
+from sinks.s3_hiding import S3Hider
 from sinks.s3_listing import Deadline, Entry, Listing, oldest_first
 from sinks.s3_state import BucketState, read_state
 from sinks.s3_work import CANNOT, FAILED, Progress, Work
@@ -135,6 +137,10 @@ class S3Sink:
                 self._erase(bucket, work)
             outcomes.append(Outcome(receipt=work.receipt()))
         return outcomes
+
+    def hide(self, _source: Source, order: HideOrder, _spans: Mapping[int, Span]) -> Hidden:
+        self._settle()
+        return S3Hider(self._client, self._name, self._plans, self._buckets, piece=self._limits.markers).run(order)
 
     def verify(self, batch: Batch) -> int | Unknown:
         try:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 GONE: Final = "gone"
 
 _NOT_THERE: Final = frozenset({"NoSuchKey", "NoSuchUpload", "NoSuchVersion"})
-_NO_BULK: Final = UNSUPPORTED | {"InvalidDigest", "InvalidRequest", "MissingContentMD5"}
+NO_BULK: Final = UNSUPPORTED | {"InvalidDigest", "InvalidRequest", "MissingContentMD5"}
 """Codes of an endpoint that knows no bulk delete, or not with the checksum that the client sends."""
 
 _LOCK_WORDS: Final = ("object lock", "worm", "retention", "legal hold")
@@ -93,7 +93,7 @@ class Bucket(ListedBucket):
                         Bucket=self.name, Delete={"Objects": [_identifier(entry) for entry in entries], "Quiet": False}
                     )
                 except ClientError as error:
-                    if code_of(error) not in _NO_BULK:
+                    if code_of(error) not in NO_BULK:
                         raise
                     self._bulk = False
                 else:

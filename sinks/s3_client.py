@@ -48,7 +48,8 @@ class S3Limits:
 
     `rounds`: how often entries that a bulk delete could not do are tried again within one call.
     `entries`: of one record, looked at in one go. `budget_s`: how long one `apply` may take before it gives the
-    runner a chance to keep its place in the group; what is done by then stays done.
+    runner a chance to keep its place in the group; what is done by then stays done. `markers`: put in one go, at most
+    what one DeleteObjects may name.
     """
 
     connect_s: float = 3.0
@@ -59,6 +60,7 @@ class S3Limits:
     pause_s: float = 0.2
     entries: int = 100_000
     budget_s: float = 120.0
+    markers: int = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

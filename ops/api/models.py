@@ -98,6 +98,12 @@ class DeleteAsked(Asked):
     grace_period_days: int = Field(7, ge=0, le=30)
 
 
+class RestoreAsked(Asked):
+    """The deletion that is called off; what it hides is brought back."""
+
+    job: Id
+
+
 class PeopleAsked(Asked):
     """A request of people about themselves."""
 

@@ -106,13 +106,21 @@ async def get_history(called: Called, limit: Limit = 50, cursor: Cursor = None) 
 @router.post("/delete", response_model=models.Job, status_code=202)
 @takes(OWNER, fresh=True)
 async def delete_org(called: Called, request: Request, asked: models.DeleteAsked, key: Key = None) -> Response:
-    """Erase the whole org after its grace (GDPR Art. 17); until then it can be cancelled."""
+    """Hide the whole org at once, and erase it after its grace (GDPR Art. 17); until then it can be restored."""
     body = {
         "confirm_org_name": asked.confirm_org_name,
         "grace_days": asked.grace_period_days,
         "delete_media": asked.delete_media,
     }
     return await _accept(called, request, "delete", body, key=key, asked=asked)
+
+
+@router.post("/restore", response_model=models.Job, status_code=202)
+@takes(OWNER, fresh=True)
+async def restore_org(called: Called, request: Request, asked: models.RestoreAsked, key: Key = None) -> Response:
+    """Bring back what a deletion hides while its grace lasts, and end that; done when all of it is visible."""
+    await _job(called, asked.job)
+    return await _accept(called, request, "restore", {"job": asked.job}, key=key, asked=asked, about=asked.job)
 
 
 @router.post("/requests", response_model=models.Job, status_code=202)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
@@ -22,6 +22,9 @@ from schemas.jobs import DENIALS
 from schemas.topics import Topics
 
 app = typer.Typer(help="See what became of requests, and decide about them.", no_args_is_help=True)
+
+_HIDING = ("hidden", "visible")
+"""Members of `detail` that have a table of their own."""
 
 JobId = Annotated[str, typer.Argument(help="The job's id: that of its request.")]
 
@@ -117,6 +120,7 @@ def _move(kind: str, text: str) -> Callable[..., None]:
 
 for _kind, _text in {
     "cancel": "Cancel a job that waits for approval or is in its grace: everything stays as it was.",
+    "restore": "Bring back what a deletion hides while its grace lasts, and end it.",
     "approve": "Approve a job that waits for a second person; --by must not be who asked for it.",
     "verify": "Say that who asks is who they say; the request goes on.",
     "pause": "Stop the count of a deletion's grace.",
@@ -139,11 +143,23 @@ def _print(job: Record) -> None:
     facts.add_row("asked", when(job["requested_at"]))
     facts.add_row("due", when(job["deadline"]))
     for name, value in job["detail"].items():
-        if name != "subjects":
+        if name not in ("subjects", *_HIDING):
             facts.add_row(name, str(value))
     console.print(facts)
+    for name in _HIDING:
+        if name in job["detail"]:
+            _print_hiding(name, job["detail"][name])
     if job["parts"]:
         parts = Table("target", "due", "done", "changed", "withheld", "failed")
         for target, counts in sorted(by_target(job).items()):
             parts.add_row(target, *(str(counts[n]) for n in ("due", "done", "changed", "withheld", "failed")))
         console.print(parts)
+
+
+def _print_hiding(name: str, targets: Mapping[str, Record]) -> None:
+    """Show what is hidden in each target, or visible again; what it cannot hide; what it has not answered."""
+    table = Table("target", name, "failed", "waiting", "cannot hide")
+    for target, said in sorted(targets.items()):
+        lists = (", ".join(said[which]) or "–" for which in ("waiting", "cannot"))
+        table.add_row(target, str(said["rows"]), str(said["failed"]), *lists)
+    console.print(table)

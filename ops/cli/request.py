@@ -68,7 +68,7 @@ def erase(
 def delete(
     org: Org,
     confirm_name: Annotated[str, typer.Option(help="The org's name, typed; asked for on a terminal.")] = "",
-    grace_days: Annotated[int, typer.Option(help="It can be cancelled for so long.")] = 7,
+    grace_days: Annotated[int, typer.Option(help="It is hidden for so long, and can be restored.")] = 7,
     keep_media: Annotated[
         bool, typer.Option("--keep-media", help="Leave the category media and those below it.")
     ] = False,
@@ -78,7 +78,7 @@ def delete(
     limit_s: LimitS = 600,
     as_json: AsJson = False,
 ) -> None:
-    """Erase a whole org after a grace, in which `ebbtide jobs cancel` leaves everything as it was."""
+    """Hide a whole org and erase it after a grace, in which `ebbtide jobs restore` brings everything back as it was."""
     settings = connected_settings()
     typed = confirm_name
     if not typed and sys.stdin.isatty():

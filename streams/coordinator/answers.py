@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from streams.coordinator import catch_up, erasures, holds, orgs, policies
+from streams.coordinator import catch_up, erasures, hiding, holds, orgs, policies
 from streams.coordinator.work import Work
 
 
@@ -38,6 +38,8 @@ def take(work: Work, record: Mapping[str, Any]) -> None:
             catch_up.answered(work, name, record)
         case "released":
             holds.released_answered(work, name, record, body)
+        case "hidden":
+            hiding.answered(work, name, record, body)
         case "erase":
             erasures.erase_answered(work, name, record, body)
             catch_up.answered(work, name, record)
@@ -63,6 +65,11 @@ def read_body(kind: str, text: str) -> dict[str, Any]:
                     "as_of_day": int(found["as_of_day"]),
                     "categories": {name: _category(said) for name, said in found["categories"].items()},
                 }
+            case "hidden":
+                return {
+                    "number": _count(found["number"]),
+                    "targets": {target: _hidden(said) for target, said in found["targets"].items()},
+                }
             case "released":
                 return {"ends_day": _count(found["ends_day"])}
             case _:
@@ -83,6 +90,11 @@ def _counts(value: Mapping[str, Any]) -> dict[str, int]:
 
 def _part(said: Mapping[str, Any]) -> dict[str, int]:
     return {name: _count(said.get(name, 0)) for name in ("due", "done", "changed", "withheld", "failed")}
+
+
+def _hidden(said: Mapping[str, Any]) -> dict[str, Any]:
+    counts = {name: _count(said[name]) for name in ("rows", "failed")}
+    return counts | {name: [str(category) for category in said[name]] for name in ("waiting", "cannot")}
 
 
 def _category(said: Mapping[str, Any]) -> dict[str, Any]:

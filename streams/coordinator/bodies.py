@@ -172,6 +172,7 @@ BODIES: Final[Mapping[str, Mapping[str, tuple[Check, Any]]]] = {
         "delete_media": (flag, True),
     },
     "cancel": _JOB,
+    "restore": _JOB,
     "pause": _JOB,
     "resume": _JOB,
     "approve": _JOB,

@@ -2,7 +2,7 @@
 
     erase    (verifying_identity ─▶ awaiting_approval ─▶) planning ─▶ running ─▶ awaiting_acks ─▶ completed, or
              completed_with_exceptions
-    delete   (awaiting_approval ─▶) grace ─▶ the same, for everyone, up to the moment at which the grace was over
+    delete   (awaiting_approval ─▶) grace, hidden ─▶ the same, for everyone, up to the moment at which it was over
 
 Of raw subject ids only references are kept. What was sent stands for ever, so a job that is done goes back to work when
 late data of the erased arrives. Called by `streams.coordinator.requests`, `moves`, `decisions`, `answers` and `timers`;
@@ -19,14 +19,13 @@ from schemas.jobs import ENDED, MOVES, State
 from schemas.rules import Rules
 from schemas.subjects import pack_refs
 from schemas.topics import DAY_MS
-from streams.coordinator import deadlines, keys
+from streams.coordinator import deadlines, hiding, keys
 from streams.coordinator.holds import canonical_categories
 from streams.coordinator.refusal import No
 from streams.coordinator.rows import Erasure, Job
 from streams.coordinator.work import GRACE, Work
 from streams.ticks import AHEAD_MS
 
-MEDIA: Final = "media"
 REF_DIGITS: Final = 16
 
 
@@ -68,11 +67,19 @@ def delete(work: Work, name: str, job: Job, _: list[str]) -> None:
     if not org.name or body["confirm_org_name"] != org.name:
         raise No("wrong_org_name", "confirm_org_name: is not the org's name; type it as it was published")
     if org.deletion:
-        raise No("under_way", f"deletion {org.deletion} is under way; cancel it, or wait for its end")
+        back = hiding.coming_back(work, name)
+        what = "is called off, and what it hid comes back" if back else "is under way; cancel it, or wait for its end"
+        raise No("under_way", f"deletion {org.deletion} {what}")
+    deadline = deadlines.gdpr(job.asked_at)
+    if job.asked_at + body["grace_days"] * DAY_MS > deadline:
+        most = (deadline - job.asked_at) // DAY_MS
+        raise No("bad_body", f"grace_days: may be {most} at most, since all must be erased by then")
     org.deletion = job.request_id
     job.body = {"grace_days": body["grace_days"], "delete_media": body["delete_media"]}
-    job.deadline = deadlines.gdpr(job.asked_at)
+    job.deadline = deadline
     job.detail = {"grace_days": body["grace_days"], "media": "deleted" if body["delete_media"] else "kept"}
+    if not body["delete_media"]:
+        job.detail["kept_categories"] = hiding.kept_categories(work.rules, job)
     if work.rules.approve_deletes:
         text = "every deletion of an org must be approved by somebody else"
         work.to(job, State.AWAITING_APPROVAL, text=text)
@@ -94,7 +101,7 @@ def approved(work: Work, name: str, job: Job) -> None:
 def cancelled(work: Work, name: str, job: Job) -> None:
     """Let go of what a job that will never be carried out has kept."""
     job.body.pop("refs", None)
-    if work.org(name).deletion == job.request_id:
+    if work.org(name).deletion == job.request_id and not hiding.coming_back(work, name):
         work.org(name).deletion = ""
 
 
@@ -122,6 +129,7 @@ def grace_over(work: Work, name: str, request_id: str) -> None:
 def _begin_grace(work: Work, name: str, job: Job) -> None:
     days = job.body["grace_days"]
     if days:
+        hiding.hide(work, name, job)
         _await_grace(work, name, job, days * DAY_MS)
     else:
         _harden(work, name, job)
@@ -138,10 +146,11 @@ def _harden(work: Work, name: str, job: Job) -> None:
     assert work.rules is not None
     job.detail["through"] = work.now
     row = Erasure(request_id=job.request_id, through=work.now)
+    hiding.settle(work, name, job)
     if not job.body["delete_media"]:
-        left_out = set(with_children(work.rules, [MEDIA] if MEDIA in work.rules.categories else []))
-        row.categories = sorted(set(work.rules.categories) - left_out)
-        job.detail["kept_categories"] = sorted(left_out)
+        kept = hiding.kept_categories(work.rules, job)
+        row.categories = sorted(set(work.rules.categories) - set(kept))
+        job.detail["kept_categories"] = kept
         if not row.categories:  # an empty list means all of them
             work.to(job, State.PLANNING)
             work.to(job, State.COMPLETED, text="the org has no categories but those of media, which are kept")

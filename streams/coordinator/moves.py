@@ -1,4 +1,6 @@
-"""Moves of another job of the same org: cancel, pause, resume, approve. Each is itself a job that is done at once.
+"""Moves of another job of the same org: cancel, restore, pause, resume, approve.
+
+Each is itself a job. It is done at once, or, where a deletion has hidden something, once all of it is visible again.
 
 What a person decides about a person's request is in `decisions`. Called by `streams.coordinator.requests`;
 `tests/unit/streams/coordinator/test_moves.py` says what it promises.
@@ -6,11 +8,18 @@ What a person decides about a person's request is in `decisions`. Called by `str
 
 from __future__ import annotations
 
+from typing import Final
+
 from schemas.jobs import MOVES, State
-from streams.coordinator import erasures
+from streams.coordinator import erasures, hiding
 from streams.coordinator.refusal import No
 from streams.coordinator.rows import Job
 from streams.coordinator.work import Work
+
+HIDDEN: Final = (State.GRACE, State.PAUSED)
+"""States of a deletion in which what it concerns is hidden."""
+UNSENT: Final = (State.REQUESTED, State.AWAITING_APPROVAL, State.REFUSED, State.CANCELLED)
+"""States of one that has erased nothing and will not, or not yet."""
 
 
 def cancel(work: Work, name: str, job: Job, _: list[str]) -> None:
@@ -18,11 +27,32 @@ def cancel(work: Work, name: str, job: Job, _: list[str]) -> None:
     other = other_of(work, name, job)
     if State.CANCELLED not in MOVES[other.state]:
         raise No("wrong_state", f"job {other.request_id} is {other.state}: from there it can only be seen to its end")
+    _call_off(work, name, job, other)
+
+
+def restore(work: Work, name: str, job: Job, _: list[str]) -> None:
+    """Bring back an org whose deletion still has its grace. Raises No."""
+    other = other_of(work, name, job)
+    if other.kind == "delete" and other.state not in (*HIDDEN, *UNSENT):
+        raise No(
+            "grace_over", f"job {other.request_id} is {other.state}: its grace is over, what it erased stays erased"
+        )
+    if other.kind != "delete" or other.state not in HIDDEN:
+        raise No("wrong_state", f"job {other.request_id} is a {other.kind} and {other.state}: it has hidden nothing")
+    _call_off(work, name, job, other)
+
+
+def _call_off(work: Work, name: str, job: Job, other: Job) -> None:
     if other.state == State.GRACE:
         erasures.paused(work, name, other)  # its timer goes as well
+    waits = hiding.unhide(work, name, other, job)
     erasures.cancelled(work, name, other)
     work.to(other, State.CANCELLED, text=f"by request {job.request_id}")
-    done(work, job, other)
+    if waits:
+        job.detail |= {"job": other.request_id, "state": str(other.state)}
+        work.to(job, State.PLANNING)
+    else:
+        done(work, job, other)
 
 
 def pause(work: Work, name: str, job: Job, _: list[str]) -> None:

@@ -50,6 +50,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "erase": erasures.erase,
     "delete": erasures.delete,
     "cancel": moves.cancel,
+    "restore": moves.restore,
     "pause": moves.pause,
     "resume": moves.resume,
     "approve": moves.approve,

@@ -136,6 +136,24 @@ class Erasure(Row):
 
 
 @dataclass(slots=True, kw_only=True)
+class Hiding(Row):
+    """The newest order to hide an org, or to bring it back.
+
+    `number` grows with each; `stamp`, microseconds, is that of the hide. `request_id` is the deletion, `asker` the job
+    that called it off. `parts`: category to targets; `targets`: what the ledger last said of each, by its `version`.
+    """
+
+    number: int = 0
+    action: str = ""
+    stamp: int = 0
+    request_id: str = ""
+    asker: str = ""
+    version: int = 0
+    parts: dict[str, list[str]] = field(default_factory=dict)
+    targets: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
 class Clock(Row):
     """Time as this partition knows it, ms since the epoch, UTC.
 

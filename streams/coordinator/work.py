@@ -23,7 +23,7 @@ from schemas.rules import Rules
 from schemas.subjects import SubjectKeys
 from schemas.topics import DAY_MS, Topics
 from streams.coordinator import keys
-from streams.coordinator.rows import Clock, Erasure, Hold, Job, Org, Row, Stats
+from streams.coordinator.rows import Clock, Erasure, Hiding, Hold, Job, Org, Row, Stats
 from streams.deadletter import dead_letter
 from streams.reducer import Entry, Send, Store
 
@@ -106,6 +106,10 @@ class Work:
 
     def erasure(self, name: str, request_id: str) -> Erasure | None:
         return self._row(keys.of(keys.ERASURE, name, request_id), Erasure)
+
+    def hiding(self, name: str) -> Hiding:
+        """Return the newest order to hide an org, an empty one if there was none."""
+        return self._row_or_new(keys.of(keys.HIDING, name), Hiding)
 
     def add_job(self, name: str, job: Job) -> Job:
         key = keys.of(keys.JOB, name, job.request_id)

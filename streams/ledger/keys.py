@@ -49,6 +49,8 @@ REQUEST_BODY: Final = b"a"
 REQUEST_FOUND: Final = b"e"
 SCAN: Final = b"i"
 UNTOLD: Final = b"Y"
+HIDE: Final = b"V"
+HIDE_AGAIN: Final = b"A"
 
 PARKED: Final = 0xFFFF_FFFF
 """The bucket day of rows that no passing day makes due, only an event: beyond every real day."""
@@ -275,6 +277,19 @@ def hold_end(day: int, org_name: str, hold_id: str) -> bytes:
 def read_hold_end(key: bytes) -> tuple[int, str, str]:
     """Read a key of kind HOLD_END: day, org, hold id."""
     return _U32.unpack_from(key, 1)[0], *read_order(key, 5)
+
+
+def hide(org_name: str) -> bytes:
+    return HIDE + text(org_name)
+
+
+def hide_again(day: int, org_name: str) -> bytes:
+    return HIDE_AGAIN + u32(day) + text(org_name)
+
+
+def read_hide_again(key: bytes) -> tuple[int, str]:
+    """Read a key of kind HIDE_AGAIN: day and org."""
+    return _U32.unpack_from(key, 1)[0], read_text(key, 5)[0]
 
 
 def scan(turn: int, org_name: str, request_id: str) -> bytes:

@@ -18,6 +18,7 @@ from streams.ledger import (
     clock,
     counts,
     erase,
+    hides,
     hold_orders,
     merge,
     orgs,
@@ -90,6 +91,8 @@ class Ledger:
                 Intake(work, record["sources"]).frame(record["body"])
             case "Acked":
                 pending.acked(work, record["ack"])
+            case "HideAcked":
+                hides.acked(work, record["ack"])
             case "Step":
                 _step(work, record["number"])
             case "Tick":
@@ -110,10 +113,11 @@ class Ledger:
             name, record = self._context.codec.decode(entry.value)
         except WireError:
             return [self._dead_letter(entry)]
-        if name != "Ack" or not pending.is_sound(record):
+        sound = ACKS.get(name)
+        if sound is None or not sound[1](record):
             return [self._dead_letter(entry)]
         work = Work(self._context, store, entry.offset)
-        work.send_own("Acked", {"ack": record})
+        work.send_own(sound[0], {"ack": record})
         return work.sends
 
     def _dead_letter(self, entry: Entry) -> Send:
@@ -123,6 +127,12 @@ class Ledger:
         )
 
 
+ACKS: Final[Mapping[str, tuple[str, Callable[[dict[str, Any]], bool]]]] = {
+    "Ack": ("Acked", pending.is_sound),
+    "HideAck": ("HideAcked", hides.is_sound),
+}
+"""What targets answer: the entry that each becomes in the log, and whether it can mean anything there."""
+
 SAID: Final[Mapping[str, Callable[[Work, dict[str, Any]], None]]] = {
     "Watermark": clock.watermark,
     "OrgOpen": orgs.open_org,
@@ -131,16 +141,23 @@ SAID: Final[Mapping[str, Callable[[Work, dict[str, Any]], None]]] = {
     "HoldPlaced": hold_orders.place,
     "HoldReleased": hold_orders.release,
     "Erase": erase.order,
+    "Hide": hides.order,
     "Preview": previews.ask,
 }
 """What is done with entries that need nothing but what they say."""
+
+
+def _of_the_day(work: Work, budget: int) -> int:
+    """Do what a day brings: the end of a hold, an order to hide that is asked for again."""
+    return hold_orders.end(work, budget) if hold_orders.ending(work) else hides.ask_again(work, budget)
+
 
 _Job = tuple[Callable[[Work], bool], Callable[[Work, int], int]]
 
 JOBS: Final[tuple[_Job, ...]] = (
     (lambda work: work.clock.recheck is not None and work.rules is not None, orgs.recheck),
     (lambda work: packs.waiting(work.packs()), packs.explode),
-    (hold_orders.ending, hold_orders.end),
+    (lambda work: hold_orders.ending(work) or hides.waiting(work), _of_the_day),
     (hold_orders.placing, hold_orders.look_through),
     (waiting.stirred, waiting.go_on),
     (again.ready, again.look),

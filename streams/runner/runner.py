@@ -23,6 +23,7 @@ from ebbtide.wire import WireError
 from schemas.errors import Halt, Reject, Retry
 from sinks.base import Job, NoPlan, Outcome, Sink, Source, Span, Write
 from sinks.batch import BadBatch, Batch, Receipt
+from sinks.hiding import HideOrder
 from streams.runner.hooks import NoHooks, RunnerHooks
 from streams.runner.spec import RunnerSpec
 from streams.runner.start import Known, StoreRestored, start_of
@@ -39,8 +40,9 @@ class OffsetGone(Halt):
 
 @dataclass(slots=True)
 class _Piece:
-    """What was read in one go and goes through the store in one transaction."""
+    """What was read in one go and goes through the store in one transaction; an order to hide goes alone."""
 
+    order: HideOrder | None = None
     jobs: list[Job] = field(default_factory=list)
     spans: dict[int, Span] = field(default_factory=dict)
     letters: list[DeadLetter] = field(default_factory=list)
@@ -227,11 +229,14 @@ class TargetRunner:
         records = 0
         for taken, message in enumerate(messages):
             partition, offset = int(message.partition() or 0), int(message.offset() or 0)
+            if piece.spans and self._is_order(message):
+                self._left = messages[taken:]
+                break
             rows = self._take(piece, message, partition)
             records += rows
             span = piece.spans.get(partition)
             piece.spans[partition] = Span(span.first if span else self._next[partition], offset + 1)
-            if records >= limits.records:
+            if records >= limits.records or piece.order is not None:
                 self._left = messages[taken + 1 :]
                 break
         else:
@@ -261,9 +266,18 @@ class TargetRunner:
                 log.warning("kafka client", extra={"target": self._sink.name, "why": error.name()})
         return good
 
+    def _is_order(self, message: Message) -> bool:
+        try:
+            return self._spec.codec.name_of(message.value() or b"") == "HideOrder"
+        except WireError:
+            return False
+
     def _take(self, piece: _Piece, message: Message, partition: int) -> int:
         """Add one message to `piece`; return its rows."""
         try:
+            if self._is_order(message):
+                piece.order = self._decode_order(message)
+                return 0
             batch = self._decode(message)
             self._sink.plan(batch.category, batch.action)
         except WireError as error:
@@ -289,6 +303,12 @@ class TargetRunner:
             raise BadBatch("it is for another target, whose batch it is not ours to answer", reason="other_target")
         return batch
 
+    def _decode_order(self, message: Message) -> HideOrder:
+        order = HideOrder.from_record(self._spec.codec.decode(message.value() or b"")[1])
+        if order.target != self._sink.name:
+            raise BadBatch("it is an order to another target, not ours to answer", reason="other_target")
+        return order
+
     def _drop(self, piece: _Piece, message: Message, reason: str, detail: str) -> None:
         log.error("a batch cannot be carried out", extra={"target": self._sink.name, "why": detail})
         piece.letters.append(DeadLetter(message=message, reason=reason, detail=detail))
@@ -297,6 +317,9 @@ class TargetRunner:
 
     def _carry_out(self, piece: _Piece) -> None:
         """Apply and acknowledge. Raises Retry: do the same again, whatever part of it was done."""
+        if piece.order is not None:
+            self._obey(piece, piece.order)
+            return
         began = time.monotonic()
         outcomes = self._sink.apply(self._source, piece.jobs, piece.spans)
         self._hooks.on_up()
@@ -312,6 +335,16 @@ class TargetRunner:
             self._hooks.on_receipt(receipt)
         for letter in piece.letters:
             self._hooks.on_dead_letter(letter.reason)
+
+    def _obey(self, piece: _Piece, order: HideOrder) -> None:
+        """Hide or bring back, and acknowledge. Raises Retry, as `_carry_out`."""
+        hidden = self._sink.hide(self._source, order, piece.spans)
+        self._hooks.on_up()
+        ((partition, span),) = piece.spans.items()
+        value = self._spec.codec.encode("HideAck", hidden.ack(order))
+        ack = Write(topic=self._spec.topics.acks, partition=partition, key=order.id.encode(), value=value)
+        self._transactions.commit([ack], {(self._topic, partition): span.next}, self._consumer)
+        self._hooks.on_hidden(order.action, hidden)
 
     @staticmethod
     def _writes(outcomes: Sequence[Outcome]) -> list[Write]:

@@ -215,7 +215,13 @@ def test_an_org_is_deleted_after_its_grace_and_a_cancel_in_between_leaves_it_alo
     with pytest.raises(RequestRefused, match="under_way"):
         door.ask("delete", "umbrella", {"confirm_org_name": "Acme Boats"})
 
-    door.ask("cancel", "umbrella", {"job": "first"})
+    door.send("cancel", "umbrella", {"job": "first"}, request_id="called-off")
+    reached(roles, "umbrella", "called-off", "planning")
+    (_, (partition, _, unhide)) = [command for command in ledgers.commands("umbrella") if command[1] == "Hide"]
+    visible = {"crm": {"rows": 0, "failed": 0, "waiting": [], "cannot": ["media", "messages"]}}
+    body = json.dumps({"number": unhide["number"], "action": unhide["action"], "targets": visible})
+    ledgers.answer("umbrella", "hidden", partition, request_id="first", body=body)
+    reached(roles, "umbrella", "called-off", "completed")
     ledgers.tick("umbrella", time.time_ns() // 1_000_000)
     door.send("delete", "umbrella", {"confirm_org_name": "Acme Boats", "grace_days": 0}, request_id="second")
     reached(roles, "umbrella", "second", "planning")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ebbtide.envelope import public_key_of, sealing_key_of
-from ebbtide.partition import partition_of
+from ebbtide.partition import ledger_partition, partition_of
 from ebbtide.requests import make_request
 from schemas.codec import full_codec
 from schemas.keys import INSTALLATION, sealing_private_key, sign_rules
@@ -123,6 +123,15 @@ class Desk:
         record = {"org": self.org_name, "kind": kind, "partition": partition, "epoch": 1, "version": 1}
         record |= {"request_id": self.last, "body": json.dumps(body or {}), **more}
         return self.give(TOPICS.answers, "Answer", record)
+
+    def hidden(
+        self, number: int, deletion: str, *, version: int = 1, waiting: Sequence[str] = (), rows: int = 9
+    ) -> list[Send]:
+        """Answer an order to hide: the target `crm` has done all but what is `waiting`, and cannot hide its audit."""
+        said = {"crm": {"rows": rows, "failed": 0, "waiting": list(waiting), "cannot": ["logs.audit"]}}
+        partition = ledger_partition(self.org_name, 0, PARTITIONS)
+        body = {"number": number, "action": "-", "targets": said}
+        return self.answer("hidden", partition, body, request_id=deletion, version=version)
 
     def tick(self, now: int | None = None, *, approved: bool = False) -> list[Send]:
         record = {"now": self.now if now is None else now, "approved": approved}

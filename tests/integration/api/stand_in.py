@@ -164,5 +164,5 @@ _DECIDE: dict[str, Callable[[StandIn, Record, Record], tuple[Record, list[tuple[
     "release": StandIn.hold,
     "delete": StandIn.delete,
     "erase": StandIn.erase,
-    **dict.fromkeys(("lock", "preview", "cancel", "approve", "pause", "resume"), StandIn.done),
+    **dict.fromkeys(("lock", "preview", "cancel", "restore", "approve", "pause", "resume"), StandIn.done),
 }

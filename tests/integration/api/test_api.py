@@ -190,6 +190,21 @@ def test_a_move_names_the_job_that_it_is_about(world: World, org: str, client: h
     assert moved.headers["Location"] == f"{B}/jobs/{record['request_id']}"
 
 
+def test_a_restore_names_the_deletion_that_it_ends_and_only_a_job_of_the_org(
+    world: World, org: str, client: httpx2.Client
+) -> None:
+    job = client.post(f"{B}/delete", json={"confirm_org_name": "Acme Boats"}).json()
+
+    restored = client.post(f"{B}/restore", json={"job": job["id"]})
+
+    (record,) = world.stand_in.of(org, "restore")
+    assert json.loads(record["body"]) == {"job": job["id"]}
+    assert (restored.status_code, restored.json()["links"]["about"]) == (202, f"{B}/jobs/{job['id']}")
+    assert restored.json()["kind"] == "restore"
+    problem(client.post(f"{B}/restore", json={"job": "nobody's"}), 422, "invalid")
+    problem(client.post(f"{B}/restore", json={"job": "nothing"}), 404, "not-found")
+
+
 def test_a_wrong_name_is_refused_with_its_reason_and_its_job(client: httpx2.Client) -> None:
     refused = problem(client.post(f"{B}/delete", json={"confirm_org_name": "Acme Bats"}), 422, "refused")
 

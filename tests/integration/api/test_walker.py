@@ -30,11 +30,13 @@ class Call:
     role: str
     fresh: bool = False
     body: Mapping[str, Any] | None = None
+    about_job: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def on(self, client: httpx2.Client, org: str, **changes: str) -> httpx2.Response:
         path = self.path.format(job=changes.get("job", "none"), hold=changes.get("hold", "none"))
-        return client.request(self.method, f"{B}{path}", params={"org": org}, json=self.body)
+        body = {"job": changes.get("job", "none")} if self.about_job else self.body
+        return client.request(self.method, f"{B}{path}", params={"org": org}, json=body)
 
 
 CALLS: Mapping[str, Call] = {
@@ -44,6 +46,7 @@ CALLS: Mapping[str, Call] = {
     "lock_retention": Call("POST", "/retention/lock", OWNER, fresh=True, body={"until": "2099-01-31"}),
     "get_history": Call("GET", "/retention/history", READER),
     "delete_org": Call("POST", "/delete", OWNER, fresh=True, body={"confirm_org_name": "Acme Boats"}),
+    "restore_org": Call("POST", "/restore", OWNER, fresh=True, about_job=True),
     "request_of_people": Call("POST", "/requests", OWNER, fresh=True, body={"type": "erasure", "subjects": ["u-1"]}),
     "get_holds": Call("GET", "/holds", READER),
     "place_hold": Call("POST", "/holds", OWNER, body={}),

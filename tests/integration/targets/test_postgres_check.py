@@ -16,7 +16,8 @@ from tests.integration.targets.test_postgres import PLAN
 TABLE = """
     CREATE DOMAIN address AS varchar(20);
     CREATE TABLE messages (id bigint PRIMARY KEY, org_id text, body text, email text UNIQUE, phone varchar(20),
-        mail address, amount numeric(9, 2), day date NOT NULL, spot point);
+        mail address, amount numeric(9, 2), day date NOT NULL, spot point, naive timestamp, gone timestamptz,
+        never timestamptz NOT NULL);
 """
 
 
@@ -35,6 +36,10 @@ def check(dsn: str, plan: PostgresPlan) -> None:
         ({"key": "ident"}, "no column 'ident'"),
         ({"key": "spot"}, "cannot name records"),
         ({"where": {"amount": "much"}}, "is no numeric"),
+        ({"hidden": "hidden_at"}, "no column 'hidden_at'"),
+        ({"hidden": "body"}, "must be timestamptz, and may be null; it is text"),
+        ({"hidden": "naive"}, "it is timestamp without time zone"),
+        ({"hidden": "never"}, "it is timestamp with time zone not null"),
         ({"anonymise": {"fax": FieldAction("null")}}, "no column 'fax'"),
         ({"anonymise": {"id": FieldAction("null")}}, "cannot be anonymised"),
         ({"anonymise": {"day": FieldAction("null")}}, "use replace"),
@@ -64,6 +69,7 @@ def test_a_plan_that_fits_is_accepted_with_replacements_of_any_type(database: st
         database,
         replace(
             PLAN,
+            hidden="gone",
             anonymise={
                 "email": FieldAction("hash"),
                 "mail": FieldAction("mask"),

@@ -13,7 +13,7 @@ from ebbtide.envelope import MAX_SUBJECTS, sign
 from schemas.subjects import pack_refs
 from schemas.topics import DAY_MS
 from streams.coordinator.deadlines import ccpa, gdpr
-from tests.support.desk import HOME, ORG, RULES, SEED, SUBJECTS, TOPICS, Desk, category, erasure, told
+from tests.support.desk import HOME, ORG, RULES, SEED, SUBJECTS, TOPICS, Desk, category, erasure, read, told
 
 NAME = {"confirm_org_name": "Acme Boats"}
 
@@ -264,10 +264,10 @@ class TestDelete:
         desk.ask("delete", NAME, request_id="deletion")
         desk.pass_days(3)
 
-        sends = desk.ask("cancel", {"job": "deletion"}) + desk.pass_days(40)
+        sends = desk.ask("cancel", {"job": "deletion"}) + desk.hidden(2, "deletion") + desk.pass_days(40)
 
         assert desk.state("deletion")["state"] == "cancelled"
-        assert [s for s in sends if s.topic == TOPICS.ledger] == []
+        assert [read(s)["action"] for s in sends if s.topic == TOPICS.ledger] == ["unhide"]
         assert desk.store.get(b"oacme") == before
 
     def test_media_may_be_left_out_with_all_below_it_and_the_job_says_so(self, desk: Desk) -> None:

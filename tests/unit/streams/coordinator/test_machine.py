@@ -44,6 +44,7 @@ class Machine(RuleBasedStateMachine):
         self.desk = Desk(replace(RULES, approval_over=2, verify_identity=True))
         self.open_commands: list[tuple[int, str, dict[str, Any]]] = []
         self.erase_versions: dict[tuple[str, int], int] = {}
+        self.hide_versions: dict[int, int] = {}
         self.barriers: dict[str, set[int]] = {}
         self.markers: list[Send] = []
         self.seen: dict[str, tuple[str, int]] = {}
@@ -117,7 +118,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(
         target=jobs,
-        kind=st.sampled_from(["cancel", "pause", "resume", "approve", "verify", "deny", "extend"]),
+        kind=st.sampled_from(["cancel", "restore", "pause", "resume", "approve", "verify", "deny", "extend"]),
         job=jobs,
         by=st.sampled_from(["ann", "bob"]),
     )
@@ -125,7 +126,7 @@ class Machine(RuleBasedStateMachine):
         reason = {"deny": {"reason": "no_match"}, "extend": {"reason": "complexity"}}
         return self.ask(kind, {"job": job, **reason.get(kind, {})}, requested_by=by)
 
-    @rule(target=jobs, first=st.sampled_from(["cancel", "pause", "approve"]))
+    @rule(target=jobs, first=st.sampled_from(["cancel", "restore", "pause", "approve"]))
     def think_again(self, first: str) -> str:
         """A deletion, and a move of it at once: drawn alone, the two seldom meet."""
         job = self.ask("delete", {**NAME, "grace_days": 2})
@@ -160,12 +161,15 @@ class Machine(RuleBasedStateMachine):
         at = next(i for i, c in enumerate(self.open_commands) if c[0] == partition)
         _, name, command = self.open_commands.pop(at)
         self.answer(partition, name, command, step)
-        if twice and name != "Erase":
+        if twice and name not in ("Erase", "Hide"):
             before = self.desk.store.rows()
             self.answer(partition, name, command, step)
             assert self.desk.store.rows() == before
 
     def answer(self, partition: int, name: str, command: dict[str, Any], step: int = 3) -> None:
+        if name == "Hide":
+            self.hide_answer(partition, command, step)
+            return
         more: dict[str, Any] = {"epoch": command["epoch"], "version": command.get("version", 0)}
         body: dict[str, Any] = {}
         match name:
@@ -185,6 +189,15 @@ class Machine(RuleBasedStateMachine):
                 self.erase_answer(partition, command["request_id"], step)
                 return
         self.take(self.desk.answer(kind, partition, body, **more))
+
+    def hide_answer(self, partition: int, command: dict[str, Any], step: int) -> None:
+        """Some targets are slower than others; the last answer may come after that to a later order."""
+        number = command["number"]
+        self.hide_versions[number] = version = self.hide_versions.get(number, 0) + 1
+        waiting = ["messages"] if step < 3 else []
+        self.take(self.desk.hidden(number, command["request_id"], version=version, waiting=waiting))
+        if waiting:
+            self.open_commands.append((partition, "Hide", command))
 
     def erase_answer(self, partition: int, request_id: str, step: int) -> None:
         self.barriers.setdefault(request_id, set()).add(partition)

@@ -49,15 +49,15 @@ def refused(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("begin", "legal"),
     [
-        (in_grace, {"cancel": "cancelled", "pause": "paused"}),
-        (paused, {"cancel": "cancelled", "resume": "grace"}),
+        (in_grace, {"cancel": "cancelled", "restore": "cancelled", "pause": "paused"}),
+        (paused, {"cancel": "cancelled", "restore": "cancelled", "resume": "grace"}),
         (sent, {}),
         (completed, {}),
         (cancelled, {}),
         (refused, {}),
     ],
 )
-@pytest.mark.parametrize("kind", ["cancel", "pause", "resume", "approve"])
+@pytest.mark.parametrize("kind", ["cancel", "restore", "pause", "resume", "approve"])
 def test_a_move_is_made_where_it_is_legal_and_refused_everywhere_else(
     desk: Desk, begin: Callable[[Desk], None], legal: dict[str, str], kind: str
 ) -> None:
@@ -65,9 +65,12 @@ def test_a_move_is_made_where_it_is_legal_and_refused_everywhere_else(
     before = desk.state("job")
 
     desk.ask(kind, {"job": "job"}, requested_by="bob")
+    if kind in legal and kind in ("cancel", "restore"):
+        desk.hidden(2, "job")
 
     if kind in legal:
-        assert (desk.state()["state"], desk.state()["detail"]) == ("completed", {"job": "job", "state": legal[kind]})
+        shown = {name: desk.state()["detail"][name] for name in ("job", "state")}
+        assert (desk.state()["state"], shown) == ("completed", {"job": "job", "state": legal[kind]})
         assert desk.state("job")["state"] == legal[kind]
     else:
         assert (desk.state()["state"], desk.state()["reason"]) == ("refused", "wrong_state")
@@ -75,7 +78,7 @@ def test_a_move_is_made_where_it_is_legal_and_refused_everywhere_else(
         assert desk.state("job") == before
 
 
-@pytest.mark.parametrize("kind", ["cancel", "pause", "resume", "approve"])
+@pytest.mark.parametrize("kind", ["cancel", "restore", "pause", "resume", "approve"])
 def test_a_job_that_the_org_has_not_is_refused_by_name(desk: Desk, kind: str) -> None:
     for job in ("nothing", f"r-{desk.number + 2}"):  # the second is the request itself
         desk.ask(kind, {"job": job})

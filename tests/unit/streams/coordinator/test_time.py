@@ -200,6 +200,7 @@ class TestStats:
         desk.ask("lock", {"until_day": 30_000})
         desk.ask("delete", NAME, request_id="deletion")
         desk.ask("cancel", {"job": "deletion"})
+        desk.hidden(2, "deletion")
         desk.ask("erase", subjects=["u-1"], request_id="people")
         desk.answer("erase", HOME, erasure(), request_id="people")
 
