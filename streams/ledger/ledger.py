@@ -26,6 +26,7 @@ from streams.ledger import (
     previews,
     progress,
     rewrite,
+    selects,
     sweep,
     waiting,
 )
@@ -99,6 +100,7 @@ class Ledger:
             case _:
                 raise UnreadableEntry(f"ledger partition {entry.partition}, offset {entry.offset}: {name} is no entry")
         previews.hear(work)
+        selects.catch_up(work)
         _want_step(work)
         progress.report(work)
         counts.report(work)
@@ -132,6 +134,7 @@ SAID: Final[Mapping[str, Callable[[Work, dict[str, Any]], None]]] = {
     "HoldReleased": hold_orders.release,
     "Erase": erase.order,
     "Preview": previews.ask,
+    "Select": selects.ask,
 }
 """What is done with entries that need nothing but what they say."""
 
@@ -152,6 +155,7 @@ JOBS: Final[tuple[_Job, ...]] = (
     (merge.marks_waiting, merge.run_marks),
     (rewrite.waiting, rewrite.run),
     (previews.waiting, previews.run),
+    (selects.waiting_for_steps, selects.run),
 )
 """What steps do: whether there is work of a kind, and how some of it is done, by a budget of records."""
 

@@ -63,7 +63,8 @@ class ClockRow(Row):
     `again`, `forced`, `dead`, `merges`, `mark_merges` and `previews` count their rows; `dead` are segments with dead
     rows, and `dead_from` is the first day that can be the oldest of one. Times are ms since the epoch, -1: unknown.
     `placing`, `hold_ends`, `stirred`, `scans` and `untold` count rows of their kinds: holds to be computed, holds that
-    end, orgs whose waiting rows are looked at anew, requests that search, requests with something to tell.
+    end, orgs whose waiting rows are looked at anew, requests that search, requests with something to tell; `selects`
+    lists that are being made.
     `recheck` and `resend` are keys (hex) where such work goes on, "" at its start, None: no such work. `told_*`: as of
     which day progress was last told of all targets, and whether anything was due then.
     """
@@ -105,6 +106,7 @@ class ClockRow(Row):
     untold: int = 0
     untold_day: int = -1
     untold_from: str = ""
+    selects: int = 0
 
 
 @dataclass(slots=True)
