@@ -168,6 +168,11 @@ BODIES: Final[Mapping[str, Mapping[str, tuple[Check, Any]]]] = {
         "grace_days": (number(0, 30), 7),
         "delete_media": (flag, True),
     },
+    "export": {
+        "format": (one_of("json", "csv", "both"), "json"),
+        "include_media": (flag, True),
+        "regime": (one_of(*REGIMES), "gdpr"),
+    },
     "cancel": _JOB,
     "pause": _JOB,
     "resume": _JOB,
@@ -175,5 +180,5 @@ BODIES: Final[Mapping[str, Mapping[str, tuple[Check, Any]]]] = {
 }
 """Kind to its members: name to check and default."""
 
-SEALED: Final[Mapping[str, bool]] = {"hold": False, "erase": True}
+SEALED: Final[Mapping[str, bool]] = {"hold": False, "erase": True, "export": False}
 """The kinds that name subjects, and whether they must."""

@@ -5,21 +5,24 @@ Called by `streams.coordinator.requests`; `tests/unit/streams/coordinator/test_m
 
 from __future__ import annotations
 
-from schemas.jobs import MOVES, State
-from streams.coordinator import erasures
+from schemas.jobs import State, may_move
+from streams.coordinator import erasures, exports
 from streams.coordinator.refusal import No
 from streams.coordinator.rows import Job
 from streams.coordinator.work import Work
 
 
 def cancel(work: Work, name: str, job: Job, _: list[str]) -> None:
-    """Cancel a job that has sent nothing yet. Raises No."""
+    """Cancel a job that has sent nothing yet, or an export, which changes nothing. Raises No."""
     other = _other(work, name, job)
-    if State.CANCELLED not in MOVES[other.state]:
+    if not may_move(other.state, State.CANCELLED, other.kind):
         raise No("wrong_state", f"job {other.request_id} is {other.state}: from there it can only be seen to its end")
     if other.state == State.GRACE:
         erasures.paused(work, name, other)  # its timer goes as well
-    erasures.cancelled(work, name, other)
+    if other.kind == exports.EXPORT:
+        exports.cancelled(work, name, other)
+    else:
+        erasures.cancelled(work, name, other)
     work.to(other, State.CANCELLED, text=f"by request {job.request_id}")
     _done(work, job, other)
 

@@ -35,6 +35,7 @@ from streams.exporter.names import record_key
 from streams.exporter.partlog import PartLog
 from streams.exporter.parts import PartWriter
 from streams.exporter.spec import ExporterSpec
+from streams.exporter.tally import Place, Tally
 from streams.exporter.work import EXPIRE, MANIFEST, PART, BadWork, Work
 from streams.runner.transaction import DeadLetter, KafkaAway, Transactions, closed_quietly, dead_letter_writes
 
@@ -72,6 +73,7 @@ class Exporter:
         self._writer = PartWriter(bucket, spec.names, self._tick)
         self._finisher = Finisher(bucket, spec.names, spec.bundle_bytes, self._tick)
         self._log = PartLog(spec.kafka, spec.names, self._tick)
+        self._tally = Tally(self._written, time.monotonic)
         self._incarnation = time.time_ns() // 1_000_000
         self._sequences: Counter[int] = Counter()
         self._left: deque[Message] = deque()
@@ -117,6 +119,7 @@ class Exporter:
         self._joined += 1
         self._left.clear()
         self._cleaned.clear()
+        self._tally.clear()
 
     def _next(self) -> Message | None:
         if self._left:
@@ -183,13 +186,23 @@ class Exporter:
             # Only the first part after we came can have been begun by somebody before us.
             self._until_done(lambda: self._bucket.abort_unfinished(self._spec.names.part(work) + "."))
             self._cleaned.add(partition)
+        place = (self._spec.names.mark(work.org, work.request_id), work.partition)
+        self._until_done(lambda: self._tally.begin(place, work.seq))
         part: Part | None = self._until_done(lambda: self._writer.write(work, self._sink(work)), work.target)
         writes = [self._part_write(work, part)]
+        told = self._tally.add(place, part) if part is not None else None
         if work.last:
-            writes.append(self._answer(work, "export", work.partition, {"parts": work.seq + 1}))
+            told = told or {"parts": work.seq + 1, "targets": {}}  # it has ended: nobody counts it any more
+        if told is not None:
+            writes.append(self._answer(work, "export" if work.last else "exporting", work.partition, told))
         self._commit(message, writes)
         if part is not None:
             self._hooks.on_part(part, time.monotonic() - began)
+
+    def _written(self, place: Place) -> list[Part]:
+        mark, partition = place
+        parts = self._log.read(mark, self._partition_of(mark))
+        return [part for part in parts.values() if part.partition == partition]
 
     def _sink(self, work: Work) -> Sink | None:
         return self._sinks(work.category, work.target) if work.record_ids else None

@@ -138,6 +138,14 @@ SAID: Final[Mapping[str, Callable[[Work, dict[str, Any]], None]]] = {
 }
 """What is done with entries that need nothing but what they say."""
 
+
+def _read(work: Work, budget: int) -> int:
+    """Go on with what changes nothing: previews and lists, by turns where both wait."""
+    if selects.waiting(work) and (work.clock.step % 2 or not previews.waiting(work)):
+        return selects.run(work, budget)
+    return previews.run(work, budget)
+
+
 _Job = tuple[Callable[[Work], bool], Callable[[Work, int], int]]
 
 JOBS: Final[tuple[_Job, ...]] = (
@@ -154,8 +162,7 @@ JOBS: Final[tuple[_Job, ...]] = (
     (merge.waiting, merge.run),
     (merge.marks_waiting, merge.run_marks),
     (rewrite.waiting, rewrite.run),
-    (previews.waiting, previews.run),
-    (selects.waiting_for_steps, selects.run),
+    (lambda work: previews.waiting(work) or selects.waiting(work), _read),
 )
 """What steps do: whether there is work of a kind, and how some of it is done, by a budget of records."""
 

@@ -17,13 +17,14 @@ from typing import Any, Final
 import numpy as np
 
 from schemas.bodies import decompress, read_columns, read_subjects
-from streams.ledger import keys, packs, rows, snapshots, waiting
+from streams.ledger import keys, packs, rows, snapshots
 from streams.ledger.keys import SegmentKey
 from streams.ledger.rows import PendingHead, Segment
 from streams.ledger.segments import alive_rows
 from streams.ledger.select_list import Ask, Lister
 from streams.ledger.snapshots import PHASES, Caught, Run
 from streams.ledger.state import Work
+from streams.ledger.waiting import read
 
 _COST: Final = 16
 """What a chunk costs beside its records, in records."""
@@ -71,7 +72,7 @@ def _ask_of(work: Work, run: Run) -> Ask:
     return Ask.unpack(rows.split(raw)[0])
 
 
-def waiting_for_steps(work: Work) -> bool:
+def waiting(work: Work) -> bool:
     """Whether a list can go on."""
     return _next(work) is not None
 
@@ -193,7 +194,7 @@ class _Reading:
         if snapshots.is_done(self._work, self._run, key):
             return 1
         self._lister.queued(value)
-        return waiting.read(value)[0].count
+        return read(value)[0].count
 
     def _segment(self, kind: bytes, key: SegmentKey, value: bytes) -> int:
         segment = Segment.unpack(value)
