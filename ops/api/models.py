@@ -106,6 +106,15 @@ class PeopleAsked(Asked):
     regime: Literal["gdpr", "ccpa"] | None = None
 
 
+class ExportAsked(Asked):
+    """A copy of what the org has, or of what these people have."""
+
+    format: Literal["json", "csv", "both"] = "json"
+    include_media: bool = True
+    subjects: Subjects | None = Field(None, repr=False)
+    regime: Literal["gdpr", "ccpa"] | None = None
+
+
 class HoldAsked(Asked):
     """A legal hold: of the org, of categories, of people, of records."""
 
@@ -136,8 +145,31 @@ class Fault(Told):
     next_step: str
 
 
+class File(Told):
+    """A file of an export. `href` is answered with a link to it, until the links end."""
+
+    name: str
+    bytes: int
+    sha256: str
+    format: str
+    rows: int
+    href: str
+
+
+class HandOut(Told):
+    """A file of an export that was handed out. `principal` is a keyed hash."""
+
+    file: int
+    name: str
+    principal: str
+    at: int
+
+
 class Job(Told):
-    """A request and what became of it. `deadline` 0: none by law. `targets` sum up `parts`."""
+    """A request and what became of it. `deadline` 0: none by law. `targets` sum up `parts`.
+
+    `files` are an export's, `hand_outs` who got which of them; null where a list of jobs leaves that out.
+    """
 
     id: str
     org: str
@@ -154,6 +186,8 @@ class Job(Told):
     parts: list[Part]
     error: Fault | None
     detail: dict[str, Any]
+    files: list[File]
+    hand_outs: list[HandOut] | None
     links: dict[str, str]
 
 

@@ -109,6 +109,21 @@ class Reader:
         )
         return await self._with_parts(org, found)
 
+    async def hand_outs(self, org: str, request_id: str) -> list[Row]:
+        """Return which files of an export were handed out, in their order."""
+        return await self._all(
+            "SELECT file, name, principal, at FROM ebbtide.hand_outs WHERE org = %s AND request_id = %s ORDER BY id",
+            *(org, request_id),
+        )
+
+    async def hand_out(self, org: str, request_id: str, file: int, name: str, principal: str, now_ms: int) -> None:
+        """Note that a file is handed out now."""
+        await self._one(
+            "INSERT INTO ebbtide.hand_outs (org, request_id, file, name, principal, at) VALUES (%s, %s, %s, %s, %s, %s)"
+            " RETURNING id",
+            *(org, request_id, file, name, principal, now_ms),
+        )
+
     async def positions(self, topics: Sequence[str], partition: int) -> dict[str, int]:
         """Return how far the projector is with one partition of each topic."""
         rows = await self._all(
