@@ -81,9 +81,14 @@ def _next(work: Work) -> tuple[bytes, Run] | None:
     """Return the list whose turn it is; one waits as long as packs do that were there before it."""
     if not work.clock.selects or work.rules is None:
         return None
-    waits = work.packs().packs
-    ready = [(key, run) for key, run in _runs(work) if run.phase != _WAIT or not waits or waits[0][0] > run.packs]
+    ready = [(key, run) for key, run in _runs(work) if not _waits(work, run)]
     return min(ready, key=lambda one: one[1].turn, default=None)
+
+
+def _waits(work: Work, run: Run) -> bool:
+    """Whether packs that were there before a list are not exploded yet."""
+    left = work.packs().packs
+    return run.phase == _WAIT and bool(left) and left[0][0] <= run.packs
 
 
 def run(work: Work, budget: int) -> int:
