@@ -168,7 +168,7 @@ class HandOut(Told):
 class Job(Told):
     """A request and what became of it. `deadline` 0: none by law. `targets` sum up `parts`.
 
-    `files` are an export's, `hand_outs` who got which of them; null where a list of jobs leaves that out.
+    `files` are an export's, `hand_outs` who got which of them; null in a list of jobs.
     """
 
     id: str
@@ -186,7 +186,7 @@ class Job(Told):
     parts: list[Part]
     error: Fault | None
     detail: dict[str, Any]
-    files: list[File]
+    files: list[File] | None
     hand_outs: list[HandOut] | None
     links: dict[str, str]
 

@@ -97,10 +97,13 @@ class Reader:
         return None if found is None else (await self._with_parts(org, [found]))[0]
 
     async def jobs(self, org: str, asked: JobFilter, *, below: tuple[int, str] | None, limit: int) -> list[Row]:
-        """Return jobs with their parts, the newest first; `below` is the last one of the page before."""
+        """Return jobs with their parts, the newest first; `below` is the last one of the page before.
+
+        What an export's `detail` says of its files is left out: a page of them would be megabytes.
+        """
         at, own = below or (None, None)
         found = await self._all(
-            "SELECT * FROM ebbtide.privacy_jobs WHERE org = %s"
+            "SELECT *, detail - 'files' - 'manifest' AS detail FROM ebbtide.privacy_jobs WHERE org = %s"
             " AND (%s::bigint IS NULL OR (requested_at, request_id) < (%s, %s))"
             " AND (cardinality(%s::text[]) = 0 OR state = ANY(%s))"
             " AND (cardinality(%s::text[]) = 0 OR kind = ANY(%s))"

@@ -177,7 +177,7 @@ async def get_jobs(
     place = None if below is None else (below[0], below[1])
     rows = await called.runtime.reader.jobs(called.org, asked, below=place, limit=limit + 1)
     shown, following = page(rows, limit, "requested_at", "request_id")
-    return {"jobs": [views.job(row) for row in shown], "next": following}
+    return {"jobs": [views.job(row, listed=True) for row in shown], "next": following}
 
 
 @router.get("/jobs/{job}", response_model=models.Job)

@@ -18,10 +18,10 @@ _PLACES: Final = ("bucket", "prefix", "manifest", "files")
 """What of an export's detail is for the bucket's reader, and not for people."""
 
 
-def job(row: Row, hand_outs: Sequence[Row] | None = None) -> dict[str, Any]:
+def job(row: Row, hand_outs: Sequence[Row] | None = None, *, listed: bool = False) -> dict[str, Any]:
     """Return a job as people see it: what is due and done in all, for each target, and for each part.
 
-    `hand_outs`: which of its files were handed out; None: it was not looked up.
+    `hand_outs`: which of its files were handed out; None: it was not looked up. `listed`: one of many, without files.
     """
     parts = [_part(part) for part in row["parts"]]
     targets = [
@@ -43,14 +43,14 @@ def job(row: Row, hand_outs: Sequence[Row] | None = None) -> dict[str, Any]:
         "targets": targets,
         "parts": parts,
         "error": _fault(row),
-        "detail": {name: value for name, value in row["detail"].items() if not row_is_place(row, name)},
-        "files": files(row),
+        "detail": {name: value for name, value in row["detail"].items() if not _is_place(row, name)},
+        "files": None if listed else files(row),
         "hand_outs": None if hand_outs is None else [dict(one) for one in hand_outs],
         "links": {"self": job_path(row["request_id"]), "events": job_path(row["request_id"]) + "/events"},
     }
 
 
-def row_is_place(row: Row, name: str) -> bool:
+def _is_place(row: Row, name: str) -> bool:
     """Whether a member of a job's detail says where its files lie."""
     return row["kind"] == "export" and name in _PLACES
 

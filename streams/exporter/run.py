@@ -10,11 +10,10 @@ is unknown must not be followed by another under the same sequence. `tests/integ
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -24,9 +23,8 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from ebbtide.wire import WireError
 from schemas.errors import Halt, Refused, Retry
-from schemas.sequence import HEADER
-from schemas.sequence import Sequence as Numbered
 from sinks.base import PlanBroken, Sink, SinkUnavailable, Write
+from streams.exporter.answers import Answers
 from streams.exporter.bucket import SINK, ExportBucket
 from streams.exporter.finish import Finisher
 from streams.exporter.hooks import ExporterHooks, NoHooks
@@ -74,8 +72,12 @@ class Exporter:
         self._finisher = Finisher(bucket, spec.names, spec.bundle_bytes, self._tick)
         self._log = PartLog(spec.kafka, spec.names, self._tick)
         self._tally = Tally(self._written, time.monotonic)
-        self._incarnation = time.time_ns() // 1_000_000
-        self._sequences: Counter[int] = Counter()
+        self._answers = Answers(
+            topic=self._topics.answers,
+            codec=spec.kafka.codec,
+            writer=spec.writer,
+            incarnation=time.time_ns() // 1_000_000,
+        )
         self._left: deque[Message] = deque()
         self._joined = 0  # grows with every change of the assignment
         self._doing = 0  # the assignment that the work in hand belongs to
@@ -266,22 +268,8 @@ class Exporter:
         )
 
     def _answer(self, work: Work, kind: str, partition: int, body: Mapping[str, Any], error: str = "") -> Write:
-        record = {
-            "org": work.org,
-            "kind": kind,
-            "partition": partition,
-            "epoch": work.epoch,
-            "version": 1,
-            "error": error,
-            "request_id": work.request_id,
-            "body": json.dumps(body, ensure_ascii=False),
-        }
-        key = work.org.encode()
-        place = self._transactions.partition_for(self._topics.answers, key)
-        self._sequences[place] += 1
-        header = Numbered(self._spec.writer, self._incarnation, self._sequences[place]).encode()
-        value = self._spec.kafka.codec.encode("Answer", record)
-        return Write(topic=self._topics.answers, partition=place, key=key, value=value, headers=((HEADER, header),))
+        place = self._transactions.partition_for(self._topics.answers, work.org.encode())
+        return self._answers.write(work, kind, place, partition, body, error)
 
     def _partition_of(self, mark: str) -> int:
         return self._transactions.partition_for(self._topics.export_parts, mark.encode())

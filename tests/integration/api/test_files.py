@@ -103,6 +103,7 @@ def test_a_job_shows_its_files_and_nothing_of_where_they_lie(
     job = finish(world, org, client, put)
 
     shown = client.get(f"{B}/jobs/{job}")
+    (listed,) = client.get(f"{B}/jobs", params={"kind": "export"}).json()["jobs"]
 
     files = shown.json()["files"]
     assert [(file["name"], file["href"]) for file in files] == [
@@ -111,7 +112,8 @@ def test_a_job_shows_its_files_and_nothing_of_where_they_lie(
     ]
     assert files[1]["sha256"] == hashlib.sha256(b"first").hexdigest()
     assert shown.json()["detail"]["files_total"] == 2
-    assert "secret-name" not in shown.text
+    assert (listed["files"], listed["hand_outs"], listed["detail"]["files_total"]) == (None, None, 2)
+    assert "secret-name" not in shown.text + json.dumps(listed)
     assert put("x", b"")["key"].removesuffix("/x") not in shown.text
 
 
