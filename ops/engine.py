@@ -124,6 +124,7 @@ class Engine:
                 "access_key": self.stack.s3.access_key,
                 "secret_key": self.stack.s3.secret_key,
                 "bucket": self.stack.s3.bucket,
+                "export_bucket": self.settings.export_bucket or self.stack.s3.bucket,
             },
             "topics": topics.named()
             | {
@@ -226,6 +227,15 @@ def _stack_config(settings: Settings, *, lite: bool) -> StackConfig:
 
 
 def _with_addresses(settings: Settings, stack: Stack) -> Settings:
+    """Return settings with the stack's addresses. Where the S3 is ours, archives get a bucket of their own there, and
+    the API may sign links to them: there is one account."""
+    if not settings.s3_endpoint:
+        settings = dataclasses.replace(
+            settings,
+            export_bucket=settings.export_bucket or f"{stack.s3.bucket}-exports",
+            export_link_access_key=stack.s3.access_key,
+            export_link_secret_key=stack.s3.secret_key,
+        )
     return dataclasses.replace(
         settings,
         kafka_bootstrap=stack.kafka.bootstrap,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from dataclasses import replace
 
 from ops.settings import Settings
 from schemas.errors import Refused
@@ -20,7 +21,19 @@ def export_place(settings: Settings) -> S3Place:
 
 def link_bucket(settings: Settings) -> ExportBucket:
     """Return the bucket as customers reach it: for `ExportBucket.link`, which asks nothing of it. Raises Refused."""
-    return open_bucket(_place(settings, settings.export_link_endpoint or settings.s3_endpoint))
+    return open_bucket(_handing_out(settings, settings.export_link_endpoint or settings.s3_endpoint))
+
+
+def read_bucket(settings: Settings) -> ExportBucket:
+    """Return the bucket as the API reads it, under the key that signs links. Raises Refused."""
+    return open_bucket(_handing_out(settings, settings.s3_endpoint))
+
+
+def _handing_out(settings: Settings, endpoint: str) -> S3Place:
+    place = _place(settings, endpoint)
+    if not settings.export_link_access_key:
+        return place
+    return replace(place, access_key=settings.export_link_access_key, secret_key=settings.export_link_secret_key)
 
 
 def export_names(settings: Settings) -> Names:

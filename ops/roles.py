@@ -105,7 +105,16 @@ def _coordinator(settings: Settings, stop: threading.Event, ready: Callable[[int
     jobs = JobMetrics(metrics)
 
     def watched(partition: int) -> WatchedJobs:
-        core = Coordinator(partition, settings.partitions, topics, codec, master_key=master_key, rules_key=rules_key)
+        core = Coordinator(
+            partition,
+            settings.partitions,
+            topics,
+            codec,
+            master_key=master_key,
+            rules_key=rules_key,
+            links_ms=settings.export_link_s * 1000,
+            margin_ms=settings.export_margin_s * 1000,
+        )
         return WatchedJobs(core, partition, jobs, topics, codec)
 
     return run_worker(spec, watched, hooks=LaneMetrics(metrics, jobs.assigned))

@@ -44,8 +44,11 @@ class Settings:
     """What the names of archives' objects begin with."""
     export_link_endpoint: str = ""
     """Where those who are given a link reach the bucket. Empty: `s3_endpoint`."""
+    export_link_access_key: str = field(default="", repr=False)
+    """Under which the API signs links: it needs no more than `GetObject` there. Empty: `s3_access_key`."""
+    export_link_secret_key: str = field(default="", repr=False)
     export_link_s: int = 86_400
-    """How long a link to an archive lives. Seconds."""
+    """How long an archive's files are handed out. Seconds."""
     export_margin_s: int = 3_600
     """How long an archive stays after its last link. Seconds."""
     export_bundle_bytes: int = 32 << 20

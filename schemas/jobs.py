@@ -6,6 +6,7 @@
         │             │   └─────────────────│────┴─▶ cancelled ◀─ paused                           │             │
         └──▶ refused ◀┴─────────────────────┘                                   completed_with_exceptions ◀──────┘
 
+An `export` changes nothing, so it may be cancelled until it is done: from planning, running and awaiting_acks as well.
 Stages that a kind of job has not are passed over. Used by the coordinator, the command line and the read model;
 docs/requests.md says what each state means, `tests/unit/schemas/test_jobs.py` proves the table.
 """
@@ -55,6 +56,11 @@ MOVES: Final[Mapping[State, frozenset[State]]] = {
 }
 """From each state to those it may go to. A job that is done goes back to work when late data of the erased arrives."""
 
+CANCELLABLE: Final[Mapping[str, frozenset[State]]] = {
+    "export": frozenset({_S.PLANNING, _S.RUNNING, _S.AWAITING_ACKS}),
+}
+"""Kinds that may be cancelled although they have sent something, and from where."""
+
 ENDED: Final = frozenset({_S.COMPLETED, _S.COMPLETED_WITH_EXCEPTIONS, _S.CANCELLED, _S.REFUSED, _S.FAILED})
 """Nothing more is expected of whoever asked."""
 
@@ -66,6 +72,7 @@ KINDS: Final = (
     "release",
     "erase",
     "delete",
+    "export",
     "cancel",
     "restore",
     "pause",
@@ -133,8 +140,13 @@ class IllegalMove(ValueError):
     """A job was to make a move that `MOVES` has not: a fault of ours, never of a request."""
 
 
-def move(before: State, after: State) -> State:
+def may_move(before: State, after: State, kind: str) -> bool:
+    """Whether a job of `kind` may go from `before` to `after`."""
+    return after in MOVES[before] or (after == State.CANCELLED and before in CANCELLABLE.get(kind, ()))
+
+
+def move(before: State, after: State, kind: str = "") -> State:
     """Return `after`. Raises IllegalMove."""
-    if after not in MOVES[before]:
+    if not may_move(before, after, kind):
         raise IllegalMove(f"a job does not go from {before} to {after}")
     return after

@@ -39,6 +39,7 @@ Category = Annotated[str, Field(min_length=1, max_length=64)]
 Categories = Annotated[list[Category], Field(min_length=1, max_length=1000)]
 Day = Annotated[date, Field(strict=False)]
 """A date as text, `2027-01-31`."""
+Regime = Annotated[str, Field(min_length=1, max_length=48)]
 SHORT_DAYS = Field(None, ge=1, le=3650)
 
 
@@ -110,7 +111,7 @@ class PeopleAsked(Asked):
     type: Literal["erasure"]
     subjects: Subjects = Field(repr=False)
     categories: Categories | None = None
-    regime: Annotated[str, Field(min_length=1, max_length=48)] | None = Field(None, examples=["gdpr", "ccpa"])
+    regime: Regime | None = Field(None, examples=["gdpr", "ccpa"])
     identity: Literal["verified", "unverified"] | None = None
 
 
@@ -124,6 +125,16 @@ class ExtensionAsked(Asked):
     """Why a request takes longer (GDPR Art. 12(3)); the data subject must be told within a month."""
 
     reason: Literal["complexity", "number_of_requests"]
+
+
+class ExportAsked(Asked):
+    """A copy of what the org has, or of what these people have."""
+
+    format: Literal["json", "csv", "both"] = "json"
+    include_media: bool = True
+    subjects: Subjects | None = Field(None, repr=False)
+    regime: Regime | None = Field(None, examples=["gdpr", "ccpa"])
+    identity: Literal["verified", "unverified"] | None = None
 
 
 class HoldAsked(Asked):
@@ -156,8 +167,31 @@ class Fault(Told):
     next_step: str
 
 
+class File(Told):
+    """A file of an export. `href` is answered with a link to it, until the links end."""
+
+    name: str
+    bytes: int
+    sha256: str
+    format: str
+    rows: int
+    href: str
+
+
+class HandOut(Told):
+    """A file of an export that was handed out. `principal` is a keyed hash."""
+
+    file: int
+    name: str
+    principal: str
+    at: int
+
+
 class Job(Told):
-    """A request and what became of it. `deadline` 0: none by law. `targets` sum up `parts`."""
+    """A request and what became of it. `deadline` 0: none by law. `targets` sum up `parts`.
+
+    `files` are an export's, `hand_outs` who got which of them; null in a list of jobs.
+    """
 
     id: str
     org: str
@@ -174,6 +208,8 @@ class Job(Told):
     parts: list[Part]
     error: Fault | None
     detail: dict[str, Any]
+    files: list[File] | None
+    hand_outs: list[HandOut] | None
     links: dict[str, str]
 
 

@@ -32,6 +32,7 @@ PROBLEMS: Final[Mapping[str, ProblemType]] = {
         401, "The sign-in is too long ago for a call that cannot be taken back: sign in again."
     ),
     "forbidden": ProblemType(403, "The token's role for this org does not allow the call."),
+    "expired-link": ProblemType(403, "The file is handed out no longer: ask for the export again."),
     "not-found": ProblemType(404, "There is no such thing, or it is not yours."),
     "method-not-allowed": ProblemType(405, "The path has no such method."),
     "too-slow": ProblemType(408, "The body did not come in time."),

@@ -97,10 +97,13 @@ class Reader:
         return None if found is None else (await self._with_parts(org, [found]))[0]
 
     async def jobs(self, org: str, asked: JobFilter, *, below: tuple[int, str] | None, limit: int) -> list[Row]:
-        """Return jobs with their parts, the newest first; `below` is the last one of the page before."""
+        """Return jobs with their parts, the newest first; `below` is the last one of the page before.
+
+        What an export's `detail` says of its files is left out: a page of them would be megabytes.
+        """
         at, own = below or (None, None)
         found = await self._all(
-            "SELECT * FROM ebbtide.privacy_jobs WHERE org = %s"
+            "SELECT *, detail - 'files' - 'manifest' AS detail FROM ebbtide.privacy_jobs WHERE org = %s"
             " AND (%s::bigint IS NULL OR (requested_at, request_id) < (%s, %s))"
             " AND (cardinality(%s::text[]) = 0 OR state = ANY(%s))"
             " AND (cardinality(%s::text[]) = 0 OR kind = ANY(%s))"
@@ -108,6 +111,21 @@ class Reader:
             *(org, at, at, own, *([list(asked.states)] * 2), *([list(asked.kinds)] * 2), limit),
         )
         return await self._with_parts(org, found)
+
+    async def hand_outs(self, org: str, request_id: str) -> list[Row]:
+        """Return which files of an export were handed out, in their order."""
+        return await self._all(
+            "SELECT file, name, principal, at FROM ebbtide.hand_outs WHERE org = %s AND request_id = %s ORDER BY id",
+            *(org, request_id),
+        )
+
+    async def hand_out(self, org: str, request_id: str, file: int, name: str, principal: str, now_ms: int) -> None:
+        """Note that a file is handed out now."""
+        await self._one(
+            "INSERT INTO ebbtide.hand_outs (org, request_id, file, name, principal, at) VALUES (%s, %s, %s, %s, %s, %s)"
+            " RETURNING id",
+            *(org, request_id, file, name, principal, now_ms),
+        )
 
     async def positions(self, topics: Sequence[str], partition: int) -> dict[str, int]:
         """Return how far the projector is with one partition of each topic."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 
 from ebbtide.envelope import is_id
 from ops.api import models, retention, views
@@ -131,6 +131,15 @@ async def request_of_people(called: Called, request: Request, asked: models.Peop
     return await _accept(called, request, "erase", body, key=key, asked=asked, subjects=asked.subjects)
 
 
+@router.post("/export", response_model=models.Job, status_code=202)
+@takes(OWNER, fresh=True)
+async def export_org(called: Called, request: Request, asked: models.ExportAsked, key: Key = None) -> Response:
+    """Make a copy of what the org has, or of what some people have (GDPR Art. 15, 20); its files are with the job."""
+    body: dict[str, Any] = {"format": asked.format, "include_media": asked.include_media}
+    body |= {name: value for name in ("regime", "identity") if (value := getattr(asked, name)) is not None}
+    return await _accept(called, request, "export", body, key=key, asked=asked, subjects=asked.subjects or ())
+
+
 @router.get("/holds", response_model=models.Holds)
 @takes(READER)
 async def get_holds(called: Called, limit: Limit = 50, cursor: Cursor = None) -> dict[str, Any]:
@@ -175,14 +184,33 @@ async def get_jobs(
     place = None if below is None else (below[0], below[1])
     rows = await called.runtime.reader.jobs(called.org, asked, below=place, limit=limit + 1)
     shown, following = page(rows, limit, "requested_at", "request_id")
-    return {"jobs": [views.job(row) for row in shown], "next": following}
+    return {"jobs": [views.job(row, listed=True) for row in shown], "next": following}
 
 
 @router.get("/jobs/{job}", response_model=models.Job)
 @takes(READER)
 async def get_job(called: Called, job: str) -> dict[str, Any]:
-    """Return one job: its state, what is due and done for each target, and what went wrong."""
-    return views.job(await _job(called, job))
+    """Return one job: its state, what is due and done for each target, and what went wrong; of an export its files,
+    and who got which."""
+    found = await _job(called, job)
+    return views.job(found, await called.runtime.reader.hand_outs(called.org, job))
+
+
+@router.get(
+    "/jobs/{job}/files/{number}",
+    response_class=Response,
+    status_code=302,
+    responses={302: {"description": "Found: `Location` is the file, for a minute."}},
+)
+@takes(OWNER)
+async def get_file(called: Called, job: str, number: str) -> Response:
+    """Hand out a file of an export; each time is recorded, and shown with the job. 0 is the manifest."""
+    runtime = called.runtime
+    file = await runtime.files.find(await _job(called, job), number)
+    link = runtime.files.link(file)
+    now = time.time_ns() // 1_000_000
+    await runtime.reader.hand_out(called.org, job, file.number, file.name, called.id, now)
+    return RedirectResponse(link, status_code=302)
 
 
 @router.get(

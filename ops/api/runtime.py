@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, field
 
 from ops.api.door import Door
+from ops.api.files import Files
 from ops.api.identity import Identities
 from ops.api.limits import Limits
 from ops.api.problems import Problem
@@ -43,6 +44,7 @@ class Runtime:
     reader: Reader
     door: Door
     rules: RulesInForce
+    files: Files
     metrics: Metrics
     stop: threading.Event = field(default_factory=threading.Event)
     """Set when the role ends: streams end then."""

@@ -22,15 +22,18 @@ from confluent_kafka import KafkaException
 from ebbtide.wire import Codec, WireError
 from ops.api.app import create_app, operations
 from ops.api.door import Door, Sender
+from ops.api.files import Files
 from ops.api.identity import Identities
 from ops.api.limits import Limits
 from ops.api.problems import PROBLEMS, Problem
 from ops.api.reads import Reader, make_pool
 from ops.api.runtime import RulesInForce, Runtime
 from ops.api.tokens import FixedKeys, KeyFile, Keys, Tokens
+from ops.exports import link_bucket, read_bucket
 from ops.metrics import Domains, Metrics
 from ops.rules_topic import current_rules
 from ops.settings import BadSetting, Settings
+from ops.timesource import TimeSource
 from schemas.codec import registered_codec
 from schemas.errors import Refused, Retry
 from schemas.rules import BadRules
@@ -107,6 +110,7 @@ async def _serve(
             reader=reader,
             door=door,
             rules=rules,
+            files=_files(settings),
             metrics=spec.metrics,
             stop=stop,
         )
@@ -124,6 +128,14 @@ async def _serve(
         forgetting.cancel()
         server.should_exit = True
         await serving
+
+
+def _files(settings: Settings) -> Files:
+    clock = TimeSource(settings.day_seconds, settings.clock_anchor_ms)
+    if not settings.s3_endpoint or not (settings.export_link_access_key or settings.s3_access_key):
+        log.warning("files of exports are not handed out: there is no S3 endpoint, or no key to sign links with")
+        return Files(None, None, clock.now_ms)
+    return Files(read_bucket(settings), link_bucket(settings), clock.now_ms)
 
 
 async def _forget(reader: Reader) -> None:

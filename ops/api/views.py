@@ -14,8 +14,15 @@ BASE: Final = "/api/v1/privacy"
 COUNTS: Final = ("due", "done", "changed", "withheld", "failed")
 
 
-def job(row: Row) -> dict[str, Any]:
-    """Return a job as people see it: what is due and done in all, for each target, and for each part."""
+_PLACES: Final = ("bucket", "prefix", "manifest", "files")
+"""What of an export's detail is for the bucket's reader, and not for people."""
+
+
+def job(row: Row, hand_outs: Sequence[Row] | None = None, *, listed: bool = False) -> dict[str, Any]:
+    """Return a job as people see it: what is due and done in all, for each target, and for each part.
+
+    `hand_outs`: which of its files were handed out; None: it was not looked up. `listed`: one of many, without files.
+    """
     parts = [_part(part) for part in row["parts"]]
     targets = [
         _summed(target, [part for part in parts if part["target"] == target])
@@ -36,9 +43,28 @@ def job(row: Row) -> dict[str, Any]:
         "targets": targets,
         "parts": parts,
         "error": _fault(row),
-        "detail": row["detail"],
+        "detail": {name: value for name, value in row["detail"].items() if not _is_place(row, name)},
+        "files": None if listed else files(row),
+        "hand_outs": None if hand_outs is None else [dict(one) for one in hand_outs],
         "links": {"self": job_path(row["request_id"]), "events": job_path(row["request_id"]) + "/events"},
     }
+
+
+def _is_place(row: Row, name: str) -> bool:
+    """Whether a member of a job's detail says where its files lie."""
+    return row["kind"] == "export" and name in _PLACES
+
+
+def files(row: Row) -> list[dict[str, Any]]:
+    """Return an export's files as long as they are there: the manifest first."""
+    detail = row["detail"]
+    if row["kind"] != "export" or "manifest" not in detail:
+        return []
+    same = ("name", "bytes", "sha256", "format", "rows")
+    return [
+        {name: file[name] for name in same} | {"href": f"{job_path(row['request_id'])}/files/{number}"}
+        for number, file in enumerate([detail["manifest"], *detail["files"]])
+    ]
 
 
 def unknown_job(org: str, request_id: str, kind: str, requested_by: str, now_ms: int) -> dict[str, Any]:

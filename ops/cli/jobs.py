@@ -119,7 +119,7 @@ def _move(kind: str, text: str) -> Callable[..., None]:
 
 
 for _kind, _text in {
-    "cancel": "Cancel a job that waits for approval or is in its grace: everything stays as it was.",
+    "cancel": "Cancel a job that waits for approval or is in its grace, or an export: everything stays as it was.",
     "restore": "Bring back what a deletion hides while its grace lasts, and end it.",
     "approve": "Approve a job that waits for a second person; --by must not be who asked for it.",
     "verify": "Say that who asks is who they say; the request goes on.",
@@ -134,6 +134,20 @@ def when(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(sep=" ", timespec="minutes")[:16] if ms else "–"
 
 
+_LONG = ("subjects", "files", "manifest")
+_TIMES = ("links_end_at",)
+
+
+def _print_files(detail: Record) -> None:
+    """Show an export's files: the API hands them out, by these numbers."""
+    if "manifest" not in detail:
+        return
+    files = Table("n", "file", "bytes", "rows", "SHA-256")
+    for number, file in enumerate([detail["manifest"], *detail["files"]]):
+        files.add_row(str(number), file["name"], str(file["bytes"]), str(file["rows"]), file["sha256"][:16] + "…")
+    console.print(files)
+
+
 def _print(job: Record) -> None:
     facts = Table(show_header=False, title=f"{job['kind']} {job['request_id']} of {job['org']}")
     facts.add_row("state", job["state"])
@@ -143,12 +157,13 @@ def _print(job: Record) -> None:
     facts.add_row("asked", when(job["requested_at"]))
     facts.add_row("due", when(job["deadline"]))
     for name, value in job["detail"].items():
-        if name not in ("subjects", *_HIDING):
-            facts.add_row(name, str(value))
+        if name not in (*_LONG, *_HIDING):
+            facts.add_row(name, when(value) if name in _TIMES else str(value))
     console.print(facts)
     for name in _HIDING:
         if name in job["detail"]:
             _print_hiding(name, job["detail"][name])
+    _print_files(job["detail"])
     if job["parts"]:
         parts = Table("target", "due", "done", "changed", "withheld", "failed")
         for target, counts in sorted(by_target(job).items()):

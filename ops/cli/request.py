@@ -1,8 +1,9 @@
-"""`ebbtide request erase|delete`: erases people, or a whole org."""
+"""`ebbtide request erase|delete|export`: erases people or a whole org, or makes a copy of what there is of them."""
 
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from functools import partial
 from typing import Annotated, Any
 
@@ -21,7 +22,19 @@ from ops.settings import Settings
 from ops.timesource import TimeSource
 from schemas.errors import Refused
 
-app = typer.Typer(help="Ask for the erasure of people or of an org.", no_args_is_help=True)
+Regime = Annotated[str, typer.Option(help="gdpr (30 days or a month), ccpa (45 days), or one of the rules.")]
+Verified = Annotated[bool, typer.Option("--verified", help="It is known already who asks.")]
+
+
+class Form(StrEnum):
+    """How rows of an export are written."""
+
+    JSON = "json"
+    CSV = "csv"
+    BOTH = "both"
+
+
+app = typer.Typer(help="Ask for the erasure or an export of people or of an org.", no_args_is_help=True)
 
 
 @app.command("erase")
@@ -31,10 +44,8 @@ def erase(
     subject: Subject = None,
     subjects: SubjectsFile = "",
     category: Categories = None,
-    regime: Annotated[
-        str, typer.Option(help="gdpr (30 days or a month), ccpa (45 days), or one of the rules.")
-    ] = "gdpr",
-    verified: Annotated[bool, typer.Option("--verified", help="It is known already who asks.")] = False,
+    regime: Regime = "gdpr",
+    verified: Verified = False,
     by: By = "cli",
     request_id: RequestId = "",
     wait: Wait = True,
@@ -85,6 +96,32 @@ def delete(
         typed = typer.prompt(f"This erases all of {org}. Type the org's name", err=True)
     body = {"confirm_org_name": typed, "grace_days": grace_days, "delete_media": not keep_media}
     _ask(settings, "delete", org, body, [], by, request_id, wait=wait, limit_s=limit_s, as_json=as_json)
+
+
+@app.command("export")
+@guarded
+def export(
+    org: Org,
+    form: Annotated[Form, typer.Option("--format", help="How rows are written.")] = Form.JSON,
+    media: Annotated[
+        bool, typer.Option("--media/--no-media", help="With the category media and those below it, or without.")
+    ] = True,
+    subject: Subject = None,
+    subjects: SubjectsFile = "",
+    regime: Regime = "gdpr",
+    verified: Verified = False,
+    by: By = "cli",
+    request_id: RequestId = "",
+    wait: Wait = True,
+    limit_s: LimitS = 3600,
+    as_json: AsJson = False,
+) -> None:
+    """Make a copy of what an org has, or of what these people have. Exit code 1: stores did not return all of it."""
+    body = {"format": str(form), "include_media": media, "regime": regime}
+    if verified:
+        body["identity"] = "verified"
+    people = read_subjects(subject, subjects)
+    _ask(connected_settings(), "export", org, body, people, by, request_id, wait=wait, limit_s=limit_s, as_json=as_json)
 
 
 def _ask(

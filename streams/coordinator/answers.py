@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from streams.coordinator import catch_up, erasures, hiding, holds, orgs, policies
+from streams.coordinator import catch_up, erasures, exports, hiding, holds, orgs, policies
 from streams.coordinator.work import Work
 
 
@@ -43,6 +43,12 @@ def take(work: Work, record: Mapping[str, Any]) -> None:
         case "erase":
             erasures.erase_answered(work, name, record, body)
             catch_up.answered(work, name, record)
+        case "selected" | "exporting" | "export":
+            exports.answered(work, name, record, body)
+        case "manifest":
+            exports.finished(work, name, record, body)
+        case "expired":
+            exports.expired(work, name, record, body)
         case _:
             work.dead_letter("bad_answer")
 
@@ -70,6 +76,8 @@ def read_body(kind: str, text: str) -> dict[str, Any]:
                     "number": _count(found["number"]),
                     "targets": {target: _hidden(said) for target, said in found["targets"].items()},
                 }
+            case "selected" | "exporting" | "export" | "manifest" | "expired":
+                return exports.read_answer(kind, found)
             case "released":
                 return {"ends_day": _count(found["ends_day"])}
             case _:

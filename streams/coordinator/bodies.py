@@ -147,6 +147,11 @@ _SETTING: Final[Mapping[str, tuple[Check, Any]]] = {
     for field in SETTING_FIELDS
 }
 _JOB: Final[Mapping[str, tuple[Check, Any]]] = {"job": (an_id, REQUIRED)}
+_RIGHT: Final[Mapping[str, tuple[Check, Any]]] = {
+    "regime": (text(1, 48), "gdpr"),
+    "identity": (one_of("verified", "unverified"), "unverified"),
+}
+"""What every request of people has."""
 _CATEGORIES: Final[tuple[Check, Any]] = (texts(64), [])
 
 BODIES: Final[Mapping[str, Mapping[str, tuple[Check, Any]]]] = {
@@ -163,13 +168,17 @@ BODIES: Final[Mapping[str, Mapping[str, tuple[Check, Any]]]] = {
     "erase": {
         "through": (number(1, MAX_MS), None),
         "categories": _CATEGORIES,
-        "regime": (text(1, 48), "gdpr"),
-        "identity": (one_of("verified", "unverified"), "unverified"),
+        **_RIGHT,
     },
     "delete": {
         "confirm_org_name": (text(0), REQUIRED),
         "grace_days": (number(0, 30), 7),
         "delete_media": (flag, True),
+    },
+    "export": {
+        "format": (one_of("json", "csv", "both"), "json"),
+        "include_media": (flag, True),
+        **_RIGHT,
     },
     "cancel": _JOB,
     "restore": _JOB,
@@ -182,5 +191,5 @@ BODIES: Final[Mapping[str, Mapping[str, tuple[Check, Any]]]] = {
 }
 """Kind to its members: name to check and default."""
 
-SEALED: Final[Mapping[str, bool]] = {"hold": False, "erase": True}
+SEALED: Final[Mapping[str, bool]] = {"hold": False, "erase": True, "export": False}
 """The kinds that name subjects, and whether they must."""

@@ -25,7 +25,7 @@ from schemas.rules import CODE_VERSION, BadRules, Rules
 from schemas.subjects import SubjectKeys
 from schemas.topics import Topics
 from streams.coordinator import answers, catch_up, keys, orgs, requests, timers
-from streams.coordinator.work import Context, Work
+from streams.coordinator.work import LINKS_MS, MARGIN_MS, Context, Work
 from streams.ledger.orgs import RulesTooNew
 from streams.reducer import Entry, Send, Store
 
@@ -34,11 +34,21 @@ class Coordinator:
     """The reducer of one coordinator partition.
 
     `master_key` is that of the installation: subject references and the key that opens sealed subjects follow from it.
-    `rules_key` is the public half (32 bytes) of the key that signs the rules.
+    `rules_key` is the public half (32 bytes) of the key that signs the rules. `links_ms`: for so long files of an
+    export are handed out; `margin_ms` later they are deleted.
     """
 
     def __init__(
-        self, partition: int, partitions: int, topics: Topics, codec: Codec, *, master_key: bytes, rules_key: bytes
+        self,
+        partition: int,
+        partitions: int,
+        topics: Topics,
+        codec: Codec,
+        *,
+        master_key: bytes,
+        rules_key: bytes,
+        links_ms: int = LINKS_MS,
+        margin_ms: int = MARGIN_MS,
     ) -> None:
         self._context = Context(
             partition=partition,
@@ -48,6 +58,8 @@ class Coordinator:
             subjects=SubjectKeys(master_key),
             sealing_key=sealing_private_key(master_key),
             rules_key=rules_key,
+            links_ms=links_ms,
+            margin_ms=margin_ms,
         )
 
     def apply(self, store: Store, entry: Entry) -> Sequence[Send]:

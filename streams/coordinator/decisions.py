@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import Final
 
 from schemas.jobs import REASONS, State
-from streams.coordinator import deadlines, erasures
-from streams.coordinator.moves import done, other_of
+from streams.coordinator import deadlines, erasures, exports
+from streams.coordinator.moves import done, let_go, other_of
 from streams.coordinator.refusal import No
 from streams.coordinator.rows import Job
 from streams.coordinator.work import Work
@@ -29,7 +29,8 @@ def verify(work: Work, name: str, job: Job, _: list[str]) -> None:
     if other.state != State.VERIFYING_IDENTITY:
         raise No("wrong_state", f"job {other.request_id} is {other.state}: it waits for nobody's identity")
     other.detail |= {"identity": "verified", "verified_by": job.requested_by}
-    erasures.identified(work, name, other)
+    go_on = exports.identified if other.kind == exports.EXPORT else erasures.identified
+    go_on(work, name, other)
     done(work, job, other)
 
 
@@ -39,7 +40,7 @@ def deny(work: Work, name: str, job: Job, _: list[str]) -> None:
     if other.state not in OPEN:
         raise No("wrong_state", f"job {other.request_id} is {other.state}: only what waits for a person can be denied")
     other.detail["denied_by"] = job.requested_by
-    erasures.cancelled(work, name, other)
+    let_go(work, name, other)
     work.to(other, State.REFUSED, reason=reason, text=f"{REASONS[reason]} By request {job.request_id}.")
     done(work, job, other)
 

@@ -19,7 +19,7 @@ from schemas.jobs import ENDED, MOVES, State
 from schemas.rules import Rules
 from schemas.subjects import pack_refs
 from schemas.topics import DAY_MS
-from streams.coordinator import deadlines, hiding, keys
+from streams.coordinator import deadlines, hiding, keys, rights
 from streams.coordinator.holds import canonical_categories
 from streams.coordinator.refusal import No
 from streams.coordinator.rows import Erasure, Job
@@ -36,17 +36,13 @@ def erase(work: Work, name: str, job: Job, subjects: list[str]) -> None:
     through = job.asked_at if body["through"] is None else body["through"]
     if through > work.now + AHEAD_MS and not work.fast:
         raise No("bad_body", "through: lies in the future; what does not exist yet cannot be erased")
-    known = deadlines.regimes(work.rules.regimes)
-    if body["regime"] not in known:
-        raise No("bad_body", f"regime: must be one of {', '.join(known)}")
+    deadline = rights.deadline_of(work, job)
     categories = canonical_categories(work.rules, body["categories"])
     refs = _hex(work.context.subjects.refs(name, subjects))
     job.body = {"through": through, "categories": with_children(work.rules, categories), "refs": refs}
     job.detail = {name: body[name] for name in ("regime", "identity")} | {"through": through, "categories": categories}
-    job.deadline = deadlines.deadline(body["regime"], job.asked_at, work.rules.regimes)
-    if work.rules.verify_identity and body["identity"] == "unverified":
-        work.to(job, State.VERIFYING_IDENTITY, text="somebody must be sure of who asks, and verify or deny it")
-    else:
+    job.deadline = deadline
+    if not rights.waits_for_identity(work, job, body):
         identified(work, name, job)
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from schemas.jobs import MOVES, State
-from streams.coordinator import erasures, hiding
+from schemas.jobs import State, may_move
+from streams.coordinator import erasures, exports, hiding
 from streams.coordinator.refusal import No
 from streams.coordinator.rows import Job
 from streams.coordinator.work import Work
@@ -23,9 +23,9 @@ UNSENT: Final = (State.REQUESTED, State.AWAITING_APPROVAL, State.REFUSED, State.
 
 
 def cancel(work: Work, name: str, job: Job, _: list[str]) -> None:
-    """Cancel a job that has sent nothing yet. Raises No."""
+    """Cancel a job that has sent nothing yet, or an export, which changes nothing. Raises No."""
     other = other_of(work, name, job)
-    if State.CANCELLED not in MOVES[other.state]:
+    if not may_move(other.state, State.CANCELLED, other.kind):
         raise No("wrong_state", f"job {other.request_id} is {other.state}: from there it can only be seen to its end")
     _call_off(work, name, job, other)
 
@@ -46,7 +46,7 @@ def _call_off(work: Work, name: str, job: Job, other: Job) -> None:
     if other.state == State.GRACE:
         erasures.paused(work, name, other)  # its timer goes as well
     waits = hiding.unhide(work, name, other, job)
-    erasures.cancelled(work, name, other)
+    let_go(work, name, other)
     work.to(other, State.CANCELLED, text=f"by request {job.request_id}")
     if waits:
         job.detail |= {"job": other.request_id, "state": str(other.state)}
@@ -83,6 +83,14 @@ def approve(work: Work, name: str, job: Job, _: list[str]) -> None:
     other.detail["approved_by"] = job.requested_by
     erasures.approved(work, name, other)
     done(work, job, other)
+
+
+def let_go(work: Work, name: str, job: Job) -> None:
+    """Let go of what a job that will never be carried out has kept."""
+    if job.kind == exports.EXPORT:
+        exports.cancelled(work, name, job)
+    else:
+        erasures.cancelled(work, name, job)
 
 
 def other_of(work: Work, name: str, job: Job) -> Job:

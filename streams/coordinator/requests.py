@@ -28,7 +28,7 @@ from ebbtide.events import MAX_NAME_BYTES
 from ebbtide.partition import partition_of
 from schemas.jobs import KINDS, State
 from schemas.rules import Rules
-from streams.coordinator import decisions, erasures, holds, moves, policies
+from streams.coordinator import decisions, erasures, exports, holds, moves, policies
 from streams.coordinator.bodies import SEALED, BadBody, read_body
 from streams.coordinator.refusal import No
 from streams.coordinator.rows import Job
@@ -49,6 +49,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "release": holds.release,
     "erase": erasures.erase,
     "delete": erasures.delete,
+    "export": exports.export,
     "cancel": moves.cancel,
     "restore": moves.restore,
     "pause": moves.pause,

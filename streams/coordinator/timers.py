@@ -15,8 +15,8 @@ from itertools import islice
 from typing import Any, Final
 
 from schemas.jobs import STANDING, State
-from streams.coordinator import erasures, holds, keys
-from streams.coordinator.work import FORGET, GRACE, HOLD_ENDS, KEPT_MS, LATE, Work
+from streams.coordinator import erasures, exports, holds, keys
+from streams.coordinator.work import EXPIRE, FORGET, GRACE, HOLD_ENDS, KEPT_MS, LATE, Work
 from streams.ticks import is_believed
 
 LIMIT: Final = 500
@@ -99,5 +99,6 @@ _DUE: Final[Mapping[str, Callable[[Work, str, str], None]]] = {
     LATE: _late,
     HOLD_ENDS: holds.end,
     FORGET: _forget,
+    EXPIRE: exports.expire,
 }
 """What a timer is for, to who does it."""

@@ -32,15 +32,21 @@ MAX_TEXT: Final = 500
 KEPT_MS: Final = 30 * DAY_MS
 """How long a job that is done is remembered, and how long after its end a request is still answered."""
 
-GRACE, LATE, FORGET, HOLD_ENDS = "g", "d", "f", "h"
-"""What a timer is for: a grace ends, a deadline has passed, a job is forgotten, a released hold ends."""
+GRACE, LATE, FORGET, HOLD_ENDS, EXPIRE = "g", "d", "f", "h", "x"
+"""What a timer is for: a grace ends, a deadline has passed, a job is forgotten, a released hold ends, an archive's life
+is over."""
+LINKS_MS: Final = DAY_MS
+MARGIN_MS: Final = 3_600_000
 
 R = TypeVar("R", bound=Row)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What stays the same for all entries. `sealing_key` is the private one, `rules_key` the public one."""
+    """What stays the same for all entries. `sealing_key` is the private one, `rules_key` the public one.
+
+    `links_ms`: for so long an archive's files are handed out; `margin_ms` later it is deleted.
+    """
 
     partition: int
     partitions: int
@@ -49,6 +55,8 @@ class Context:
     subjects: SubjectKeys
     sealing_key: bytes = field(repr=False)
     rules_key: bytes
+    links_ms: int = LINKS_MS
+    margin_ms: int = MARGIN_MS
 
 
 @lru_cache(maxsize=4)
@@ -161,7 +169,7 @@ class Work:
 
     def to(self, job: Job, state: State, *, reason: str = "", text: str = "") -> None:
         """Move a job; its state is told at the end of the entry. Raises schemas.jobs.IllegalMove."""
-        job.state, job.reason, job.text = move(job.state, state), reason, shortened(text)
+        job.state, job.reason, job.text = move(job.state, state, job.kind), reason, shortened(text)
 
     def move_deadline(self, name: str, job: Job, until: int) -> None:
         """Let a job that has not ended be due later, `until` in ms since the epoch."""

@@ -10,11 +10,10 @@ is unknown must not be followed by another under the same sequence. `tests/integ
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -24,9 +23,8 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from ebbtide.wire import WireError
 from schemas.errors import Halt, Refused, Retry
-from schemas.sequence import HEADER
-from schemas.sequence import Sequence as Numbered
 from sinks.base import PlanBroken, Sink, SinkUnavailable, Write
+from streams.exporter.answers import Answers
 from streams.exporter.bucket import SINK, ExportBucket
 from streams.exporter.finish import Finisher
 from streams.exporter.hooks import ExporterHooks, NoHooks
@@ -35,6 +33,7 @@ from streams.exporter.names import record_key
 from streams.exporter.partlog import PartLog
 from streams.exporter.parts import PartWriter
 from streams.exporter.spec import ExporterSpec
+from streams.exporter.tally import Place, Tally
 from streams.exporter.work import EXPIRE, MANIFEST, PART, BadWork, Work
 from streams.runner.transaction import DeadLetter, KafkaAway, Transactions, closed_quietly, dead_letter_writes
 
@@ -72,8 +71,13 @@ class Exporter:
         self._writer = PartWriter(bucket, spec.names, self._tick)
         self._finisher = Finisher(bucket, spec.names, spec.bundle_bytes, self._tick)
         self._log = PartLog(spec.kafka, spec.names, self._tick)
-        self._incarnation = time.time_ns() // 1_000_000
-        self._sequences: Counter[int] = Counter()
+        self._tally = Tally(self._written, time.monotonic)
+        self._answers = Answers(
+            topic=self._topics.answers,
+            codec=spec.kafka.codec,
+            writer=spec.writer,
+            incarnation=time.time_ns() // 1_000_000,
+        )
         self._left: deque[Message] = deque()
         self._joined = 0  # grows with every change of the assignment
         self._doing = 0  # the assignment that the work in hand belongs to
@@ -117,6 +121,7 @@ class Exporter:
         self._joined += 1
         self._left.clear()
         self._cleaned.clear()
+        self._tally.clear()
 
     def _next(self) -> Message | None:
         if self._left:
@@ -183,13 +188,23 @@ class Exporter:
             # Only the first part after we came can have been begun by somebody before us.
             self._until_done(lambda: self._bucket.abort_unfinished(self._spec.names.part(work) + "."))
             self._cleaned.add(partition)
+        place = (self._spec.names.mark(work.org, work.request_id), work.partition)
+        self._until_done(lambda: self._tally.begin(place, work.seq))
         part: Part | None = self._until_done(lambda: self._writer.write(work, self._sink(work)), work.target)
         writes = [self._part_write(work, part)]
+        told = self._tally.add(place, part) if part is not None else None
         if work.last:
-            writes.append(self._answer(work, "export", work.partition, {"parts": work.seq + 1}))
+            told = told or {"parts": work.seq + 1, "targets": {}}  # it has ended: nobody counts it any more
+        if told is not None:
+            writes.append(self._answer(work, "export" if work.last else "exporting", work.partition, told))
         self._commit(message, writes)
         if part is not None:
             self._hooks.on_part(part, time.monotonic() - began)
+
+    def _written(self, place: Place) -> list[Part]:
+        mark, partition = place
+        parts = self._log.read(mark, self._partition_of(mark))
+        return [part for part in parts.values() if part.partition == partition]
 
     def _sink(self, work: Work) -> Sink | None:
         return self._sinks(work.category, work.target) if work.record_ids else None
@@ -253,22 +268,8 @@ class Exporter:
         )
 
     def _answer(self, work: Work, kind: str, partition: int, body: Mapping[str, Any], error: str = "") -> Write:
-        record = {
-            "org": work.org,
-            "kind": kind,
-            "partition": partition,
-            "epoch": work.epoch,
-            "version": 1,
-            "error": error,
-            "request_id": work.request_id,
-            "body": json.dumps(body, ensure_ascii=False),
-        }
-        key = work.org.encode()
-        place = self._transactions.partition_for(self._topics.answers, key)
-        self._sequences[place] += 1
-        header = Numbered(self._spec.writer, self._incarnation, self._sequences[place]).encode()
-        value = self._spec.kafka.codec.encode("Answer", record)
-        return Write(topic=self._topics.answers, partition=place, key=key, value=value, headers=((HEADER, header),))
+        place = self._transactions.partition_for(self._topics.answers, work.org.encode())
+        return self._answers.write(work, kind, place, partition, body, error)
 
     def _partition_of(self, mark: str) -> int:
         return self._transactions.partition_for(self._topics.export_parts, mark.encode())

@@ -21,7 +21,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from schemas.columns import Columns
-from streams.ledger import due, keys, marks, segments, waiting
+from streams.ledger import due, keys, marks, segments, snapshots, waiting
 from streams.ledger.counts import MIN_RETAIN
 from streams.ledger.keys import Bucket, Position
 from streams.ledger.rows import Row
@@ -155,7 +155,7 @@ def follow(work: Work, org: str, erased: Columns, left: Left | None = None, requ
             continue
         work.changed.add(org)
         if bool(following.any()):
-            _queue(work, org, head, _children(body, np.flatnonzero(following)), requests)
+            _queue(work, org, head, _derived(body, np.flatnonzero(following)), requests, erased)
         work.store.delete(keys.CHILD + suffix)
         work.store.delete(keys.CHILD_BODY + suffix)
         rest = np.flatnonzero(~leaving)
@@ -198,12 +198,17 @@ def _derived(body: Children, rows: NDArray[np.intp]) -> Columns:
 
 
 def _children(body: Children, rows: NDArray[np.intp]) -> Columns:
-    derived = _derived(body, rows)
+    return _plain(_derived(body, rows))
+
+
+def _plain(derived: Columns) -> Columns:
     return Columns(ids=derived.ids, clocks=derived.clocks, subjects=derived.subjects)
 
 
-def _queue(work: Work, org_name: str, head: ChildHead, found: Columns, requests: Sequence[str]) -> None:
-    """Queue children for each of their targets, by the day their minimum retain has passed."""
+def _queue(
+    work: Work, org_name: str, head: ChildHead, found: Columns, requests: Sequence[str], erased: Columns
+) -> None:
+    """Queue children of `erased` for each of their targets, by the day their minimum retain has passed."""
     org = work.org(org_name)
     plan = work.plan(org, head.category) if org is not None else None
     if plan is None:
@@ -213,7 +218,8 @@ def _queue(work: Work, org_name: str, head: ChildHead, found: Columns, requests:
     days = found.clocks.astype(np.int64) // DAY_S
     pair = work.ensure_pair(org_name, head.category)
     for day in np.unique(days).tolist():
-        part = segments.resolved(found.take(np.flatnonzero(days == day)))
+        derived = segments.resolved(found.take(np.flatnonzero(days == day)))
+        part = _plain(derived)
         joined = marks.Joined(work, org_name, head.category, pair, part)
         places = joined.places(targets, leave=bool(lies_in) and lies_in == head.target)
         when = max(work.today, plan.retained_until(day))
@@ -232,6 +238,7 @@ def _queue(work: Work, org_name: str, head: ChildHead, found: Columns, requests:
                     why=MIN_RETAIN if when > work.today else "",
                 )
                 waiting.queue(work, when, following)
+                snapshots.follows(work, org_name, head.category, target, derived.take(rows), erased)
                 if lies_in:
                     marks.store(work, org_name, head.category, marks.deleted_from(target), until, left)
         if not lies_in:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from schemas.bodies import encode_columns
 from schemas.columns import Columns
-from streams.ledger import barriers, counts, keys, rows
+from streams.ledger import barriers, counts, keys, rows, snapshots
 from streams.ledger.keys import Position
 from streams.ledger.plans import Plan
 from streams.ledger.rows import OrgRow, PendingHead
@@ -121,6 +121,7 @@ def _put(work: Work, target: str, name: str, head: PendingHead, columns: Columns
     if head.watch or watched:
         head = replace(head, watch=sorted(watched))
     work.store.put(keys.pending(target, name), rows.join(head, chunk.body))
+    snapshots.sent(work, head.org, keys.pending(target, name))
     send(work, target, name, head, chunk.ids)
     counts.sent(work, target, head, watched)
     row = work.target(target)

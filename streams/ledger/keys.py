@@ -51,6 +51,7 @@ SCAN: Final = b"i"
 UNTOLD: Final = b"Y"
 HIDE: Final = b"V"
 HIDE_AGAIN: Final = b"A"
+SELECT: Final = b"X"
 
 PARKED: Final = 0xFFFF_FFFF
 """The bucket day of rows that no passing day makes due, only an event: beyond every real day."""
@@ -294,6 +295,11 @@ def read_hide_again(key: bytes) -> tuple[int, str]:
 
 def scan(turn: int, org_name: str, request_id: str) -> bytes:
     return SCAN + u64(turn) + text(org_name) + text(request_id)
+
+
+def select(org_name: str, asked: int) -> bytes:
+    """Return the key of a list that is being made; `asked` is the log offset of its entry."""
+    return SELECT + text(org_name) + u64(asked)
 
 
 def kept(org_name: str, pos: Position) -> bytes:

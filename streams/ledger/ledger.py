@@ -27,6 +27,7 @@ from streams.ledger import (
     previews,
     progress,
     rewrite,
+    selects,
     sweep,
     waiting,
 )
@@ -102,6 +103,7 @@ class Ledger:
             case _:
                 raise UnreadableEntry(f"ledger partition {entry.partition}, offset {entry.offset}: {name} is no entry")
         previews.hear(work)
+        selects.catch_up(work)
         _want_step(work)
         progress.report(work)
         counts.report(work)
@@ -143,6 +145,7 @@ SAID: Final[Mapping[str, Callable[[Work, dict[str, Any]], None]]] = {
     "Erase": erase.order,
     "Hide": hides.order,
     "Preview": previews.ask,
+    "Select": selects.ask,
 }
 """What is done with entries that need nothing but what they say."""
 
@@ -150,6 +153,13 @@ SAID: Final[Mapping[str, Callable[[Work, dict[str, Any]], None]]] = {
 def _of_the_day(work: Work, budget: int) -> int:
     """Do what a day brings: the end of a hold, an order to hide that is asked for again."""
     return hold_orders.end(work, budget) if hold_orders.ending(work) else hides.ask_again(work, budget)
+
+
+def _read(work: Work, budget: int) -> int:
+    """Go on with what changes nothing: previews and lists, by turns where both wait."""
+    if selects.waiting(work) and (work.clock.step % 2 or not previews.waiting(work)):
+        return selects.run(work, budget)
+    return previews.run(work, budget)
 
 
 _Job = tuple[Callable[[Work], bool], Callable[[Work, int], int]]
@@ -168,7 +178,7 @@ JOBS: Final[tuple[_Job, ...]] = (
     (merge.waiting, merge.run),
     (merge.marks_waiting, merge.run_marks),
     (rewrite.waiting, rewrite.run),
-    (previews.waiting, previews.run),
+    (lambda work: previews.waiting(work) or selects.waiting(work), _read),
 )
 """What steps do: whether there is work of a kind, and how some of it is done, by a budget of records."""
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from schemas.bodies import decode_columns
 from schemas.columns import Columns
-from streams.ledger import children, counts, cut, hold_orders, holds, keys, rows, waiting
+from streams.ledger import children, counts, cut, hold_orders, holds, keys, rows, snapshots, waiting
 from streams.ledger.counts import FAILED, WITHHELD
 from streams.ledger.keys import RETURNED, Bucket
 from streams.ledger.rows import PendingHead
@@ -62,6 +62,7 @@ def acked(work: Work, ack: dict[str, Any]) -> None:
         columns = decode_columns(body)
         mask = np.isin(np.arange(head.count), np.array(sorted(kept), np.intp))
         counts.acked(work, target, head, columns, mask, ack["changed"])
+        snapshots.catch_batch(work, key, head, columns.take(np.flatnonzero(mask)))
         for why, those in ((WITHHELD, withheld), (FAILED, kept - withheld)):
             come_back(work, target, head, columns.take(np.array(sorted(those), np.intp)), why)
     hold_orders.settled(work, head)
@@ -108,6 +109,7 @@ def _retry(work: Work, target: str, name: str, head: PendingHead, body: bytes) -
     if held is None:
         _resend(work, target, name, head, body)
         return
+    snapshots.catch_batch(work, keys.pending(target, name), head, columns)
     work.store.delete(keys.pending(target, name))
     counts.withdrawn(work, target, head, columns)
     work.target(target).records_withheld += int(held.sum())

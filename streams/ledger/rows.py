@@ -62,9 +62,9 @@ class ClockRow(Row):
     the last merge was: so a search for the next one does not run over all that were deleted before. `blocked`,
     `again`, `forced`, `dead`, `merges`, `mark_merges` and `previews` count their rows; `dead` are segments with dead
     rows, and `dead_from` is the first day that can be the oldest of one. Times are ms since the epoch, -1: unknown.
-    `placing`, `hold_ends`, `stirred`, `scans`, `untold` and `hides` count rows of their kinds: holds to be computed,
-    holds that end, orgs whose waiting rows are looked at anew, requests that search, requests with something to tell,
-    orgs whose targets have not all answered an order to hide.
+    `placing`, `hold_ends`, `stirred`, `scans`, `untold`, `hides` and `selects` count rows of their kinds: holds to be
+    computed, holds that end, orgs whose waiting rows are looked at anew, requests that search, requests with something
+    to tell, orgs whose targets have not all answered an order to hide, lists that are being made.
     `recheck` and `resend` are keys (hex) where such work goes on, "" at its start, None: no such work. `told_*`: as of
     which day progress was last told of all targets, and whether anything was due then.
     """
@@ -107,6 +107,7 @@ class ClockRow(Row):
     untold_day: int = -1
     untold_from: str = ""
     hides: int = 0
+    selects: int = 0
 
 
 @dataclass(slots=True)

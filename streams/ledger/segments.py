@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from schemas.bodies import decode_columns, encode_columns
 from schemas.columns import Columns
-from streams.ledger import barriers, due, keys, waiting
+from streams.ledger import barriers, due, keys, snapshots, waiting
 from streams.ledger.keys import Bucket, SegmentKey
 from streams.ledger.rows import Segment
 from streams.ledger.state import DAY_S, Work
@@ -191,6 +191,8 @@ def mark_dead(work: Work, key: SegmentKey, segment: Segment, rows: NDArray[np.in
 
     Others are rewritten by `streams.ledger.rewrite`, some days after their first dead row.
     """
+    if work.clock.selects:
+        snapshots.catch_segment(work, key, segment.pack())
     since, before = _dead(work, key)
     dead = np.union1d(before, rows.astype(np.uint16))
     if len(dead) >= segment.count:
@@ -217,6 +219,8 @@ def rewrite(work: Work, key: SegmentKey, segment: Segment, dead: NDArray[np.uint
 
 def remove(work: Work, key: SegmentKey, segment: Segment) -> None:
     """Take a segment out, with what belongs to it."""
+    if work.clock.selects:
+        snapshots.catch_segment(work, key, segment.pack())
     work.store.delete(key.pack())
     since, _ = _dead(work, key)
     if since >= 0:

@@ -90,6 +90,7 @@ class Work:
         self.changed: set[str] = set()  # orgs for which a preview could now count otherwise
         self.arrived: list[Group] = []  # groups of this frame, kept only while a preview counts
         self.new_rules = False
+        self.caught: list[Any] = []  # rows that leave before a list came to them (`snapshots.Caught`)
         self.counted: dict[tuple[str, str], bool] = {}
         self._rows_made = 0
         self._rows: dict[bytes, tuple[bytes | None, Row | None]] = {}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.columns import Columns
-from streams.ledger import children, keys, segments
+from streams.ledger import children, keys, segments, snapshots
 from streams.ledger.keys import Bucket, SegmentKey
 from streams.ledger.rows import Segment
 from streams.ledger.state import Work
@@ -42,6 +42,7 @@ def add_rows(work: Work, bucket: Bucket, columns: Columns, masks: dict[str, NDAr
 def put_back(work: Work, raw: bytes, segment: Segment) -> None:
     """Put a stranded segment back to its bucket; the sweep strands it again if it must."""
     key = keys.read_segment(raw)
+    snapshots.catch_segment(work, key, segment.pack(), keys.STRANDED)
     work.store.delete(raw)
     work.clock.stranded -= segment.count
     segments.store_columns(work, key.bucket, segments.columns_of(segment), spread=segment.spread)

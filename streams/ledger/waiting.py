@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from schemas.bodies import decode_columns, encode_columns
 from schemas.columns import Columns
-from streams.ledger import barriers, counts, due, keys, rows
+from streams.ledger import barriers, counts, due, keys, rows, snapshots
 from streams.ledger.concern import Mask
 from streams.ledger.counts import HOLD, MIN_RETAIN
 from streams.ledger.keys import RETURNED, Bucket
@@ -135,6 +135,7 @@ def take(work: Work, key: bytes, value: bytes) -> tuple[str, QueueHead, Columns]
     else:
         org = keys.read_text(key, 1)[0]
         work.ensure_org(org).kept -= 1
+    snapshots.catch_row(work, org, key, value)
     _count(work, org, head, -1)
     return org, head, decode_columns(body)
 
@@ -294,5 +295,6 @@ def _move(work: Work, org: str, row: StirRow, raw: bytes, value: bytes) -> int:
         work.clock.again -= 1
         work.ensure_org(org).retained -= 1
     work.store.delete(raw)
+    snapshots.moved(work, org, raw, keys.again(today, org, head.category, head.target, pos), value)
     _put_again(work, today, org, head, body, pos)
     return head.count

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import hashlib
+import io
+import json
 import os
 import signal
 import time
@@ -121,6 +126,27 @@ def at_last_none(look: Callable[[], list[str]], *, limit_s: float = 30.0) -> lis
     return left
 
 
+def exported(up: Up, token: str, org: str) -> Counter[str]:
+    """Ask for an export on the command line, fetch its files over HTTP, and return its rows by category."""
+    last = json.loads(up.ebbtide("request", "export", org, "--format", "csv", "--json").splitlines()[-1])
+    assert last["state"] == "completed", last
+    found: Counter[str] = Counter()
+    with httpx2.Client(base_url=up.facts["api"]["url"], timeout=30, trust_env=False) as client:
+        mine = {"Authorization": f"Bearer {token}"}
+        job = client.get(f"/api/v1/privacy/jobs/{last['request_id']}", headers=mine).json()
+        for file in job["files"][1:]:
+            link = client.get(file["href"], headers=mine)
+            assert link.status_code == 302, link.text
+            body = httpx2.get(link.headers["Location"], timeout=30, trust_env=False).content
+            assert hashlib.sha256(body).hexdigest() == file["sha256"]
+            rows = list(csv.reader(io.StringIO(gzip.decompress(body).decode())))
+            assert len(rows) - 1 == file["rows"]
+            found[file["name"].split("/")[0]] += file["rows"]
+        job = client.get(f"/api/v1/privacy/jobs/{last['request_id']}", headers=mine).json()
+        assert len(job["hand_outs"]) == len(job["files"]) - 1
+    return found
+
+
 def test_every_role_and_then_all_killed_in_the_middle_of_a_sweep_leave_exactly_the_right_stores(
     up: Up, prometheus: Prometheus
 ) -> None:
@@ -158,6 +184,11 @@ def test_every_role_and_then_all_killed_in_the_middle_of_a_sweep_leave_exactly_t
     api, token = up.facts["api"]["url"], up.facts["api"]["tokens"]["acme"]
     answer = httpx2.get(f"{api}/api/v1/privacy/retention", headers={"Authorization": f"Bearer {token}"}, timeout=30)
     assert (answer.status_code, answer.json()["messages_days"]) == (200, 90)
+    kept = [r for r in records if r not in old]
+    assert exported(up, token, "acme") == Counter(
+        {"messages": 2 * len([r for r in kept if records[r] == "messages"])}
+        | {"logs": len([r for r in kept if records[r] == "logs"])}
+    )
 
     # The same run, as it was scraped: nothing on the dashboards is empty, and no rule fails over real series.
     assert at_last_none(partial(unanswered, prometheus)) == []

@@ -323,6 +323,36 @@ class LedgerLog:
         }
         return self.append("Erase", record, run=run)
 
+    def select(
+        self,
+        name: str = "export",
+        *subjects: int,
+        org: str = "acme",
+        epoch: int = 1,
+        categories: Sequence[str] = (),
+        run: bool = True,
+    ) -> list[Send]:
+        """Ask for a list of what these subjects have, of what the org has without any."""
+        record = {
+            "org": org,
+            "epoch": epoch,
+            "request_id": name,
+            "everyone": not subjects,
+            "subjects": refs(*subjects),
+            "categories": list(categories),
+            "options": '{"formats": ["csv"]}',
+        }
+        return self.append("Select", record, run=run)
+
+    def parts(self, sends: Sequence[Send] | None = None, name: str = "export") -> list[dict[str, Any]]:
+        """Return the parts of a list among `sends`, or among all so far."""
+        found = [
+            CODEC.decode(send.value)[1]
+            for send in (self.sends if sends is None else sends)
+            if send.topic == TOPICS.selections and send.value is not None
+        ]
+        return [part for part in found if part["request_id"] == name]
+
     def said(self, name: str = "request", *, org: str = "acme") -> dict[str, Any]:
         """Return what the newest `erase` answer of a request says."""
         found = [a for a in self.answers(self.sends) if a["kind"] == "erase" and a["request_id"] == name]

@@ -154,6 +154,9 @@ class StandIn:
     def erase(self, record: Record, _: Record) -> tuple[Record, list[tuple[str, bytes, bytes]]]:
         return {"state": "planning", "detail": {"subjects": [1]}}, []
 
+    def export(self, record: Record, body: Record) -> tuple[Record, list[tuple[str, bytes, bytes]]]:
+        return {"state": "planning", "detail": {"format": body["format"]}}, []
+
     def done(self, record: Record, _: Record) -> tuple[Record, list[tuple[str, bytes, bytes]]]:
         return {"state": "completed", "detail": {"categories": {"messages": {"records": 3}}}}, []
 
@@ -164,5 +167,6 @@ _DECIDE: dict[str, Callable[[StandIn, Record, Record], tuple[Record, list[tuple[
     "release": StandIn.hold,
     "delete": StandIn.delete,
     "erase": StandIn.erase,
+    "export": StandIn.export,
     **dict.fromkeys(("lock", "preview", "cancel", "restore", "approve", "pause", "resume"), StandIn.done),
 }

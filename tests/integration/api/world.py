@@ -17,6 +17,7 @@ import psycopg
 
 from ops.api.serve import make_spec, run_api
 from ops.api.tokens import LocalIssuer
+from ops.local.service import S3Server
 from ops.migrations.migrate import migrate_up
 from ops.settings import Settings
 from schemas.seal import Seal
@@ -41,7 +42,7 @@ class World:
     threads: list[threading.Thread] = field(default_factory=list)
 
     @classmethod
-    def start(cls, bootstrap: str, postgres_dsn: str, directory: Path) -> World:
+    def start(cls, bootstrap: str, postgres_dsn: str, s3: S3Server, directory: Path) -> World:
         name = f"t_{secrets.token_hex(6)}"
         with psycopg.connect(postgres_dsn, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}".encode())
@@ -50,7 +51,15 @@ class World:
         roles = Roles.make(bootstrap, dsn, f"t{secrets.token_hex(5)}", directory, DATA_MAP)
         (directory / "jwks.json").write_text(ISSUER.jwks)
         settings = dataclasses.replace(
-            roles.settings, api_issuer=ISSUER.issuer, api_jwks=str(directory / "jwks.json"), api_wait_s=20.0
+            roles.settings,
+            api_issuer=ISSUER.issuer,
+            api_jwks=str(directory / "jwks.json"),
+            api_wait_s=20.0,
+            s3_endpoint=s3.endpoint,
+            s3_region=s3.region,
+            export_bucket=s3.bucket,
+            export_link_access_key=s3.access_key,
+            export_link_secret_key=s3.secret_key,
         )
         world = cls(settings, StandIn(bootstrap, roles.topics, settings.partitions))
         world.stand_in.start()

@@ -129,7 +129,8 @@ def test_a_persons_export_is_one_zip_that_tells_what_is_missing_and_goes_to_the_
         engine.await_answers("export", 2)
         late = engine.await_answers("manifest", 2)[1]
 
-    assert listed["body"] == {"parts": 4}
+    assert listed["body"]["parts"] == 4
+    assert listed["body"]["targets"]["crm"] == {"records": 30, "rows": 20, "missing": 10}
     assert json.loads(files["manifest.json"]) == manifest
     rows = [json.loads(line) for line in files["messages/crm-0000-00000000.jsonl"].splitlines()]
     assert rows == [{"id": n, "org_id": "acme", "body": f"=hello {n}"} for n in range(1, 21)]

@@ -41,6 +41,21 @@ class TestIdentity:
         assert desk.state("job")["detail"]["identity"] == "verified"
         assert desk.state("job")["detail"]["verified_by"] == "bob"
 
+    def test_an_export_of_people_waits_as_well_and_one_of_an_org_does_not(self, desk: Desk) -> None:
+        assert told(desk.ask("export", subjects=["a"], request_id="job"), "Select") == {}
+        assert desk.state("job")["state"] == "verifying_identity"
+        command = told(desk.ask("verify", {"job": "job"}), "Select")[HOME]
+        assert command["subjects"] == pack_refs(SUBJECTS.refs(ORG, ["a"]))
+
+        assert told(desk.ask("export"), "Select")
+
+    def test_a_denied_export_leaves_nothing_to_delete(self, desk: Desk) -> None:
+        desk.ask("export", subjects=["a"], request_id="job")
+
+        sends = desk.ask("deny", {"job": "job", "reason": "no_match"})
+
+        assert (desk.state("job")["state"], told(sends, "ExportWork")) == ("refused", {})
+
     def test_whoever_vouches_for_it_in_the_request_does_not_wait(self, desk: Desk) -> None:
         assert told(desk.ask("erase", {"identity": "verified"}, subjects=["a"]), "Erase")
         assert desk.state()["state"] == "planning"
