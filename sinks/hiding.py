@@ -81,7 +81,9 @@ class HideOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hidden:
-    """What became of an order: `rows` (or objects) are hidden by it, or were brought back; `failed` of them refused."""
+    """What became of an order: `rows` (or objects) are hidden by it, or were brought back, with those of earlier orders
+    that it asks for again; `failed` more refused.
+    """
 
     outcome: str
     rows: int = 0

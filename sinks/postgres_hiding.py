@@ -153,11 +153,11 @@ class Hider:
         )
         changed = connection.execute(query, [value, *args, *state_args]).rowcount
         connection.execute(
-            "INSERT INTO ebbtide_target.orders AS o (target, source, order_id, digest, rows)"
-            " VALUES (%s, %s, %s, %s, %s)"
+            "INSERT INTO ebbtide_target.orders AS o (target, source, order_id, digest, work, rows)"
+            " VALUES (%s, %s, %s, %s, %s, %s)"
             " ON CONFLICT (target, source, order_id, digest)"
             " DO UPDATE SET rows = o.rows + excluded.rows, worked_at = now()",
-            (self._target, asked.source.id, asked.order.id, asked.order.digest, changed),
+            (self._target, asked.source.id, asked.order.id, asked.order.digest, _work(asked.order), changed),
         )
 
     def _end(self, source: Source, order: HideOrder, spans: Mapping[int, Span], answer: Hidden | None) -> Hidden:
@@ -168,10 +168,10 @@ class Hider:
             if told is None:
                 told = Hidden.of(_counted(connection, self._target, source, order), self._places[order.digest].failed)
             connection.execute(
-                "INSERT INTO ebbtide_target.orders (target, source, order_id, digest, rows, answer)"
-                " VALUES (%s, %s, %s, %s, %s, %s)"
+                "INSERT INTO ebbtide_target.orders (target, source, order_id, digest, work, rows, answer)"
+                " VALUES (%s, %s, %s, %s, %s, 0, %s)"
                 " ON CONFLICT (target, source, order_id, digest) DO UPDATE SET answer = excluded.answer",
-                (self._target, source.id, order.id, order.digest, told.rows, told.to_json()),
+                (self._target, source.id, order.id, order.digest, _work(order), told.to_json()),
             )
             own.move(connection, self._target, source, spans)
             connection.commit()
@@ -217,15 +217,24 @@ def unfit_columns(dsn: str, plans: Sequence[PostgresPlan]) -> list[str]:
     return faults
 
 
-_ROW: Final = " FROM ebbtide_target.orders WHERE target = %s AND source = %s AND order_id = %s AND digest = %s"
+def _work(order: HideOrder) -> str:
+    """Return what an order shares with those that ask again for what refused."""
+    return f"{order.action} {order.hide_id}"
 
 
 def _answer(connection: Connection, target: str, source: Source, order: HideOrder) -> Hidden | None:
     """Return what was answered to an order that was carried out before."""
-    row = connection.execute("SELECT answer" + _ROW, (target, source.id, order.id, order.digest)).fetchone()
+    row = connection.execute(
+        "SELECT answer FROM ebbtide_target.orders WHERE target = %s AND source = %s AND order_id = %s AND digest = %s",
+        (target, source.id, order.id, order.digest),
+    ).fetchone()
     return None if row is None or row[0] is None else Hidden.from_json(str(row[0]))
 
 
 def _counted(connection: Connection, target: str, source: Source, order: HideOrder) -> int:
-    row = connection.execute("SELECT rows" + _ROW, (target, source.id, order.id, order.digest)).fetchone()
+    """Return how many rows this order and those before it, which it asks for again, have changed."""
+    row = connection.execute(
+        "SELECT coalesce(sum(rows), 0) FROM ebbtide_target.orders WHERE target = %s AND source = %s AND work = %s",
+        (target, source.id, _work(order)),
+    ).fetchone()
     return 0 if row is None else int(str(row[0]))

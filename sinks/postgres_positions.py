@@ -37,7 +37,7 @@ _TABLES = """
     CREATE INDEX IF NOT EXISTS receipts_age ON ebbtide_target.receipts (applied_at);
     CREATE TABLE IF NOT EXISTS ebbtide_target.orders (
         target text NOT NULL, source text NOT NULL, order_id text NOT NULL, digest bytea NOT NULL,
-        rows bigint NOT NULL, answer text, worked_at timestamptz NOT NULL DEFAULT now(),
+        work text NOT NULL, rows bigint NOT NULL, answer text, worked_at timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (target, source, order_id, digest));
 """
 

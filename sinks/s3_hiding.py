@@ -5,7 +5,7 @@
     settle   what we know of the markers is forgotten: they go with the versions below them
 
 What marker is ours stands in small objects of the bucket (`sinks.s3_pages`), written before and after each thousand. A
-marker that a crash left unrecorded is the oldest one that came after the page which announced it. Only buckets that
+marker that a crash left unrecorded is the oldest one that was not there when the page was written. Only buckets that
 keep versions, now, can hide: elsewhere a delete is a delete.
 Used by `sinks.s3`; `tests/contract/test_sinks.py` and `tests/integration/targets/test_s3_hiding.py` say what it
 promises.
@@ -37,6 +37,11 @@ log = logging.getLogger(__name__)
 SLACK_S: Final = 86_400.0
 """An order hides what was written until a day after it: enough for clocks that differ, too little to hide what another
 relationship writes, should the order be read again long after (a grace lasts a day at least)."""
+
+MOST_MARKERS: Final = 1_000
+"""Of one key, that are told apart from ours after a crash."""
+MOST_HASHES: Final = 7_000
+"""Of one page, before the last key: what `Replacement` can hold is a little more than with that."""
 
 
 class S3Hider:
@@ -109,31 +114,37 @@ class _Place:
 
     def hide(self, piece: int) -> Hidden:
         """Put markers; those of earlier tries count."""
-        until = self._order.stamp / 1_000_000 + SLACK_S
-        found = (e for e in self._entries() if e.latest and not e.marker and e.modified_s <= until)
         failed = 0
-        while entries := list(islice(found, piece)):
-            number = self.pages.begin(hashes(hash_of(entry.key, entry.version) for entry in entries))
-            made, refused, unnamed = self._mark([entry.key for entry in entries])
-            if unnamed:
-                self.pages.look()
+        found = self._visible()
+        while keys := _some(found, piece):
+            there = hashes({name for names in keys.values() for name in names})
+            number = self.pages.begin(there)
+            made, refused, unnamed = self._mark(list(keys))
             for key in unnamed:
-                marker = _made_after(self.pages.open[number], self._bucket.listing(key, whole=False).entries)
+                marker = _ours(self._bucket.listing(key, whole=False).entries, there)
                 if marker is not None:
                     made[key] = marker.version or ""
             self.pages.end(number, hashes(hash_of(key, version) for key, version in made.items()))
             failed += refused
         return Hidden.of(self.pages.count, failed)
 
+    def _visible(self) -> Iterator[tuple[str, list[int]]]:
+        """Yield each key whose newest version is an object, with the hashes of that and of the newest markers below."""
+        until = self._order.stamp / 1_000_000 + SLACK_S
+        for key, group in groupby(self._entries(), key=lambda entry: entry.key):
+            entries = list(group)
+            newest = next((e for e in entries if e.latest and not e.marker and e.modified_s <= until), None)
+            if newest is not None:
+                markers = sorted((e for e in entries if e.marker), key=lambda e: e.modified_s)[-MOST_MARKERS:]
+                yield key, [hash_of(key, entry.version) for entry in (newest, *markers)]
+
     def unhide(self, ours: Hashes, piece: int) -> Hidden:
-        """Delete the markers that are ours."""
-        gone = failed = 0
+        """Delete the markers that are ours; those that are not there any more count."""
+        failed = 0
         found = (e for e in self._entries() if e.marker and is_in(ours, hash_of(e.key, e.version)))
         while entries := list(islice(found, piece)):
-            outcomes = list(self._bucket.delete(entries).values())
-            gone += outcomes.count(GONE)
-            failed += len(outcomes) - outcomes.count(GONE)
-        return Hidden.of(gone, failed)
+            failed += sum(outcome != GONE for outcome in self._bucket.delete(entries).values())
+        return Hidden.of(self.pages.count - failed, failed)
 
     def settle(self) -> Hidden:
         """Forget which markers are ours."""
@@ -143,16 +154,14 @@ class _Place:
 
     def _adopt(self) -> None:
         """Find the markers that were made for pages which do not say so."""
-        covered = {number: self.pages.covered(number) for number in self.pages.open}
-        found: dict[int, set[int]] = {number: set() for number in covered}
+        there = {number: self.pages.covered(number) for number in self.pages.open}
+        found: dict[int, set[int]] = {number: set() for number in there}
         for key, group in groupby(self._entries(), key=lambda entry: entry.key):
-            entries = list(group)
-            names = [hash_of(key, entry.version) for entry in entries if not entry.marker and not entry.latest]
-            for number, hashed in covered.items():
-                if any(is_in(hashed, name) for name in names):
-                    marker = _made_after(self.pages.open[number], entries)
-                    if marker is not None:
-                        found[number].add(hash_of(key, marker.version))
+            entries = [entry for entry in group if entry.marker or not entry.latest]
+            names = [hash_of(key, entry.version) for entry in entries if not entry.marker]
+            for number, hashed in there.items():
+                if any(is_in(hashed, name) for name in names) and (marker := _ours(entries, hashed)) is not None:
+                    found[number].add(hash_of(key, marker.version))
         for number, markers in found.items():
             self.pages.end(number, hashes(markers))
 
@@ -190,13 +199,22 @@ class _Place:
         return {"Key": key, "DeleteMarkerVersionId": said.get("VersionId") if said.get("DeleteMarker") else None}
 
 
-def _made_after(at_s: float, entries: Iterable[Entry]) -> Entry | None:
-    """Return the oldest marker that was made once a page was written: whoever deletes the key later lies above ours.
+def _ours(entries: Iterable[Entry], there: Hashes) -> Entry | None:
+    """Return the oldest marker of a key that was not `there` before: whoever deletes it later lies above ours."""
+    fresh = [entry for entry in entries if entry.marker and not is_in(there, hash_of(entry.key, entry.version))]
+    return min(fresh, key=lambda entry: entry.modified_s, default=None)
 
-    Two seconds earlier will do as well: not all endpoints tell parts of a second, and some round them.
-    """
-    later = [entry for entry in entries if entry.marker and entry.modified_s >= at_s - 2]
-    return min(later, key=lambda entry: entry.modified_s, default=None)
+
+def _some(found: Iterator[tuple[str, list[int]]], piece: int) -> dict[str, list[int]]:
+    """Take the next keys: as many as one call may name, and no more hashes than a page holds."""
+    taken: dict[str, list[int]] = {}
+    size = 0
+    for key, names in found:
+        taken[key] = names
+        size += len(names)
+        if len(taken) == piece or size >= MOST_HASHES:
+            break
+    return taken
 
 
 def _summed(every: Sequence[Hidden]) -> Hidden:

@@ -2,7 +2,7 @@
 
 Below `.ebbtide/hidden/<hide>/` lies one small object for each thousand markers:
 
-    00000007-open   before they are made: which versions are to be covered
+    00000007-open   before they are made: which versions are to be covered, and what markers their keys have already
     00000007        after: which markers these are; the other is deleted then
 
 A hash is 8 bytes over key and version id. So what a crash left between the two can be found again, and a marker that is
@@ -44,14 +44,12 @@ def hashes(values: Iterable[int]) -> Hashes:
 
 
 class Pages:
-    """The pages of one hide in one bucket, by number: when `open` ones were written (by the endpoint's clock), and how
-    many markers `settled` ones hold.
-    """
+    """The pages of one hide in one bucket, by number: which are `open`, and how many markers `settled` ones hold."""
 
     def __init__(self, client: S3Client, target: str, bucket: Bucket, hide_id: str) -> None:
         self._client, self._target, self._bucket = client, target, bucket
         self._prefix = f"{RESERVED}hidden/{hide_id}/"
-        self.open: Mapping[int, float] = {}
+        self.open: list[int] = []
         self.settled: Mapping[int, int] = {}
         self._next = 0
 
@@ -60,8 +58,8 @@ class Pages:
         there = [entry for entry in self._entries() if entry.latest and not entry.marker]
         named = {entry.key.removeprefix(self._prefix): entry for entry in there}
         self.settled = {int(name): e.size // _WIDTH for name, e in named.items() if not name.endswith(_OPEN)}
-        begun = {int(name.removesuffix(_OPEN)): e.modified_s for name, e in named.items() if name.endswith(_OPEN)}
-        self.open = {number: at for number, at in begun.items() if number not in self.settled}
+        begun = {int(name.removesuffix(_OPEN)) for name in named if name.endswith(_OPEN)}
+        self.open = sorted(begun - self.settled.keys())
         self._next = max((*begun, *self.settled), default=-1) + 1
 
     @property
@@ -70,7 +68,7 @@ class Pages:
         return sum(self.settled.values())
 
     def begin(self, covered: Hashes) -> int:
-        """Write down what is going to be covered; return the page's number."""
+        """Write down what is there before anything is covered; return the page's number."""
         number, self._next = self._next, self._next + 1
         self._put(f"{number:08}{_OPEN}", covered)
         return number
@@ -82,7 +80,7 @@ class Pages:
         self._delete([entry for entry in self._entries() if entry.key == f"{self._prefix}{number:08}{_OPEN}"])
 
     def covered(self, number: int) -> Hashes:
-        """Return what an open page was to cover."""
+        """Return what an open page says, sorted."""
         return self._get(f"{number:08}{_OPEN}")
 
     def markers(self) -> Hashes:

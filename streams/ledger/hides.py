@@ -103,7 +103,7 @@ def acked(work: Work, ack: dict[str, Any]) -> None:
     (part,) = found
     if not part.open:  # told twice
         return
-    part.state, part.rows, part.failed = ack["outcome"], part.rows + ack["rows"], ack["failed"]
+    part.state, part.rows, part.failed = ack["outcome"], ack["rows"], ack["failed"]
     _settle(work, name, row, parts)
 
 

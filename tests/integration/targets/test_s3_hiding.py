@@ -89,7 +89,9 @@ def test_a_crash_anywhere_leaves_no_marker_that_is_not_known_again(
 ) -> None:
     where = place(s3, bucket)
     write(client, bucket, *KEYS)
-    client.delete_object(Bucket=bucket, Key=KEYS[4])
+    for key in (KEYS[4], KEYS[5], KEYS[5], KEYS[44]):
+        client.delete_object(Bucket=bucket, Key=key)
+    write(client, bucket, KEYS[5], KEYS[44])  # markers of the owner's lie below these
     before = everything(client, bucket)
 
     for mortal in dying(where, call, times):
@@ -105,6 +107,20 @@ def test_a_crash_anywhere_leaves_no_marker_that_is_not_known_again(
             obey(where, an_order(stamp=FIRST + times), client=next(dying(where, call, times)))
         obey(where, an_order(UNHIDE, stamp=FIRST + times))  # a cancel that meets a hide which never came to its end
         assert everything(client, bucket) == before
+
+
+def test_an_owner_who_deletes_after_a_crash_keeps_his_marker(s3: S3Server, client: S3Client, bucket: str) -> None:
+    where = place(s3, bucket)
+    write(client, bucket, *KEYS[:10])
+    *_, mortal = dying(where, "DeleteObjects", 1)
+    with pytest.raises(Killed):
+        obey(where, an_order(), client=mortal)
+    client.delete_object(Bucket=bucket, Key=KEYS[3])
+
+    obey(where, an_order())
+    obey(where, an_order(UNHIDE))
+
+    assert seen(client, bucket) == set(KEYS[:10]) - {KEYS[3]}
 
 
 def test_replicas_are_hidden_too_and_what_other_templates_own_is_not(

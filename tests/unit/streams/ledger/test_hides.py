@@ -101,7 +101,7 @@ def test_a_refused_row_is_asked_for_again_the_next_day_under_another_id() -> Non
 
     (again,) = orders(log.to_day(6))
     waits = targets(log)["crm"]
-    ack(log, again, rows=1)
+    ack(log, again, rows=10)
 
     assert same_day == []
     assert (again["target"], again["order_id"] != crm["order_id"]) == ("crm", True)
