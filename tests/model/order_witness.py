@@ -22,21 +22,32 @@ Order = tuple[str, str]
 
 @dataclass(slots=True)
 class Counted:
-    """What must have been acknowledged for one request and target: at least, at most."""
+    """What must have been acknowledged for one request and target: at least, at most, and at least before `day`."""
 
     least: int = 0
     most: int = 0
+    before: int = 0
+    day: int = -1
+
+    def ack(self, today: int, *, sure: bool) -> None:
+        if self.day != today:
+            self.day, self.before = today, self.least
+        self.least += sure
+
+    def told(self, today: int) -> int:
+        """Return what must be told in the evening: what changes nothing in short may be told tomorrow."""
+        return self.before if self.day == today else self.least
 
 
 @dataclass(slots=True)
 class Erasing:
-    """One request. `seen`: records that were taken out for it for sure."""
+    """One request. `seen`: records that were taken out for it for sure, by the day on which they were erased."""
 
     said: EraseSaid
     version: int = 0
     body: dict[str, Any] = field(default_factory=dict)
     before: set[Name] = field(default_factory=set)
-    seen: set[Id] = field(default_factory=set)
+    seen: dict[Id, int] = field(default_factory=dict)
     targets: dict[str, Counted] = field(default_factory=lambda: defaultdict(Counted))
 
 
@@ -90,7 +101,7 @@ class OrderWitness:
                 if key[0] != org or row in kept:
                     continue
                 sure = self._erases(one.said, key, clock)
-                count.least += sure and name not in one.before
+                count.ack(self.oracle.today, sure=sure and name not in one.before)
                 count.most += 1 if forced and reason == "request" else self._concerns(one.said, key)
 
     def _taken(self, rows: list[tuple[Id, int]]) -> None:
@@ -98,7 +109,7 @@ class OrderWitness:
             concerned = [one for (org, _), one in self.erasing.items() if org == key[0]]
             concerned = [one for one in concerned if self._concerns(one.said, key)]
             if concerned and clock <= concerned[0].said.through // 1000:
-                concerned[0].seen.add(key)
+                concerned[0].seen.setdefault(key, self.oracle.today)
 
     def _concerns(self, said: EraseSaid, key: Id) -> bool:
         oracle = self.oracle
@@ -165,9 +176,12 @@ class OrderWitness:
             assert told["done"] <= count.most, f"{said}: {target} acknowledged {count}"
             if told["due"] != told["done"] and self._comes_back(one.said, target):
                 continue  # what else it was told is not said before tomorrow
-            assert told["due"] == told["done"] >= count.least, f"{said}: {target} acknowledged {count}"
+            assert told["due"] == told["done"] >= count.told(self.oracle.today), (
+                f"{said}: {target} acknowledged {count}"
+            )
             assert told["withheld"] == told["failed"] == 0, f"{said}: {target} keeps rows that it does not keep"
-        assert body["found"] >= len(one.seen), f"{said}: {len(one.seen)} records were erased for it"
+        seen = sum(day < self.oracle.today for day in one.seen.values())
+        assert body["found"] >= seen, f"{said}: {seen} records were erased for it"
         assert set(body["subjects"]) <= {s.to_bytes(8, "little").hex() for s in one.said.subjects}, said
         assert sum(body["subjects"].values()) >= body["found"] * (not one.said.everyone), said
         waiting = body["waiting"]
