@@ -32,7 +32,7 @@ def demo(
     ] = None,
     limit_s: Annotated[float, typer.Option(help="Give up after so many seconds of sweeping.")] = 180,
 ) -> None:
-    """Fill three stores with made-up people, sweep them live, ask for things over HTTP, and compare with the rules."""
+    """Fill four stores with made-up people, sweep them live, ask for things over HTTP, and compare with the rules."""
     from ops.demo.run import Demo, make_demo_stores, report  # heavy: a quick `--help` must not wait for it
     from ops.engine import Engine
 

@@ -2,7 +2,8 @@
 
     preview ─ hold ─ policy ─ release   what is erased is what the preview counted; nothing held goes before its release
     erase people                        theirs go in every store, nobody else's
-    delete, cancel                      everything stays as it was
+    export                              all that is left is in the archive, its bytes are what the manifest says
+    delete, cancel                      the org is hidden where stores can hide, and then everything is as it was
     delete                              no value of the org is left anywhere, all others are untouched
 
 Each step ends with the stores read again and compared with what was to be expected, record by record.
@@ -10,14 +11,19 @@ Each step ends with the stores read again and compared with what was to be expec
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import io
+import json
 import time
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ops.demo.caller import Caller
 from ops.demo.people import DAY_S, Record
-from ops.demo.stores import ERASED, KEPT
+from ops.demo.stores import ERASED, KEPT, media_of
 
 ASKING: Final = "umbra"
 """The org of the second act."""
@@ -45,11 +51,15 @@ class Step:
 
 @dataclass(slots=True, kw_only=True)
 class Asking:
-    """The act. `records` are all of the demo's, `observe` reads the stores; `expected` is what they must hold."""
+    """The act. `records` are all of the demo's, `observe` reads the stores; `expected` is what they must hold.
+
+    `visible` counts rows and objects of the org that its services see in stores which can hide.
+    """
 
     caller: Caller
     records: Sequence[Record]
     observe: Callable[[], Seen]
+    visible: Callable[[], int]
     expected: dict[str, str]
     now_s: int
     show: Callable[[str, int, int], None]
@@ -58,7 +68,7 @@ class Asking:
 
     def run(self) -> list[Step]:
         """Ask for everything in turn; return what each came to. Raises Unexpected where the API refuses."""
-        acts = (self._change, self._forget, self._call_off, self._delete)
+        acts = (self._change, self._forget, self._export, self._call_off, self._delete)
         for number, act in enumerate(acts):
             self.show("requests", number, len(acts))
             self.steps.append(act())
@@ -99,13 +109,36 @@ class Asking:
             differences=differ,
         )
 
+    def _export(self) -> Step:
+        """All that is left is copied; what the outside service keeps is not ours to read, and is said to be missing."""
+        job = self.caller.done("POST", "/export", {"format": "json", "include_media": True})
+        files = [(file, self.caller.fetch(file["href"])) for file in job["files"]]
+        wrong = sum(hashlib.sha256(content).hexdigest() != file["sha256"] for file, content in files)
+        exported = {
+            str(row.get("id", row.get("record_id")))
+            for file, content in files
+            if file["name"].endswith(".jsonl.gz") and "missing" not in file["name"]
+            for row in map(json.loads, gzip.decompress(content).splitlines())
+        }
+        media = {
+            name: body for file, content in files if file["name"].endswith(".zip") for name, body in unzipped(content)
+        }
+        left, pictures = self._left("messages", "logs", "content"), self._left("media")
+        wrong += len({r.id for r in left} - exported) + len({media_of(r) for r in pictures} ^ set(media.values()))
+        facts = {"files": len(files), "rows": len(exported), "media": len(media), "missing": job["detail"]["reasons"]}
+        return Step(name="export", facts=facts, differences=wrong)
+
     def _call_off(self) -> Step:
         """The org is to be deleted, and then it is not."""
+        before = self.visible()
         asked = self.caller.call("POST", "/delete", {"confirm_org_name": ASKING_NAME, "grace_period_days": 7})
         self.caller.reached(asked["id"], "grace")
+        hidden = self._await(lambda: self.visible() == 0)
         self.caller.done("POST", f"/jobs/{asked['id']}/cancel")
         job = self.caller.reached(asked["id"], "cancelled")
-        return Step(name="deletion, cancelled", facts={"state": job["state"]}, differences=self._compare())
+        differ = self._compare() + (not hidden) + abs(before - self.visible())
+        facts = {"hidden": before, "state": job["state"]}
+        return Step(name="deletion, cancelled", facts=facts, differences=differ)
 
     def _delete(self) -> Step:
         """The org is deleted."""
@@ -127,6 +160,12 @@ class Asking:
     def _expect_gone(self, records: Any) -> None:
         self.expected |= {r.id: ERASED for r in records}
 
+    def _await(self, true: Callable[[], bool]) -> bool:
+        end = time.monotonic() + self.limit_s
+        while not (found := true()) and time.monotonic() < end:
+            time.sleep(0.5)
+        return found
+
     def _compare(self) -> int:
         """Return how many records are not as expected, once nothing changes that any more or time is up."""
         end = time.monotonic() + self.limit_s
@@ -136,3 +175,9 @@ class Asking:
             if not wrong or time.monotonic() > end:
                 return wrong
             time.sleep(0.5)
+
+
+def unzipped(content: bytes) -> list[tuple[str, bytes]]:
+    """Return the objects in a ZIP of an export, by their names there."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return [(name, archive.read(name)) for name in archive.namelist() if name != "index.jsonl"]

@@ -13,7 +13,7 @@ import dataclasses
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,21 @@ from ops.demo.asking import ASKING, Asking, Step
 from ops.demo.caller import Caller
 from ops.demo.expected import Cell, count, must_go
 from ops.demo.people import DAY_S, ORGS, Record, make_records
-from ops.demo.stores import ERASED, KEPT, fill_crm, fill_profiles, make_stores, observe_crm, observe_profiles
+from ops.demo.stores import (
+    DAMAGED,
+    ERASED,
+    KEPT,
+    Bucket,
+    fill_crm,
+    fill_profiles,
+    make_stores,
+    observe_crm,
+    observe_profiles,
+    visible_rows,
+)
 from ops.demo.vault import Vault
 from ops.engine import Engine
+from ops.local.s3 import s3_client
 from ops.progress import read_progress
 from ops.requests import RequestDoor
 from ops.settings import Settings
@@ -71,6 +83,7 @@ class Demo:
     engine: Engine
     show: Show
     count: int
+    bucket: Bucket = field(init=False)
 
     def run(self, work_dir: Path, *, limit_s: float) -> Result:
         """Do it all; give up waiting after `limit_s` seconds without the stores being as expected."""
@@ -82,6 +95,11 @@ class Demo:
         vault = Vault(
             work_dir / "vault.sqlite", settings.kafka_bootstrap, topics.outbox("vault"), topics.inbox("vault")
         )
+        s3 = self.engine.stack.s3
+        client = s3_client(
+            endpoint=s3.endpoint, access_key=s3.access_key, secret_key=s3.secret_key, region=settings.s3_region
+        )
+        self.bucket = Bucket(client=client, name=s3.bucket)
         vault.start()
         try:
             self._fill(stored, vault)
@@ -102,6 +120,7 @@ class Demo:
         fill_crm(self.engine.stack.postgres.dsn, records)
         fill_profiles(self.engine.stack.kafka.bootstrap, records)
         vault.add((r.org, r.id) for r in records if r.category == "media")
+        self.bucket.fill(records)
 
     def _bring_aboard(self, settings: Settings, records: Sequence[Record]) -> None:
         door = RequestDoor.of(settings)
@@ -167,15 +186,23 @@ class Demo:
             caller=caller,
             records=records,
             observe=lambda: self._observe(records, vault),
+            visible=lambda: visible_rows(self.engine.stack.postgres.dsn, ASKING) + self._objects_of(ASKING),
             expected={r.id: ERASED if must_go(r, now_s=now_s) else KEPT for r in records},
             now_s=now_s,
             show=self.show,
             limit_s=limit_s,
         ).run()
 
+    def _objects_of(self, org: str) -> int:
+        return sum(owner == org for owner, _ in self.bucket.ids())
+
     def _observe(self, records: Sequence[Record], vault: Vault) -> dict[str, str]:
-        files = vault.ids()
-        media = {r.id: KEPT if (r.org, r.id) in files else ERASED for r in records if r.category == "media"}
+        files, objects, versions = vault.ids(), self.bucket.ids(), self.bucket.versions()
+        media = {}
+        for r in records:
+            if r.category == "media":
+                there = [(r.org, r.id) in found for found in (files, objects, versions)]
+                media[r.id] = KEPT if all(there) else DAMAGED if any(there) else ERASED
         crm = observe_crm(self.engine.stack.postgres.dsn, records)
         return crm | observe_profiles(self.engine.stack.kafka.bootstrap, records) | media
 

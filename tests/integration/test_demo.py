@@ -21,4 +21,7 @@ def test_the_demo_finds_every_record_where_policies_and_requests_want_it() -> No
     assert changed["preview"] == changed["erased"] + changed["erased_after_release"]
     assert steps["erasure of people"]["erased"] > 0
     assert steps["deletion, cancelled"]["state"] == "cancelled"
+    assert steps["export"]["rows"] > 0
+    assert steps["export"]["media"] > 0
+    assert steps["deletion, cancelled"]["hidden"] > 0
     assert steps["deletion"]["erased"] > 0

@@ -141,9 +141,12 @@ def test_its_rules_hold_defaults_parents_and_targets(tmp_path: Path) -> None:
 
 
 def test_the_demos_map_is_good() -> None:
-    m = load_data_map(DEMO_MAP, {"EBBTIDE_POSTGRES_DSN": "postgresql://x"})
+    s3 = {"ENDPOINT": "http://127.0.0.1:1", "REGION": "r", "BUCKET": "media", "ACCESS_KEY": "a", "SECRET_KEY": "s"}
+    m = load_data_map(
+        DEMO_MAP, {"EBBTIDE_POSTGRES_DSN": "postgresql://x"} | {f"EBBTIDE_S3_{k}": v for k, v in s3.items()}
+    )
 
-    assert {t.kind for t in m.targets.values()} == {"postgres", "kafka", "consumer"}
+    assert {t.kind for t in m.targets.values()} == {"postgres", "kafka", "consumer", "s3"}
 
 
 def test_a_password_in_a_targets_address_does_not_show(tmp_path: Path) -> None:
