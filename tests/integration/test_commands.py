@@ -123,7 +123,7 @@ def test_a_day_of_work_with_the_commands(roles: Roles, database: str) -> None:
     ebbtide(roles, "request", "delete", "acme", "--confirm-name", "Acme", "--id", "goodbye")
     _, late = ebbtide(roles, "jobs", "watch", "acme", "goodbye", "--limit-s", "5", code=4)
     assert "is grace" in late
-    for move in ("pause", "resume", "cancel"):
+    for move in ("pause", "resume", "restore"):
         ebbtide(roles, "jobs", move, "acme", "goodbye")
     ebbtide(roles, "jobs", "watch", "acme", "goodbye", code=1)
     shown, _ = ebbtide(roles, "jobs", "show", "acme", "goodbye", "--json")
@@ -137,7 +137,7 @@ def test_a_day_of_work_with_the_commands(roles: Roles, database: str) -> None:
         ("delete", "cancelled"): 1,
         ("pause", "completed"): 1,
         ("resume", "completed"): 1,
-        ("cancel", "completed"): 1,
+        ("restore", "completed"): 1,
     }
     assert set(left(database)) == before
 
