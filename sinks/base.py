@@ -31,6 +31,14 @@ class SinkUnavailable(Retry):
 
 
 @dataclass(eq=False)
+class Unfinished(SinkUnavailable):
+    """A store answers, and one call is not enough: the same again goes on where it is."""
+
+    def __str__(self) -> str:
+        return f"target {self.sink!r} works on what it was given ({self.why})"
+
+
+@dataclass(eq=False)
 class NoPlan(Reject):
     """The data map does not say how to erase this category here: the batch cannot be carried out."""
 

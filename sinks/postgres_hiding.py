@@ -22,7 +22,7 @@ from psycopg import errors, sql
 
 from schemas.plans import PostgresPlan
 from sinks import postgres_positions as own
-from sinks.base import SinkUnavailable, Source, Span
+from sinks.base import SinkUnavailable, Source, Span, Unfinished
 from sinks.hiding import HIDE, NOT_HERE, SETTLE, UNHIDE, Hidden, HideOrder
 from sinks.postgres_effects import Connection
 from sinks.postgres_table import Key, PlanRefused, Table, bind
@@ -92,7 +92,7 @@ class Hider:
         end = time.monotonic() + self._budget_s
         while self._next_piece(asked):
             if time.monotonic() > end:
-                raise SinkUnavailable(self._target, f"not done within {self._budget_s:g} s, it goes on where it is")
+                raise Unfinished(self._target, f"not done within {self._budget_s:g} s, it goes on where it is")
 
     def _next_piece(self, asked: _Asked) -> bool:
         """Do the next keys; tell whether there may be more."""

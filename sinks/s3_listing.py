@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from sinks.base import PlanBroken, SinkUnavailable
+from sinks.base import PlanBroken, Unfinished
 from sinks.s3_client import UNSUPPORTED, S3Limits, asking, code_of
 from sinks.s3_state import NEVER, lists_versions, versioning_of
 
@@ -63,9 +63,9 @@ class Deadline:
         self._end = time.monotonic() + seconds
 
     def check(self) -> None:
-        """Raise SinkUnavailable when it has passed."""
+        """Raise Unfinished when it has passed."""
         if time.monotonic() > self._end:
-            raise SinkUnavailable(self._target, f"not done within {self._seconds:g} s, it goes on where it is")
+            raise Unfinished(self._target, f"not done within {self._seconds:g} s, it goes on where it is")
 
 
 class ListedBucket:

@@ -21,7 +21,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from ebbtide.wire import WireError
 from schemas.errors import Halt, Reject, Retry
-from sinks.base import Job, NoPlan, Outcome, Sink, Source, Span, Write
+from sinks.base import Job, NoPlan, Outcome, Sink, Source, Span, Unfinished, Write
 from sinks.batch import BadBatch, Batch, Receipt
 from sinks.hiding import HideOrder
 from streams.runner.hooks import NoHooks, RunnerHooks
@@ -132,6 +132,10 @@ class TargetRunner:
         while not stop.is_set():
             try:
                 act()
+            except Unfinished:
+                self._hooks.on_up()
+                wait = self._spec.limits.backoff_first_s
+                yield
             except Retry as error:
                 log.warning("target not available", extra={"target": self._sink.name, "why": str(error)})
                 self._hooks.on_unavailable(type(error).__name__, wait)

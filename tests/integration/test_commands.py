@@ -125,7 +125,7 @@ def test_a_day_of_work_with_the_commands(roles: Roles, database: str, tmp_path: 
     assert "is grace" in late
     ebbtide(roles, "jobs", "extend", "acme", "goodbye", "--reason", "complexity")
     ebbtide(roles, "jobs", "deny", "acme", "goodbye", "--reason", "no_match", code=2)  # nobody is waited for
-    for move in ("pause", "resume", "cancel"):
+    for move in ("pause", "resume", "restore"):
         ebbtide(roles, "jobs", move, "acme", "goodbye")
     ebbtide(roles, "jobs", "watch", "acme", "goodbye", code=1)
     shown, _ = ebbtide(roles, "jobs", "show", "acme", "goodbye", "--json")
@@ -152,7 +152,7 @@ def test_a_day_of_work_with_the_commands(roles: Roles, database: str, tmp_path: 
         ("deny", "refused"): 1,
         ("erase", "completed"): 3,
         ("resume", "completed"): 1,
-        ("cancel", "completed"): 1,
+        ("restore", "completed"): 1,
     }
     assert set(left(database)) == before
 
