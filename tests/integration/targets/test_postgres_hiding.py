@@ -14,6 +14,7 @@ from ops.local.service import KafkaServer
 from sinks.base import SinkUnavailable, Span
 from sinks.hiding import CANNOT, DONE, FAILED, UNHIDE, Hidden, HideOrder
 from sinks.postgres import PostgresLimits, PostgresSink
+from streams.runner.hooks import NoHooks
 from tests.integration.targets.support import Cluster, batch_id, batch_record, running, wait_for
 from tests.integration.targets.test_postgres import PLAN, SOURCE, make_sink
 
@@ -156,7 +157,16 @@ def test_the_runner_hides_and_erases_in_the_order_of_the_log_and_acknowledges_ea
     cluster.send_order(replace(hide, target="other", id=batch_id("other")), topic="crm")
     cluster.send(batch_record("crm", "acme", ["3"]))
 
-    with running(cluster.spec(), make_sink(database, plan=HIDING)):
+    class Hooks(NoHooks):
+        """Notes when the target counts as away."""
+
+        away = 0
+
+        def on_unavailable(self, why: str, retry_in_s: float) -> None:
+            self.away += 1
+
+    hooks, limits = Hooks(), PostgresLimits(hide_s=0.0, hide_keys=3)  # many calls for one order
+    with running(cluster.spec(), make_sink(database, plan=HIDING, limits=limits), hooks):
         wait_for(lambda: len(cluster.acks()) == 6, "all acks")
 
     acks = cluster.acks()
@@ -165,4 +175,5 @@ def test_the_runner_hides_and_erases_in_the_order_of_the_log_and_acknowledges_ea
         (unhide.id, DONE, 34),
     ]
     assert [a["changed"] for a in acks if "batch_id" in a] == [1, 1, 1, 1]
+    assert hooks.away == 0
     assert hidden(database) == 0
