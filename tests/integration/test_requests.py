@@ -158,12 +158,23 @@ def test_a_plain_producer_asks_for_an_erasure_and_sees_it_to_its_end(roles: Role
 
 def test_who_may_not_ask_is_not_heard_and_what_is_wrong_is_refused_by_name(roles: Roles) -> None:
     publish(roles, "globex")
+    a_minute_ago = time.time_ns() // 1_000_000 - 60_000
     with portal(roles) as requests:
         forged = make_request("policy", "globex", {"template": "soc2"}, key_id="portal", seed=b"x" * 32)
         not_theirs = make_request("policy", "initech", {"template": "soc2"}, key_id="portal", seed=PORTAL)
         for record in (forged, not_theirs, make_request("delete", "globex", key_id="portal", seed=PORTAL)):
             requests.send(record)
-        late = requests.ask("policy", "globex", {"template": "soc2"}, lifetime_s=0.001)
+        late_record = make_request(  # its end lies in the past: a broker may well answer within a millisecond
+            "policy",
+            "globex",
+            {"template": "soc2"},
+            key_id="portal",
+            seed=PORTAL,
+            lifetime_s=1,
+            requested_at=a_minute_ago,
+        )
+        requests.send(late_record)
+        late = late_record["request_id"]
         wrong = requests.ask("policy", "globex", {"settings": [{"category": "dreams", "period": "30 d"}]})
         huge = requests.ask("policy", "globex", {"settings": "x" * 1_000_000})
 

@@ -168,5 +168,6 @@ _DECIDE: dict[str, Callable[[StandIn, Record, Record], tuple[Record, list[tuple[
     "delete": StandIn.delete,
     "erase": StandIn.erase,
     "export": StandIn.export,
-    **dict.fromkeys(("lock", "preview", "cancel", "restore", "approve", "pause", "resume"), StandIn.done),
+    **dict.fromkeys(("lock", "preview"), StandIn.done),
+    **dict.fromkeys(("cancel", "restore", "approve", "pause", "resume", "verify", "deny", "extend"), StandIn.done),
 }
