@@ -1,7 +1,7 @@
 """The metrics of one role, made from `ops.metric_defs`. Created at 0, so that a first event is a rise.
 
 Labels come from closed sets that are known when a role starts (`Domains`): never an org, a subject or a record.
-`ops.hooks` feeds them; `tests/unit/ops/test_metrics.py` says what is promised.
+`ops.hooks` and `ops.watched` feed them; `tests/unit/ops/test_metrics.py` says what is promised.
 """
 
 from __future__ import annotations
