@@ -1,7 +1,7 @@
 """What a ledger partition's state says of itself, for the gauges: exact at any moment, from reads alone.
 
 `progress` records are told when something is done, and else once a day; a worker that has just taken over a partition
-would show nothing until then. So `ops.hooks.Watched` asks here. `tests/unit/ops/test_hooks.py` says what is promised.
+would show nothing until then. So `ops.watched.Watched` asks here. `tests/unit/ops/test_hooks.py` says what is promised.
 """
 
 from __future__ import annotations

@@ -17,21 +17,13 @@ from confluent_kafka import KafkaException
 
 from ebbtide.events import KINDS as EVENT_KINDS
 from ops.datamaps import data_map_path, variables
-from ops.hooks import (
-    JOB_KINDS,
-    GatewayMetrics,
-    JobMetrics,
-    LaneMetrics,
-    Lettered,
-    ProjectorMetrics,
-    Watched,
-    WatchedJobs,
-)
+from ops.hooks import GatewayMetrics, LaneMetrics, ProjectorMetrics
 from ops.logs import set_up_logs
 from ops.metrics import Domains, Metrics
 from ops.rules_topic import current_rules, rules_in_force
 from ops.settings import Settings
 from ops.timesource import TimeSource
+from ops.watched import JOB_KINDS, JobMetrics, Lettered, Watched, WatchedJobs
 from schemas.codec import registered_codec
 from schemas.datamap import load_data_map
 from schemas.errors import Refused, Retry

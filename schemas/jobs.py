@@ -82,7 +82,7 @@ KINDS: Final = (
     "deny",
     "extend",
 )
-"""What may be asked for. Nothing fails for good yet, so there is nothing to `retry`."""
+"""What may be asked for. Only an export can fail for good, and is asked for again: there is no `retry`."""
 
 STANDING: Final = frozenset({"erase", "delete"})
 """Kinds that go on holding when they are done: what arrives late is erased as well."""

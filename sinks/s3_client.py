@@ -16,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from botocore.parsers import ResponseParserError
 
-from schemas.datamap import TargetMap
+from schemas.targetmap import TargetMap
 from sinks.base import PlanBroken, SinkUnavailable
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from ops.api import models, routes
+from ops.api import job_routes, models, routes
 from ops.api.edge import Edge
 from ops.api.problems import MEDIA_TYPE, PROBLEMS, Problem, invalid
 from ops.api.runtime import Runtime
 
-ROUTERS: Final = (routes.router,)
+ROUTERS: Final = (routes.router, job_routes.router)
 OPENAPI_PATH: Final = "/api/v1/openapi.json"
 OPEN: Final = frozenset({"/healthz", "/readyz", OPENAPI_PATH})
 """Paths that take no token: they say nothing of anybody."""

@@ -2,7 +2,7 @@
 
     publish ─▶ brokers have it ─▶ the job's state is in the read model ─▶ and so is what was written with it
 
-Never decides anything: the coordinator does. Used by `ops.api.routes`; `tests/integration/api/test_api.py` reads the
+Never decides anything: the coordinator does. Used by `ops.api.asking`; `tests/integration/api/test_api.py` reads the
 records from the topic and checks their signatures.
 """
 

@@ -3,7 +3,7 @@
     n 0 is the manifest, 1 … are the files in its order; beyond those that a job lists the manifest itself is read
 
 A link of ours never leaves with the bucket's signature in it: it is checked and recorded each time, and answered with
-one that lives LINK_S. Used by `ops.api.routes`; `tests/integration/api/test_files.py` says what it promises.
+one that lives LINK_S. Used by `ops.api.job_routes`; `tests/integration/api/test_files.py` says what it promises.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     token ─▶ limit ─▶ org ─▶ role ─▶ fresh sign-in ─▶ query names ─▶ body ─▶ the route
 
-A route that does not say whom it takes is not made. Used by `ops.api.routes`; `tests/integration/api/test_walker.py`
+A route that does not say whom it takes is not made. Used by every router; `tests/integration/api/test_walker.py`
 calls every route with every kind of token.
 """
 

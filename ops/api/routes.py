@@ -1,34 +1,29 @@
-"""The calls under `/api/v1/privacy`: each reads rows, or sends one request. docs/api.md lists them.
+"""The calls under `/api/v1/privacy`, but for those about jobs: each reads rows, or sends one request.
 
-Put together by `ops.api.app`; `tests/integration/api/` calls every one of them.
+docs/api.md lists them all; `ops.api.job_routes` has the others. Put together by `ops.api.app`;
+`tests/integration/api/` calls every one of them.
 """
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import JSONResponse
 
 from ebbtide.envelope import is_id
 from ops.api import models, retention, views
-from ops.api.door import Write, Written
+from ops.api.asking import Cursor, Key, Limit, accept, accepted, ask, job_of
 from ops.api.guard import Called, Caller, GuardedRoute, takes
 from ops.api.problems import Problem, invalid, not_found
-from ops.api.reads import JobFilter, Row, page, place_of
-from ops.api.streams import JobEvents
+from ops.api.reads import Row, page, place_of
 from ops.api.tokens import OWNER, READER
-from schemas.jobs import ENDED, KINDS, State
+from schemas.jobs import ENDED
 from schemas.policy import EPOCH_ORDINAL
 
 router = APIRouter(prefix=views.BASE, route_class=GuardedRoute)
 
-Limit = Annotated[int, Query(ge=1, le=200)]
-Cursor = Annotated[str | None, Query(max_length=1000)]
-Key = Annotated[str | None, Header(alias="Idempotency-Key", description="draft-ietf-httpapi-idempotency-key-header")]
 _JOB: Final[dict[int | str, dict[str, Any]]] = {202: {"model": models.Job, "description": "Asked for; see Location."}}
 
 
@@ -61,9 +56,9 @@ async def put_retention(
             raise Problem("stale")
         if if_match.strip() != "*":
             body["if_version"] = row["version"] if row else 0
-    written = await _ask(called, request, "policy", body, key=key, asked=change, until=_has_ended)
+    written = await ask(called, request, "policy", body, key=key, asked=change, until=_has_ended)
     if written.job is None or written.job["state"] not in ENDED or not written.seen:
-        return _accepted(called, written, "policy")
+        return accepted(called, written, "policy")
     row, rules = await runtime.reader.retention(called.org), runtime.rules.now
     headers = {"ETag": retention.etag(rules, row), "Location": views.job_path(written.request_id)}
     return JSONResponse(retention.document(called.org, rules, row), headers=headers)
@@ -76,9 +71,9 @@ async def preview_retention(called: Called, request: Request, asked: models.Prev
     body = retention.request_body(asked, called.runtime.rules.now)
     if asked.as_of is not None:
         body["as_of_day"] = asked.as_of.toordinal() - EPOCH_ORDINAL
-    written = await _ask(called, request, "preview", body, key=key, asked=asked, until=_has_ended)
+    written = await ask(called, request, "preview", body, key=key, asked=asked, until=_has_ended)
     if written.job is None or written.job["state"] not in ENDED:
-        return _accepted(called, written, "preview")
+        return accepted(called, written, "preview")
     headers = {"Location": views.job_path(written.request_id)}
     return JSONResponse(views.job(written.job), headers=headers)
 
@@ -88,7 +83,7 @@ async def preview_retention(called: Called, request: Request, asked: models.Prev
 async def lock_retention(called: Called, request: Request, asked: models.LockAsked, key: Key = None) -> Response:
     """Let settings only be extended, up to and with a day. This cannot be taken back."""
     body = {"until_day": asked.until.toordinal() - EPOCH_ORDINAL}
-    return await _accept(called, request, "lock", body, key=key, asked=asked)
+    return await accept(called, request, "lock", body, key=key, asked=asked)
 
 
 @router.get("/retention/history", response_model=models.History)
@@ -112,15 +107,15 @@ async def delete_org(called: Called, request: Request, asked: models.DeleteAsked
         "grace_days": asked.grace_period_days,
         "delete_media": asked.delete_media,
     }
-    return await _accept(called, request, "delete", body, key=key, asked=asked)
+    return await accept(called, request, "delete", body, key=key, asked=asked)
 
 
 @router.post("/restore", response_model=models.Job, status_code=202)
 @takes(OWNER, fresh=True)
 async def restore_org(called: Called, request: Request, asked: models.RestoreAsked, key: Key = None) -> Response:
     """Bring back what a deletion hides while its grace lasts, and end that; done when all of it is visible."""
-    await _job(called, asked.job)
-    return await _accept(called, request, "restore", {"job": asked.job}, key=key, asked=asked, about=asked.job)
+    await job_of(called, asked.job)
+    return await accept(called, request, "restore", {"job": asked.job}, key=key, asked=asked, about=asked.job)
 
 
 @router.post("/requests", response_model=models.Job, status_code=202)
@@ -128,7 +123,7 @@ async def restore_org(called: Called, request: Request, asked: models.RestoreAsk
 async def request_of_people(called: Called, request: Request, asked: models.PeopleAsked, key: Key = None) -> Response:
     """Erase people (GDPR Art. 17): 1 to 1 000 subject ids in one pass; `detail.subjects` counts in their order."""
     body = {name: value for name in ("categories", "regime", "identity") if (value := getattr(asked, name)) is not None}
-    return await _accept(called, request, "erase", body, key=key, asked=asked, subjects=asked.subjects)
+    return await accept(called, request, "erase", body, key=key, asked=asked, subjects=asked.subjects)
 
 
 @router.post("/export", response_model=models.Job, status_code=202)
@@ -137,7 +132,7 @@ async def export_org(called: Called, request: Request, asked: models.ExportAsked
     """Make a copy of what the org has, or of what some people have (GDPR Art. 15, 20); its files are with the job."""
     body: dict[str, Any] = {"format": asked.format, "include_media": asked.include_media}
     body |= {name: value for name in ("regime", "identity") if (value := getattr(asked, name)) is not None}
-    return await _accept(called, request, "export", body, key=key, asked=asked, subjects=asked.subjects or ())
+    return await accept(called, request, "export", body, key=key, asked=asked, subjects=asked.subjects or ())
 
 
 @router.get("/holds", response_model=models.Holds)
@@ -157,7 +152,7 @@ async def place_hold(called: Called, request: Request, asked: models.HoldAsked, 
     hold_id = asked.hold_id or _own_hold_id(called, key)
     body: dict[str, Any] = {"hold_id": hold_id, "grace_days": asked.grace_days}
     body |= {name: value for name in ("categories", "records") if (value := getattr(asked, name)) is not None}
-    return await _accept(called, request, "hold", body, key=key, asked=asked, subjects=asked.subjects or ())
+    return await accept(called, request, "hold", body, key=key, asked=asked, subjects=asked.subjects or ())
 
 
 @router.post("/holds/{hold}/release", response_model=models.Job, status_code=202)
@@ -166,159 +161,7 @@ async def release_hold(called: Called, request: Request, hold: str, key: Key = N
     """End a hold after its grace; what it kept is due at once then."""
     if not is_id(hold) or await called.runtime.reader.hold(called.org, hold) is None:
         raise not_found()
-    return await _accept(called, request, "release", {"hold_id": hold}, key=key)
-
-
-@router.get("/jobs", response_model=models.Jobs)
-@takes(READER)
-async def get_jobs(
-    called: Called,
-    state: Annotated[list[State] | None, Query(max_length=20)] = None,
-    kind: Annotated[list[Literal[KINDS]] | None, Query(max_length=20)] = None,  # type: ignore[valid-type]
-    limit: Limit = 50,
-    cursor: Cursor = None,
-) -> dict[str, Any]:
-    """Return jobs, the newest first, of these states and kinds where any are named."""
-    asked = JobFilter(states=[str(s) for s in state or ()], kinds=list(kind or ()))
-    below = None if cursor is None else place_of(cursor, int, str)
-    place = None if below is None else (below[0], below[1])
-    rows = await called.runtime.reader.jobs(called.org, asked, below=place, limit=limit + 1)
-    shown, following = page(rows, limit, "requested_at", "request_id")
-    return {"jobs": [views.job(row, listed=True) for row in shown], "next": following}
-
-
-@router.get("/jobs/{job}", response_model=models.Job)
-@takes(READER)
-async def get_job(called: Called, job: str) -> dict[str, Any]:
-    """Return one job: its state, what is due and done for each target, and what went wrong; of an export its files,
-    and who got which."""
-    found = await _job(called, job)
-    return views.job(found, await called.runtime.reader.hand_outs(called.org, job))
-
-
-@router.get(
-    "/jobs/{job}/files/{number}",
-    response_class=Response,
-    status_code=302,
-    responses={302: {"description": "Found: `Location` is the file, for a minute."}},
-)
-@takes(OWNER)
-async def get_file(called: Called, job: str, number: str) -> Response:
-    """Hand out a file of an export; each time is recorded, and shown with the job. 0 is the manifest."""
-    runtime = called.runtime
-    file = await runtime.files.find(await _job(called, job), number)
-    link = runtime.files.link(file)
-    now = time.time_ns() // 1_000_000
-    await runtime.reader.hand_out(called.org, job, file.number, file.name, called.id, now)
-    return RedirectResponse(link, status_code=302)
-
-
-@router.get(
-    "/jobs/{job}/events",
-    response_class=Response,
-    responses={200: {"content": {"text/event-stream": {}}, "description": "An event `job` for each new state."}},
-)
-@takes(READER)
-async def get_job_events(called: Called, job: str, last_event_id: Annotated[str | None, Header()] = None) -> Response:
-    """Stream a job's states until it has ended. `Last-Event-ID` is the version that was seen last."""
-    found = await _job(called, job)
-    return JobEvents(called, found, last_event_id)
-
-
-def _mover(kind: str, *, fresh: bool, doc: str) -> None:
-    async def move_job(called: Called, request: Request, job: str, key: Key = None) -> Response:
-        await _job(called, job)
-        return await _accept(called, request, kind, {"job": job}, key=key, about=job)
-
-    move_job.__name__, move_job.__doc__ = f"{kind}_job", doc
-    marked = takes(OWNER, fresh=fresh)(move_job)
-    router.post(f"/jobs/{{job}}/{kind}", response_model=models.Job, status_code=202)(marked)
-
-
-_mover("cancel", fresh=True, doc="Cancel a job while its grace lasts or it waits for approval.")
-_mover("approve", fresh=True, doc="Approve another's job, as a second person.")
-_mover("verify", fresh=True, doc="Say that who asks is who they say; the job goes on.")
-_mover("pause", fresh=False, doc="Let a job's grace stand still.")
-_mover("resume", fresh=False, doc="Let a paused job's grace go on.")
-
-
-@router.post("/jobs/{job}/deny", response_model=models.Job, status_code=202)
-@takes(OWNER, fresh=True)
-async def deny_job(called: Called, request: Request, job: str, asked: models.DenialAsked, key: Key = None) -> Response:
-    """Refuse a job that waits for a person, for a reason of the Data Rights Protocol."""
-    return await _decide(called, request, "deny", job, asked, key)
-
-
-@router.post("/jobs/{job}/extend", response_model=models.Job, status_code=202)
-@takes(OWNER)
-async def extend_job(
-    called: Called, request: Request, job: str, asked: models.ExtensionAsked, key: Key = None
-) -> Response:
-    """Move a job's deadline, once, as far as its regime allows (GDPR Art. 12(3): two months)."""
-    return await _decide(called, request, "extend", job, asked, key)
-
-
-async def _decide(
-    called: Caller,
-    request: Request,
-    kind: str,
-    job: str,
-    asked: models.DenialAsked | models.ExtensionAsked,
-    key: str | None,
-) -> Response:
-    await _job(called, job)
-    body = {"job": job, "reason": asked.reason}
-    return await _accept(called, request, kind, body, key=key, asked=asked, about=job)
-
-
-async def _ask(
-    called: Caller,
-    request: Request,
-    kind: str,
-    body: Mapping[str, Any],
-    *,
-    key: str | None,
-    asked: models.Asked | None = None,
-    subjects: Any = (),
-    until: Callable[[Row], bool] | None = None,
-) -> Written:
-    call = (request.method, request.url.path, None if asked is None else asked.model_dump(mode="json"))
-    write = Write(
-        kind=kind, org=called.org, requested_by=called.id, body=body, subjects=subjects, key=key, call=call
-    )  # fmt: skip
-    return await called.runtime.door.write(write, until=until)
-
-
-async def _accept(
-    called: Caller,
-    request: Request,
-    kind: str,
-    body: Mapping[str, Any],
-    *,
-    key: str | None,
-    asked: models.Asked | None = None,
-    subjects: Any = (),
-    about: str = "",
-) -> Response:
-    written = await _ask(called, request, kind, body, key=key, asked=asked, subjects=subjects)
-    return _accepted(called, written, kind, about=about)
-
-
-def _accepted(called: Caller, written: Written, kind: str, *, about: str = "") -> Response:
-    if written.job is None:
-        body = views.unknown_job(called.org, written.request_id, kind, called.id, time.time_ns() // 1_000_000)
-    else:
-        body = views.job(written.job)
-    if about:
-        body["links"]["about"] = views.job_path(about)
-    return JSONResponse(body, status_code=202, headers={"Location": views.job_path(written.request_id)})
-
-
-async def _job(called: Caller, request_id: str) -> Row:
-    found = await called.runtime.reader.job(called.org, request_id) if is_id(request_id) else None
-    if found is None:
-        raise not_found()
-    return found
+    return await accept(called, request, "release", {"hold_id": hold}, key=key)
 
 
 def _own_hold_id(called: Caller, key: str | None) -> str:

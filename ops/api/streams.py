@@ -1,7 +1,7 @@
 """A job's states as server-sent events (HTML Living Standard, 9.2).
 
 A stream looks at the read model twice a second, ends with its job, with the caller's token, or after a quarter of an
-hour: a client reconnects by itself, with the version that it saw last. Used by `ops.api.routes`.
+hour: a client reconnects by itself, with the version that it saw last. Used by `ops.api.job_routes`.
 """
 
 from __future__ import annotations

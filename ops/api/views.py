@@ -1,4 +1,4 @@
-"""Rows of the read model as bodies. Pure; used by `ops.api.routes` and its event streams."""
+"""Rows of the read model as bodies. Pure; used by the calls and their event streams."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""By when a request must be done, by law or by a regime of the rules, and how far that may be extended once (V6).
+"""By when a request must be done, by law or by a regime of the rules, and how far that may be extended once.
 
-Pure. Called by `streams.coordinator.erasures` and `decisions`; `tests/unit/streams/coordinator/test_deadlines.py` has
+Pure. Called by `erasures`, `rights` and `decisions`; `tests/unit/streams/coordinator/test_deadlines.py` has
 the dates.
 """
 

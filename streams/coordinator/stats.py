@@ -1,6 +1,6 @@
 """What a coordinator partition tells of its jobs as a whole, for metrics: read from its rows, never from memory.
 
-Called by `ops.hooks`; `tests/unit/streams/coordinator/test_stats.py` says what it promises.
+Called by `ops.watched`; `tests/unit/streams/coordinator/test_stats.py` says what it promises.
 """
 
 from __future__ import annotations

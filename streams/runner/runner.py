@@ -15,38 +15,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from ebbtide.wire import WireError
-from schemas.errors import Halt, Reject, Retry
-from sinks.base import Job, NoPlan, Outcome, Sink, Source, Span, Unfinished, Write
-from sinks.batch import BadBatch, Batch, Receipt
+from schemas.errors import Reject, Retry
+from sinks.base import Outcome, Sink, Source, Span, Unfinished, Write
 from sinks.hiding import HideOrder
 from streams.runner.hooks import NoHooks, RunnerHooks
+from streams.runner.reading import Piece, Reader
 from streams.runner.spec import RunnerSpec
 from streams.runner.start import Known, StoreRestored, start_of
-from streams.runner.transaction import DeadLetter, Fenced, KafkaAway, Transactions, closed_quietly, dead_letter_writes
+from streams.runner.transaction import KafkaAway, Transactions, closed_quietly, dead_letter_writes
 
 log = logging.getLogger(__name__)
 
 _WAIT_S = 30.0
-
-
-class OffsetGone(Halt):
-    """The topic no longer has the offset that comes next."""
-
-
-@dataclass(slots=True)
-class _Piece:
-    """What was read in one go and goes through the store in one transaction; an order to hide goes alone."""
-
-    order: HideOrder | None = None
-    jobs: list[Job] = field(default_factory=list)
-    spans: dict[int, Span] = field(default_factory=dict)
-    letters: list[DeadLetter] = field(default_factory=list)
-    refused: list[tuple[int, Receipt]] = field(default_factory=list)
 
 
 class TargetRunner:
@@ -64,6 +48,7 @@ class TargetRunner:
         self._sink = sink
         self._hooks = hooks or NoHooks()
         self._may_work = may_work
+        self._reader = Reader(spec, sink)
         self._topic = spec.topics.erasures(sink.name)
         self._group = spec.group(sink.name)
         self._assigned: list[int] = []
@@ -214,29 +199,29 @@ class TargetRunner:
     def _oldest_batch(self, partition: int, log_start: int) -> str:
         """Return the id of the first batch that a partition still has, zeros where it has none."""
         self._consumer.assign([TopicPartition(self._topic, partition, log_start)])
-        for message in self._valid(self._consumer.consume(1, 5.0)):
+        for message in self._reader.valid(self._consumer.consume(1, 5.0)):
             with suppress(WireError, Reject):
-                return self._decode(message).id
+                return self._reader.decode(message).id
         return "0" * 32
 
     # --- reading ---
 
-    def _read(self) -> _Piece:
+    def _read(self) -> Piece:
         """Read some batches, at most what one transaction may hold."""
         limits = self._spec.limits
         joined = self._joined
         fresh = self._consumer.consume(max(1, limits.batches - len(self._left)), 0.0 if self._left else limits.linger_s)
         messages = self._left + self._still_ours(fresh, joined)
         if joined != self._joined:
-            return _Piece()
-        piece = _Piece()
+            return Piece()
+        piece = Piece()
         records = 0
         for taken, message in enumerate(messages):
             partition, offset = int(message.partition() or 0), int(message.offset() or 0)
-            if piece.spans and self._is_order(message):
+            if piece.spans and self._reader.is_order(message):
                 self._left = messages[taken:]
                 break
-            rows = self._take(piece, message, partition)
+            rows = self._reader.take(piece, message, partition)
             records += rows
             span = piece.spans.get(partition)
             piece.spans[partition] = Span(span.first if span else self._next[partition], offset + 1)
@@ -250,76 +235,12 @@ class TargetRunner:
 
     def _still_ours(self, messages: Sequence[Message], joined: int) -> list[Message]:
         """Drop what was fetched under an assignment that has ended: it is read again from the store's position."""
-        good = self._valid(messages)
+        good = self._reader.valid(messages)
         return good if joined == self._joined == self._settled else []
-
-    def _valid(self, messages: Sequence[Message]) -> list[Message]:
-        good = []
-        for message in messages:
-            error = message.error()
-            if error is None:
-                good.append(message)
-            elif error.fatal() or error.code() == KafkaError._FENCED:
-                raise Fenced(f"the consumer of {self._topic} cannot go on ({error.name()}): start the runner again")
-            elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
-                raise OffsetGone(
-                    f"topic {self._topic}, partition {message.partition()}: the next offset is no longer there; "
-                    "start the runner again: it compares the store's position with the topic"
-                )
-            else:
-                log.warning("kafka client", extra={"target": self._sink.name, "why": error.name()})
-        return good
-
-    def _is_order(self, message: Message) -> bool:
-        try:
-            return self._spec.codec.name_of(message.value() or b"") == "HideOrder"
-        except WireError:
-            return False
-
-    def _take(self, piece: _Piece, message: Message, partition: int) -> int:
-        """Add one message to `piece`; return its rows."""
-        try:
-            if self._is_order(message):
-                piece.order = self._decode_order(message)
-                return 0
-            batch = self._decode(message)
-            self._sink.plan(batch.category, batch.action)
-        except WireError as error:
-            self._drop(piece, message, "undecodable", str(error))
-        except NoPlan as error:
-            self._drop(piece, message, "no_plan", str(error))
-            piece.refused.append((partition, Receipt.all_failed(batch.id, batch.rows)))
-        except BadBatch as error:
-            self._drop(piece, message, error.reason, str(error))
-            if error.batch_id is not None:
-                piece.refused.append((partition, Receipt.all_failed(error.batch_id, error.rows)))
-        else:
-            piece.jobs.append(Job(batch=batch, partition=partition))
-            return batch.rows
-        return 0
-
-    def _decode(self, message: Message) -> Batch:
-        name, record = self._spec.codec.decode(message.value() or b"")
-        if name != "ErasureBatch":
-            raise WireError(f"it is a {name}, not an ErasureBatch")
-        batch = Batch.from_record(record)
-        if batch.target != self._sink.name:
-            raise BadBatch("it is for another target, whose batch it is not ours to answer", reason="other_target")
-        return batch
-
-    def _decode_order(self, message: Message) -> HideOrder:
-        order = HideOrder.from_record(self._spec.codec.decode(message.value() or b"")[1])
-        if order.target != self._sink.name:
-            raise BadBatch("it is an order to another target, not ours to answer", reason="other_target")
-        return order
-
-    def _drop(self, piece: _Piece, message: Message, reason: str, detail: str) -> None:
-        log.error("a batch cannot be carried out", extra={"target": self._sink.name, "why": detail})
-        piece.letters.append(DeadLetter(message=message, reason=reason, detail=detail))
 
     # --- doing ---
 
-    def _carry_out(self, piece: _Piece) -> None:
+    def _carry_out(self, piece: Piece) -> None:
         """Apply and acknowledge. Raises Retry: do the same again, whatever part of it was done."""
         if piece.order is not None:
             self._obey(piece, piece.order)
@@ -340,7 +261,7 @@ class TargetRunner:
         for letter in piece.letters:
             self._hooks.on_dead_letter(letter.reason)
 
-    def _obey(self, piece: _Piece, order: HideOrder) -> None:
+    def _obey(self, piece: Piece, order: HideOrder) -> None:
         """Hide or bring back, and acknowledge. Raises Retry, as `_carry_out`."""
         hidden = self._sink.hide(self._source, order, piece.spans)
         self._hooks.on_up()

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from tests.model.history import DAY_S
 from tests.model.known import Id, Row
-from tests.model.oracle import DAY_S, Oracle
+from tests.model.oracle import Oracle
 from tests.model.periods import Said, passed
 from tests.model.witness import Witness
 

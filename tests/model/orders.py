@@ -1,6 +1,6 @@
 """The oracle's part for legal holds and erasures: who is held, and what a request makes due, record by record.
 
-Plain values in, no code shared with the ledger. Used by `tests.model.oracle`; `tests.model.order_witness` holds the
+Plain values in, no code shared with the ledger. Used by `tests.model.history`; `tests.model.order_witness` holds the
 ledger's answers against it.
 """
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.model.facts import EraseSaid, Fact, HoldSaid, ReleaseSaid
+from tests.model.history import DAY_S
 from tests.model.known import Id, Row
-from tests.model.oracle import DAY_S, Oracle
+from tests.model.oracle import Oracle
 from tests.model.order_witness import OrderWitness
 
 

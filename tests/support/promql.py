@@ -1,6 +1,6 @@
 """What an expression of Prometheus speaks of: its metrics, their label matchers, and the labels it groups by.
 
-No parser: promtool and Prometheus itself check the language. This checks names against `ops.metrics`.
+No parser: promtool and Prometheus itself check the language. This checks names against `ops.metric_defs`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ops.metrics import DEFINITIONS, FIXED, MetricDef
+from ops.metric_defs import DEFINITIONS, FIXED, MetricDef
 from ops.roles import ROLES
 
 SCRAPE_LABELS = {"job", "instance", "service"}

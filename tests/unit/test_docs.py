@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from ops.cli.app import app
 from ops.cli.output import Exit
-from ops.metrics import DEFINITIONS
+from ops.metric_defs import DEFINITIONS
 from schemas.datamap import load_data_map
 
 S3 = {f"EBBTIDE_S3_{name}": "http://s3" for name in ("ENDPOINT", "ACCESS_KEY", "SECRET_KEY")}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from prometheus_client import generate_latest
 
-from ops.hooks import LOOK_S, LaneMetrics, Lettered, Watched
+from ops.hooks import LaneMetrics
 from ops.ledger_view import LedgerViews
 from ops.metrics import Domains, Metrics
+from ops.watched import LOOK_S, Lettered, Watched
 from streams.ledger.ledger import Ledger
 from streams.reducer import Entry, Send
 from tests.support.ledger_log import CODEC, TOPICS, LedgerLog, category, day, group, rules

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from prometheus_client import generate_latest
 
-from ops.hooks import JOB_KINDS, JobMetrics, LaneMetrics, WatchedJobs
+from ops.hooks import LaneMetrics
 from ops.metrics import Domains, Metrics
+from ops.watched import JOB_KINDS, JobMetrics, WatchedJobs
 from schemas.jobs import REASONS
 from streams.coordinator.stats import JobStats
 from tests.support.desk import CODEC, HOME, TOPICS, Desk, erasure

@@ -7,7 +7,8 @@ import urllib.request
 
 import pytest
 
-from ops.metrics import DEFINITIONS, Domains, Metrics
+from ops.metric_defs import DEFINITIONS
+from ops.metrics import Domains, Metrics
 
 DOMAINS = Domains(
     partitions=2,
