@@ -2,8 +2,9 @@
 
     ebbtide pause on ─▶ rules ─▶ PauseWatch.may_work ─▶ the runner stands still, its batches kept, its group kept
 
-What is being applied at that moment is finished. Where the rules cannot be read, what they said last holds; as long as
-nobody knows what they say nothing is changed. `tests/integration/test_pause.py` says what it promises.
+The call that is being made at that moment is finished, and no other begun. Where the rules cannot be read, or are not
+the installation's, what they said last holds; as long as there are none, or nobody knows what they say, nothing is
+changed. `tests/integration/test_pause.py` and `tests/unit/ops/test_pause.py` say what it promises.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Final, Self
 
 from confluent_kafka import KafkaException
 
-from schemas.errors import Retry
+from schemas.errors import Refused, Retry
 from schemas.rules import BadRules, Rules
 
 LOOK_S: Final = 2.0
@@ -28,9 +29,14 @@ class PauseWatch:
     """Looks at the rules in a thread of its own while it is entered. `told` gets whether work stands still."""
 
     def __init__(
-        self, look: Callable[[], Rules | None], *, told: Callable[[bool], None], stop: threading.Event
+        self,
+        look: Callable[[], Rules | None],
+        *,
+        told: Callable[[bool], None],
+        stop: threading.Event,
+        look_s: float = LOOK_S,
     ) -> None:
-        self._look, self._told, self._stop = look, told, stop
+        self._look, self._told, self._stop, self._look_s = look, told, stop, look_s
         self._paused: bool | None = None
         self._left = threading.Event()
         self._open = threading.Event()
@@ -52,14 +58,15 @@ class PauseWatch:
         while not self._left.is_set() and not self._stop.is_set():
             try:
                 rules = self._look()
-            except (KafkaException, Retry, BadRules) as error:
+            except (KafkaException, Retry, Refused, BadRules) as error:
                 log.warning("the rules could not be read", extra={"why": type(error).__name__})
             else:
-                self._take(rules)
-            self._left.wait(LOOK_S)
+                if rules is not None:
+                    self._take(rules)
+            self._left.wait(self._look_s)
 
-    def _take(self, rules: Rules | None) -> None:
-        paused = rules is not None and rules.paused
+    def _take(self, rules: Rules) -> None:
+        paused = rules.paused
         if paused != self._paused:
             self._paused = paused
             log.info("all targets are paused" if paused else "targets may work")

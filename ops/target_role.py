@@ -40,8 +40,9 @@ def run_target_role(settings: Settings, name: str, stop: threading.Event, ready:
         slot=settings.slot,
         codec=registered_codec(settings.registry_url),
     )
+    signed_by = settings.rules_key() if settings.rules_public_key or settings.signing_key else None
     watch = PauseWatch(
-        lambda: current_rules(settings.kafka_bootstrap, topics, spec.codec),
+        lambda: current_rules(settings.kafka_bootstrap, topics, spec.codec, signed_by=signed_by),
         told=lambda paused: metrics.put("ebbtide_target_paused", int(paused), name),
         stop=stop,
     )

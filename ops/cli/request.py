@@ -54,7 +54,7 @@ def erase(
 ) -> None:
     """Erase everything of these people that was made until now, and again what arrives late.
 
-    More than 1 000 go out as several requests, ID-0001 and so on.
+    More than 1 000 go out as several requests, ID-0001-9f2c41d0 and so on; the same again asks for nothing new.
     """
     settings = connected_settings()
     people = read_subjects(subject, subjects, most=None)

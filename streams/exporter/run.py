@@ -95,7 +95,7 @@ class Exporter:
                 self._until_done(self._open)
             if stop.is_set():
                 return
-            self._consumer.subscribe([self._topics.selections], on_assign=self._on_change, on_revoke=self._on_change,
+            self._consumer.subscribe([self._topics.selections], on_assign=self._on_assign, on_revoke=self._on_change,
                                      on_lost=self._on_change)  # fmt: skip
             told = False
             while not stop.is_set():
@@ -116,6 +116,11 @@ class Exporter:
         self._transactions.start()
 
     # --- reading ---
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._on_change(consumer, partitions)
+        consumer.assign(partitions)
+        consumer.resume(partitions)  # the client remembers what was paused before a rebalance, and never forgets it
 
     def _on_change(self, _: Consumer, __: list[TopicPartition]) -> None:
         self._joined += 1

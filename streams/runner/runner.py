@@ -97,7 +97,7 @@ class TargetRunner:
         if not piece.spans:
             return
         joined = self._joined
-        waits = self._until_done(stop, lambda: self._carry_out(piece))
+        waits = self._until_done(stop, lambda: self._carry_out(piece), may=self._may_work)
         for _ in waits:
             with self._paused():
                 for _ in waits:
@@ -111,10 +111,19 @@ class TargetRunner:
             while not self._may_work() and not stop.wait(0.1):
                 self._keep_alive()
 
-    def _until_done(self, stop: threading.Event, act: Callable[[], None]) -> Iterator[None]:
-        """Do `act` until it succeeds; yield every moment while waiting. Each wait is twice the one before."""
+    def _until_done(
+        self, stop: threading.Event, act: Callable[[], None], *, may: Callable[[], bool] = lambda: True
+    ) -> Iterator[None]:
+        """Do `act` until it succeeds; yield every moment while waiting. Each wait is twice the one before.
+
+        What takes several tries, or several calls, goes on only as long as `may` says that it may.
+        """
         wait = self._spec.limits.backoff_first_s
         while not stop.is_set():
+            if not may():
+                stop.wait(0.1)
+                yield
+                continue
             try:
                 act()
             except Unfinished:
@@ -183,7 +192,9 @@ class TargetRunner:
             raise KafkaAway(f"the brokers do not answer ({error.args[0].name()})") from None
         if positions:
             positions.adopt(self._source, {p: offset for p, offset in starts.items() if stored[p] is None})
-        self._consumer.assign([TopicPartition(self._topic, p, offset) for p, offset in starts.items()])
+        reading = [TopicPartition(self._topic, p, offset) for p, offset in starts.items()]
+        self._consumer.assign(reading)
+        self._consumer.resume(reading)  # the client remembers what was paused before a rebalance, and never forgets it
         self._next = starts
         self._settled = self._joined
 

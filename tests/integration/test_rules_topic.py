@@ -5,12 +5,15 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, Producer
 
+from ebbtide.envelope import public_key_of
 from ops.local.service import KafkaServer
-from ops.rules_topic import apply_rules, current_rules
+from ops.rules_topic import KEY as RULES_KEY
+from ops.rules_topic import RulesNotSigned, apply_rules, current_rules, set_paused
 from ops.topics import create_topics
 from schemas.codec import full_codec
+from schemas.keys import sign_rules
 from schemas.rules import Rules
 from schemas.topics import Topics, all_topics
 
@@ -54,3 +57,26 @@ def test_two_who_apply_rules_at_once_never_give_one_version_to_two_bodies(kafka:
         apply_rules(kafka.bootstrap, topics, CODEC, make, partitions=2, signing_key=KEY)
 
     assert current_rules(kafka.bootstrap, topics, CODEC) == others[0]
+
+
+@pytest.mark.parametrize("forged", ["another key", "another body"])
+def test_what_somebody_else_puts_on_the_topic_is_not_believed_and_a_pause_does_not_sign_it(
+    kafka: KafkaServer, topics: Topics, forged: str
+) -> None:
+    real = Rules(version=1, paused=True)
+    apply_rules(kafka.bootstrap, topics, CODEC, lambda _v, _r: real, partitions=2, signing_key=KEY)
+    fake = Rules(version=2)
+    said = {"version": 2, "hash": fake.hash, "code_version": fake.code_version, "body": fake.to_json()}
+    record = sign_rules(said, KEY if forged == "another body" else b"x" * 32)
+    if forged == "another body":
+        record["body"] = Rules(version=2, lateness_s=77).to_json()
+    producer = Producer({"bootstrap.servers": kafka.bootstrap})
+    producer.produce(topics.rules, CODEC.encode("RulesSet", record), key=RULES_KEY, partition=0)
+    assert producer.flush(30) == 0
+
+    with pytest.raises(RulesNotSigned, match="rules apply"):
+        current_rules(kafka.bootstrap, topics, CODEC, signed_by=public_key_of(KEY))
+    with pytest.raises(RulesNotSigned):
+        set_paused(kafka.bootstrap, topics, CODEC, False, partitions=2, signing_key=KEY)
+    made, _ = apply_rules(kafka.bootstrap, topics, CODEC, lambda v, _: Rules(version=v), partitions=2, signing_key=KEY)
+    assert current_rules(kafka.bootstrap, topics, CODEC, signed_by=public_key_of(KEY)) == made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import random
 import threading
 import zipfile
@@ -33,7 +34,7 @@ from streams.exporter.work import Work
 from streams.lane.position import Position
 from streams.runner.spec import RunnerLimits, RunnerSpec
 from tests.integration.engine import eventually
-from tests.integration.exporter.support import Engine
+from tests.integration.exporter.support import PARTITIONS, Engine
 from tests.integration.targets.support import CODEC, Running
 from tests.unit.streams.exporter.test_work import decoded
 
@@ -66,7 +67,7 @@ def place(s3: S3Server) -> S3Place:
 
 
 @contextmanager
-def running(engine: Engine) -> Iterator[Running]:
+def running(engine: Engine, slot: str = "0") -> Iterator[Running]:
     """Run an exporter in a thread until the block ends."""
     names = {"DSN": engine.dsn, "ENDPOINT": engine.s3.endpoint, "REGION": engine.s3.region}
     keys = {"ACCESS": engine.s3.access_key, "SECRET": engine.s3.secret_key}
@@ -75,6 +76,7 @@ def running(engine: Engine) -> Iterator[Running]:
             bootstrap=engine.bootstrap,
             topics=engine.topics,
             seal=Seal(bytes(32)),
+            slot=slot,
             limits=RunnerLimits(backoff_first_s=0.1, backoff_most_s=0.5),
         ),
         names=engine.names,
@@ -329,3 +331,22 @@ def test_a_part_that_is_given_up_leaves_nothing(engine: Engine, bucket: ExportBu
 
     assert engine.versions() == {}
     assert engine.unfinished() == []
+
+
+def test_a_partition_that_moved_while_a_store_was_away_is_read_on(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with psycopg.connect(engine.dsn) as connection:
+        connection.execute("ALTER TABLE messages RENAME TO away")
+    for partition in range(PARTITIONS):
+        ask(engine, partition, "part", seq=0, category="messages", target="crm", record_ids=IDS, last=True)
+    engine.flush()
+
+    with running(engine):
+        eventually(lambda: "export waits" in caplog.text, what="a part that waits for its store")
+        with running(engine, slot="1"):
+            eventually(lambda: "work given up" in caplog.text, what="another exporter that takes a share")
+            with psycopg.connect(engine.dsn) as connection:
+                connection.execute("ALTER TABLE away RENAME TO messages")
+            engine.await_answers("export", PARTITIONS)
