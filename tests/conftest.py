@@ -15,11 +15,16 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from hypothesis import settings
 
 from ops.local.config import DEFAULT_CACHE_DIR, StackConfig
 from ops.local.install import PrometheusTools, ensure_prometheus
 from ops.local.service import KafkaServer, PostgresServer, S3Server
 from ops.local.stack import start_kafka, start_postgres, start_s3
+
+# A machine that is busy is no failure.
+settings.register_profile("ebbtide", deadline=None)
+settings.load_profile("ebbtide")
 
 # Erasure in a compacted topic is seen when the cleaner has run: let it look often and delete soon.
 _EAGER_CLEANER = {
