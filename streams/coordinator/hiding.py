@@ -83,6 +83,10 @@ def unhide(work: Work, name: str, job: Job, asker: Job) -> bool:
     if row.request_id != job.request_id or row.action != HIDE or not row.parts:
         return False
     row.asker = asker.request_id
+    row.done = {
+        target: [c for c, ts in sorted(row.parts.items()) if target in ts and c not in said["waiting"] + said["cannot"]]
+        for target, said in row.targets.items()
+    }
     _order(work, name, row, UNHIDE)
     _show(row, job)
     _show(row, asker)
@@ -118,7 +122,8 @@ def answered(work: Work, name: str, record: Mapping[str, Any], body: Mapping[str
         if work.org(name).deletion == row.request_id:
             work.org(name).deletion = ""
         if asker is not None and not asker.ended:
-            work.to(asker, State.COMPLETED)
+            lost = _still_hidden(row)
+            work.to(asker, State.COMPLETED_WITH_EXCEPTIONS if lost else State.COMPLETED, text=lost)
 
 
 def _order(work: Work, name: str, row: Hiding, action: str) -> None:
@@ -142,6 +147,13 @@ def _order(work: Work, name: str, row: Hiding, action: str) -> None:
     }
     if row.parts:
         work.to_ledger([ledger_partition(name, 0, work.context.partitions)], "Hide", command)
+
+
+def _still_hidden(row: Hiding) -> str:
+    """Return in words what targets have hidden and cannot bring back, "" for nothing: the data map was changed."""
+    lost = {target: sorted({*said["cannot"]} & {*row.done.get(target, ())}) for target, said in row.targets.items()}
+    named = [f"{target}: {', '.join(categories)}" for target, categories in sorted(lost.items()) if categories]
+    return f"still hidden, for its target can hide nothing there any more: {'; '.join(named)}" if named else ""
 
 
 def _waits(row: Hiding) -> bool:

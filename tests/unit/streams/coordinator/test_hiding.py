@@ -172,6 +172,19 @@ def test_calling_it_off_brings_everything_back_and_is_done_when_every_target_has
     assert [send for send in later if send.topic == TOPICS.ledger] == []
 
 
+def test_what_was_hidden_and_cannot_be_brought_back_is_never_told_as_visible(desk: Desk) -> None:
+    desk.ask("delete", NAME, request_id="deletion")
+    desk.hidden(1, "deletion")
+    desk.ask("restore", {"job": "deletion"}, request_id="back")
+    said = {"crm": {"rows": 3, "failed": 0, "waiting": [], "cannot": ["logs.audit", "messages"]}}  # audit never could
+
+    desk.answer("hidden", FIRST_SHARD, {"number": 2, "action": "unhide", "targets": said}, request_id="deletion")
+
+    assert desk.state("back")["state"] == "completed_with_exceptions"
+    assert "crm: messages" in desk.state("back")["text"]
+    assert desk.state("back")["detail"]["visible"]["crm"]["cannot"] == ["logs.audit", "messages"]
+
+
 def test_no_other_deletion_begins_before_all_is_visible_and_then_its_hide_is_another(desk: Desk) -> None:
     first = order(desk.ask("delete", NAME, request_id="deletion"))
     desk.ask("restore", {"job": "deletion"})
