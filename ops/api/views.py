@@ -17,6 +17,14 @@ COUNTS: Final = ("due", "done", "changed", "withheld", "failed")
 _PLACES: Final = ("bucket", "prefix", "manifest", "files")
 """What of an export's detail is for the bucket's reader, and not for people."""
 
+STATE_STEPS: Final[Mapping[str, str]] = {
+    State.FAILED: "Ask again; if it fails again, whoever runs the engine must look at what is named.",
+    State.VERIFYING_IDENTITY: "Verify it, or deny it.",
+    State.AWAITING_APPROVAL: "Let another owner approve it, or deny it.",
+    State.COMPLETED_WITH_EXCEPTIONS: "See what is named: it is kept for a reason, or was not to be had.",
+}
+"""What a person does about a job in a state that explains itself; its code is the state."""
+
 
 def job(row: Row, hand_outs: Sequence[Row] | None = None, *, listed: bool = False) -> dict[str, Any]:
     """Return a job as people see it: what is due and done in all, for each target, and for each part.
@@ -110,6 +118,9 @@ def _summed(target: str, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _fault(row: Row) -> dict[str, str] | None:
-    if not row["reason"]:
+    """Return why a job was refused or failed, what it waits for, or what is missing of it: what a reader must know."""
+    code = row["reason"] or (row["state"] if row["text"] and row["state"] in STATE_STEPS else "")
+    if not code:
         return None
-    return {"code": row["reason"], "text": row["text"], "next_step": next_step(row["reason"])}
+    step = next_step(code) if row["reason"] else STATE_STEPS[row["state"]]
+    return {"code": code, "text": row["text"], "next_step": step}

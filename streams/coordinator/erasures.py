@@ -66,6 +66,7 @@ def delete(work: Work, name: str, job: Job, _: list[str]) -> None:
         back = hiding.coming_back(work, name)
         what = "is called off, and what it hid comes back" if back else "is under way; cancel it, or wait for its end"
         raise No("under_way", f"deletion {org.deletion} {what}")
+    hiding.refuse_unless_apart(work.rules, hiding.kept_categories(work.rules, job), "delete_media")
     deadline = deadlines.gdpr(job.asked_at)
     if job.asked_at + body["grace_days"] * DAY_MS > deadline:
         most = (deadline - job.asked_at) // DAY_MS
@@ -144,9 +145,13 @@ def _harden(work: Work, name: str, job: Job) -> None:
     row = Erasure(request_id=job.request_id, through=work.now)
     hiding.settle(work, name, job)
     if not job.body["delete_media"]:
-        kept = hiding.kept_categories(work.rules, job)
-        row.categories = sorted(set(work.rules.categories) - set(kept))
-        job.detail["kept_categories"] = kept
+        hidden = hiding.categories_of(work, name, job)
+        told = set(job.detail["kept_categories"])  # the data map may have changed: what was promised stands
+        kept = told | (set(hiding.kept_categories(work.rules, job)) - hidden)
+        named, lost = hiding.all_but(work.rules, kept)
+        kept |= set(lost)
+        row.categories = sorted({*named, *(hidden - set(work.rules.categories))} - kept)
+        job.detail["kept_categories"] = sorted(kept)
         if not row.categories:  # an empty list means all of them
             work.to(job, State.PLANNING)
             work.to(job, State.COMPLETED, text="the org has no categories but those of media, which are kept")

@@ -22,8 +22,7 @@ from schemas.jobs import MOVES, State
 from schemas.subjects import pack_refs
 from schemas.topics import DAY_MS
 from streams.coordinator import keys, rights
-from streams.coordinator.erasures import with_children
-from streams.coordinator.hiding import MEDIA
+from streams.coordinator.hiding import all_but, media_categories, refuse_unless_apart
 from streams.coordinator.rows import Job
 from streams.coordinator.work import EXPIRE, Work
 from streams.reducer import Send
@@ -39,8 +38,9 @@ def export(work: Work, name: str, job: Job, subjects: list[str]) -> None:
     """Take on an export of an org, or of some people in it. Raises No."""
     assert work.rules is not None
     body, rules, deadline = job.body, work.rules, rights.deadline_of(work, job)
-    media = with_children(rules, [MEDIA]) if MEDIA in rules.categories and not body["include_media"] else []
-    categories = sorted(set(rules.categories) - set(media)) if media else []
+    media = [] if body["include_media"] else media_categories(rules)
+    refuse_unless_apart(rules, media, "include_media")
+    categories = all_but(rules, media)[0] if media else []
     refs = sorted(set(work.context.subjects.refs(name, subjects)))
     options = {"formats": FORMATS[body["format"]], "bundle": bool(refs)}
     job.deadline = deadline

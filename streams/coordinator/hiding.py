@@ -13,12 +13,13 @@ what it promises.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from ebbtide.partition import ledger_partition
 from schemas.jobs import State
 from schemas.rules import Rules
+from streams.coordinator.refusal import No
 from streams.coordinator.rows import Hiding, Job
 from streams.coordinator.work import Work
 
@@ -28,9 +29,38 @@ HIDE, UNHIDE, SETTLE = "hide", "unhide", "settle"
 
 def kept_categories(rules: Rules, job: Job) -> list[str]:
     """Return the categories that a deletion leaves as they are: media and those below it, where it is to stay."""
-    if job.body["delete_media"] or MEDIA not in rules.categories:
-        return []
-    return sorted(c for c in rules.categories if any(up.name == MEDIA for up in rules.lineage(c)))
+    return [] if job.body["delete_media"] else media_categories(rules)
+
+
+def media_categories(rules: Rules) -> list[str]:
+    """Return media, by that name or as an alias, and all categories below it; none where there is no such thing."""
+    media = rules.canonical(MEDIA)
+    return sorted(c for c in rules.categories if any(up.name == media for up in rules.lineage(c)))
+
+
+def all_but(rules: Rules, kept: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return all categories but those to be kept apart, as a command may name them, and which else that leaves out.
+
+    Whoever names a category means all below it too, so that none above a kept one may be named.
+    """
+    left = set(kept)
+    above = {up.name for name in left & rules.categories.keys() for up in rules.lineage(name)} - left
+    return sorted(set(rules.categories) - left - above), sorted(
+        name for name in above if rules.categories[name].targets
+    )
+
+
+def refuse_unless_apart(rules: Rules, kept: Iterable[str], member: str) -> None:
+    """Raise No where media lie below what holds records itself: no command could tell the two apart."""
+    _, lost = all_but(rules, kept)
+    if lost:
+        raise No("bad_body", f"{member}: media are below {', '.join(lost)} in the data map, and cannot be told apart")
+
+
+def categories_of(work: Work, name: str, job: Job) -> set[str]:
+    """Return what a deletion has hidden."""
+    row = work.hiding(name)
+    return set(row.parts) if row.request_id == job.request_id else set()
 
 
 def hide(work: Work, name: str, job: Job) -> None:
@@ -53,6 +83,10 @@ def unhide(work: Work, name: str, job: Job, asker: Job) -> bool:
     if row.request_id != job.request_id or row.action != HIDE or not row.parts:
         return False
     row.asker = asker.request_id
+    row.done = {
+        target: [c for c, ts in sorted(row.parts.items()) if target in ts and c not in said["waiting"] + said["cannot"]]
+        for target, said in row.targets.items()
+    }
     _order(work, name, row, UNHIDE)
     _show(row, job)
     _show(row, asker)
@@ -88,7 +122,8 @@ def answered(work: Work, name: str, record: Mapping[str, Any], body: Mapping[str
         if work.org(name).deletion == row.request_id:
             work.org(name).deletion = ""
         if asker is not None and not asker.ended:
-            work.to(asker, State.COMPLETED)
+            lost = _still_hidden(row)
+            work.to(asker, State.COMPLETED_WITH_EXCEPTIONS if lost else State.COMPLETED, text=lost)
 
 
 def _order(work: Work, name: str, row: Hiding, action: str) -> None:
@@ -112,6 +147,13 @@ def _order(work: Work, name: str, row: Hiding, action: str) -> None:
     }
     if row.parts:
         work.to_ledger([ledger_partition(name, 0, work.context.partitions)], "Hide", command)
+
+
+def _still_hidden(row: Hiding) -> str:
+    """Return in words what targets have hidden and cannot bring back, "" for nothing: the data map was changed."""
+    lost = {target: sorted({*said["cannot"]} & {*row.done.get(target, ())}) for target, said in row.targets.items()}
+    named = [f"{target}: {', '.join(categories)}" for target, categories in sorted(lost.items()) if categories]
+    return f"still hidden, for its target can hide nothing there any more: {'; '.join(named)}" if named else ""
 
 
 def _waits(row: Hiding) -> bool:

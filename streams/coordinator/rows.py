@@ -141,6 +141,7 @@ class Hiding(Row):
 
     `number` grows with each; `stamp`, microseconds, is that of the hide. `request_id` is the deletion, `asker` the job
     that called it off. `parts`: category to targets; `targets`: what the ledger last said of each, by its `version`.
+    `done`: target to categories that it had hidden when it was called off.
     """
 
     number: int = 0
@@ -151,6 +152,7 @@ class Hiding(Row):
     version: int = 0
     parts: dict[str, list[str]] = field(default_factory=dict)
     targets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    done: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -305,6 +305,11 @@ def test_a_key_that_is_none_is_refused_by_name(client: httpx2.Client, key: str) 
         ("POST", "/requests", {"type": "erasure", "subjects": [f"u-{i}" for i in range(10_000)]}, "/subjects"),
         ("POST", "/requests", {"type": "erasure", "subjects": "u-1"}, "/subjects"),
         ("POST", "/requests", {"type": "export", "subjects": ["u-1"]}, "/type"),
+        ("POST", "/delete", {"confirm_org_name": "Acme Boats", "keep": True}, "/keep"),
+        ("POST", "/export", {"subjects": ["x" * 10_000]}, "/subjects/0"),
+        ("POST", "/export", {"subjects": [f"u-{i}" for i in range(10_000)]}, "/subjects"),
+        ("POST", "/restore", {"job": "no job"}, "/job"),
+        ("POST", "/restore", {}, "/job"),
         ("POST", "/holds", {"hold_id": "a/b"}, "/hold_id"),
         ("POST", "/holds", {"grace_days": 366}, "/grace_days"),
         ("POST", "/retention/lock", {"until": "tomorrow"}, "/until"),
@@ -354,7 +359,10 @@ def test_no_value_is_ever_repeated(client: httpx2.Client) -> None:
 def test_an_id_that_is_no_job_is_404(client: httpx2.Client, job: str) -> None:
     for path in ("", "/events"):
         problem(client.get(f"{B}/jobs/{job}{path}"), 404, "not-found")
+    problem(client.get(f"{B}/jobs/{job}/files/0"), 404, "not-found")
     problem(client.post(f"{B}/jobs/{job}/cancel"), 404, "not-found")
+    problem(client.post(f"{B}/jobs/{job}/deny", json={"reason": "no_match"}), 404, "not-found")
+    problem(client.post(f"{B}/jobs/{job}/extend", json={"reason": "complexity"}), 404, "not-found")
 
 
 def test_another_org_s_job_and_hold_are_as_if_they_were_not_there(

@@ -68,11 +68,13 @@ def test_each_ebbtide_variable_is_a_setting(name: str) -> None:
     assert named <= settings
 
 
-def test_only_who_puts_rules_in_force_has_the_signing_key_and_coordinators_know_its_public_half() -> None:
+def test_only_who_puts_rules_in_force_has_the_signing_key_and_who_obeys_them_knows_its_public_half() -> None:
     holders = {name for name, service in OURS.items() if "EBBTIDE_SIGNING_KEY" in service["environment"]}
     knowing = {name for name, service in OURS.items() if "EBBTIDE_RULES_PUBLIC_KEY" in service["environment"]}
 
-    assert (holders, knowing) == ({"rules"}, {"coordinator"})
+    targets = {name for name in OURS if name.startswith("target-")}
+
+    assert (holders, knowing) == ({"rules"}, {"coordinator", *targets})
 
 
 def test_the_images_are_those_that_the_local_stack_runs() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -89,6 +90,30 @@ def test_media_are_left_out_with_all_below_them_and_the_job_says_so(desk: Desk) 
 
     assert command["categories"] == ["logs.audit", "messages"]
     assert desk.state()["detail"]["left_out"] == ["media", "media.thumbs"]
+
+
+def test_media_under_another_name_are_left_out_as_well() -> None:
+    desk = Desk(None)
+    categories = {"messages": category("messages"), "files": category("files")}
+    desk.rules(RULES, categories=categories, aliases={"media": "files"})
+    desk.org()
+
+    assert told(desk.ask("export", {"include_media": False}), "Select")[HOME]["categories"] == ["messages"]
+
+
+def test_media_below_another_category_are_left_out_without_it_or_the_export_is_refused() -> None:
+    below = {name: category(name, parent="content") for name in ("messages", "media")}
+    desk = Desk(None)
+    desk.rules(RULES, categories={"content": replace(category("content"), targets=()), **below}, aliases={})
+    desk.org()
+    command = told(desk.ask("export", {"include_media": False}), "Select")[HOME]
+    desk.rules(RULES, version=2, categories={"content": category("content"), **below}, aliases={})
+
+    refused = desk.ask("export", {"include_media": False})
+
+    assert command["categories"] == ["messages"]
+    assert told(refused, "Select") == {}
+    assert (desk.state()["reason"], "include_media" in desk.state()["text"]) == ("bad_body", True)
 
 
 def test_an_org_with_media_alone_is_asked_for_nothing_if_they_are_left_out() -> None:

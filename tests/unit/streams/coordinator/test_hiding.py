@@ -11,7 +11,7 @@ import pytest
 
 from ebbtide.partition import ledger_partition
 from streams.reducer import Send
-from tests.support.desk import HOME, ORG, PARTITIONS, RULES, TOPICS, Desk, erasure, read, told
+from tests.support.desk import HOME, ORG, PARTITIONS, RULES, TOPICS, Desk, category, erasure, read, told
 
 NAME = {"confirm_org_name": "Acme Boats"}
 FIRST_SHARD = ledger_partition(ORG, 0, PARTITIONS)
@@ -62,6 +62,70 @@ def test_media_that_is_kept_is_not_hidden_either_and_the_job_says_so_from_the_st
     assert desk.state("deletion")["detail"]["kept_categories"] == ["media", "media.thumbs"]
 
 
+def test_media_under_another_name_is_kept_as_well() -> None:
+    categories = {name: rules for name, rules in RULES.categories.items() if "media" not in name}
+    categories |= {"files": category("files"), "files.small": category("files.small", "", "files")}
+    desk = Desk(replace(RULES, categories=categories, aliases={"media": "files"}))
+    desk.org()
+
+    sends = desk.ask("delete", {**NAME, "delete_media": False}, request_id="deletion")
+    over = desk.pass_days(7.1)
+
+    assert [part["category"] for part in order(sends)["parts"]] == ["logs.audit", "messages"]
+    assert told(over, "Erase")[HOME]["categories"] == ["logs.audit", "messages"]
+    assert desk.state("deletion")["detail"]["kept_categories"] == ["files", "files.small"]
+
+
+@pytest.mark.parametrize("holds_records", [False, True])
+def test_media_below_another_category_are_kept_apart_from_it_or_nothing_is_done(holds_records: bool) -> None:
+    above = category("content") if holds_records else replace(category("content"), targets=())
+    categories = {
+        "content": above,
+        "messages": category("messages", parent="content"),
+        "media": category("media", parent="content"),
+    }
+    desk = Desk(replace(RULES, categories=categories, aliases={}))
+    desk.org()
+
+    desk.ask("delete", {**NAME, "delete_media": False}, request_id="deletion")
+    sends = desk.pass_days(7.1)
+
+    if holds_records:
+        assert desk.state("deletion")["reason"] == "bad_body"
+        assert "media are below content" in desk.state("deletion")["text"]
+        assert [send for send in desk.log if send.topic == TOPICS.ledger and _name(send) == "Hide"] == []
+    else:
+        assert told(sends, "Erase")[HOME]["categories"] == ["messages"]
+
+
+def test_a_data_map_that_changes_during_the_grace_changes_nothing_of_what_was_said_to_be_kept(desk: Desk) -> None:
+    desk.ask("delete", {**NAME, "delete_media": False}, request_id="deletion")
+    before = desk.state("deletion")["detail"]["kept_categories"]
+    moved = {
+        "messages": category("messages"),
+        "media": category("media", "365 d"),
+        "media.thumbs": category("media.thumbs"),  # no media any more
+        "logs.audit": category("logs.audit", "7 years", "media"),  # now it is
+        "media.new": category("media.new", "", "media"),
+    }
+    desk.rules(version=2, categories=moved)
+
+    sends = desk.pass_days(7.1)
+
+    assert before == ["media", "media.thumbs"]
+    assert told(sends, "Erase")[HOME]["categories"] == ["logs.audit", "messages"]
+    assert desk.state("deletion")["detail"]["kept_categories"] == ["media", "media.new", "media.thumbs"]
+
+
+def test_what_is_hidden_is_erased_although_the_data_map_has_it_no_more(desk: Desk) -> None:
+    desk.ask("delete", {**NAME, "delete_media": False}, request_id="deletion")
+    desk.rules(version=2, categories={n: c for n, c in RULES.categories.items() if n != "logs.audit"})
+
+    sends = desk.pass_days(7.1)
+
+    assert told(sends, "Erase")[HOME]["categories"] == ["logs.audit", "messages"]
+
+
 def test_nothing_is_hidden_without_a_grace_or_before_an_approval() -> None:
     desk = Desk(replace(RULES, approve_deletes=True))
     desk.org()
@@ -106,6 +170,19 @@ def test_calling_it_off_brings_everything_back_and_is_done_when_every_target_has
     assert "hidden" not in desk.state("deletion")["detail"]
     assert desk.state("deletion")["detail"]["visible"]["crm"]["waiting"] == []
     assert [send for send in later if send.topic == TOPICS.ledger] == []
+
+
+def test_what_was_hidden_and_cannot_be_brought_back_is_never_told_as_visible(desk: Desk) -> None:
+    desk.ask("delete", NAME, request_id="deletion")
+    desk.hidden(1, "deletion")
+    desk.ask("restore", {"job": "deletion"}, request_id="back")
+    said = {"crm": {"rows": 3, "failed": 0, "waiting": [], "cannot": ["logs.audit", "messages"]}}  # audit never could
+
+    desk.answer("hidden", FIRST_SHARD, {"number": 2, "action": "unhide", "targets": said}, request_id="deletion")
+
+    assert desk.state("back")["state"] == "completed_with_exceptions"
+    assert "crm: messages" in desk.state("back")["text"]
+    assert desk.state("back")["detail"]["visible"]["crm"]["cannot"] == ["logs.audit", "messages"]
 
 
 def test_no_other_deletion_begins_before_all_is_visible_and_then_its_hide_is_another(desk: Desk) -> None:

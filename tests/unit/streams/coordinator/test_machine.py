@@ -2,7 +2,8 @@
 
 A machine draws them, plays the ledgers with their own memory, and looks at every state that is told:
 no illegal move (the table is read anew here, not taken from the code that moves), versions grow by one, whatever is
-played twice changes nothing, and when all that was asked has been answered every job has ended.
+played twice changes nothing, counts, deadlines and timers are those of the jobs that there are, nothing is kept of jobs
+that are forgotten, and when all that was asked has been answered every job has ended.
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
 
-from schemas.jobs import ENDED, KINDS, State
+from schemas.jobs import CANCELLABLE, ENDED, KINDS, STANDING, State
 from schemas.topics import DAY_MS
+from streams.coordinator import keys
+from streams.coordinator.rows import Job
 from streams.coordinator.stats import job_stats
+from streams.coordinator.work import FORGET, LATE
 from streams.reducer import Send
-from tests.support.desk import CODEC, ORG, RULES, TOPICS, Desk, erasure, read
+from tests.support.desk import CODEC, HOME, ORG, RULES, TOPICS, Desk, erasure, read
 from tests.unit.schemas.test_jobs import TABLE
 
 NAME = {"confirm_org_name": "Acme Boats"}
@@ -47,6 +51,8 @@ class Machine(RuleBasedStateMachine):
         self.hide_versions: dict[int, int] = {}
         self.barriers: dict[str, set[int]] = {}
         self.markers: list[Send] = []
+        self.lists: list[tuple[int, dict[str, Any]]] = []
+        self.works: list[dict[str, Any]] = []
         self.seen: dict[str, tuple[str, int]] = {}
         self.asked: list[dict[str, Any]] = []
         self.shards = 0
@@ -62,6 +68,8 @@ class Machine(RuleBasedStateMachine):
                     self.open_commands.append((send.partition, name, read(send)))
             elif send.topic == TOPICS.requests:
                 self.markers.append(send)
+            elif send.topic == TOPICS.selections:
+                self.works.append(read(send))
             elif send.topic == TOPICS.answers:
                 self.take(self.desk.raw(send.topic, send.value or b"", send.key))
             elif send.topic == TOPICS.request_status:
@@ -72,7 +80,7 @@ class Machine(RuleBasedStateMachine):
         was, last = self.seen.get(job, (State.REQUESTED, 0))
         if (state, version) != (was, last):
             assert version == last + 1, (job, version, last)
-            assert reachable(State(was), State(state)), f"{job}: {was} to {state}"
+            assert reachable(State(was), State(state), status["kind"]), f"{job}: {was} to {state}"
         assert (status["reason"] != "") == (state == State.REFUSED)
         self.seen[job] = state, version
 
@@ -95,6 +103,11 @@ class Machine(RuleBasedStateMachine):
     @rule(target=jobs, days=st.integers(0, 3), name=st.sampled_from([NAME, NAME, {"confirm_org_name": "X"}]))
     def delete(self, days: int, name: dict[str, str]) -> str:
         return self.ask("delete", {**name, "grace_days": days})
+
+    @rule(target=jobs, subjects=SUBJECTS | st.just([]), sure=st.booleans(), media=st.booleans())
+    def export(self, subjects: list[str], sure: bool, media: bool) -> str:
+        body = {"identity": "verified" if sure else "unverified", "include_media": media, "format": "both"}
+        return self.ask("export", body, subjects=subjects)
 
     @rule(target=jobs, changes=st.lists(SETTINGS, max_size=2))
     def policy(self, changes: list[dict[str, str]]) -> str:
@@ -133,6 +146,30 @@ class Machine(RuleBasedStateMachine):
         self.ask(first, {"job": job}, requested_by="bob")
         return job
 
+    @rule(
+        target=jobs,
+        kind=st.sampled_from(["erase", "export"]),
+        moves=st.lists(st.sampled_from(["verify", "deny", "extend", "extend", "cancel"]), min_size=1, max_size=3),
+        sure=st.booleans(),
+    )
+    def a_person_is_decided_about(self, kind: str, moves: list[str], sure: bool) -> str:
+        if not self.shards:
+            self.publish_the_org(1)
+        body = {"identity": "verified" if sure else "unverified"}
+        job = self.ask(kind, body, subjects=["u-1"])
+        for move in moves:
+            self.move(move, job, "bob")
+        return job
+
+    @rule(kind=st.sampled_from(["erase", "export"]), end=st.sampled_from(["cancel", "deny"]), answered=st.booleans())
+    def what_was_late_is_ended_and_forgotten(self, kind: str, end: str, answered: bool) -> None:
+        job = self.a_person_is_decided_about(kind, ["verify"] if kind == "export" and end == "cancel" else [], False)
+        while answered and self.open_commands:
+            self.a_ledger_answers(0, False, 3)
+        self.a_long_time_passes(31)
+        self.move(end, job, "bob")
+        self.a_long_time_passes(62)
+
     @rule(target=jobs, kind=st.sampled_from([*KINDS, "moon"]))
     def nonsense(self, kind: str) -> str:
         return self.ask(kind, {"x": 1}, subjects=["u-1"] if kind == "erase" else ())
@@ -161,7 +198,7 @@ class Machine(RuleBasedStateMachine):
         at = next(i for i, c in enumerate(self.open_commands) if c[0] == partition)
         _, name, command = self.open_commands.pop(at)
         self.answer(partition, name, command, step)
-        if twice and name not in ("Erase", "Hide"):
+        if twice and name not in ("Erase", "Hide", "Select"):
             before = self.desk.store.rows()
             self.answer(partition, name, command, step)
             assert self.desk.store.rows() == before
@@ -185,10 +222,56 @@ class Machine(RuleBasedStateMachine):
             case "Preview":
                 kind, more["request_id"] = "preview", command["request_id"]
                 body = {"as_of_day": 1, "categories": {"messages": {"records": 1, "months": {}, "targets": {}}}}
+            case "Select":
+                self.select_answer(partition, command, step)
+                return
             case _:
                 self.erase_answer(partition, command["request_id"], step)
                 return
         self.take(self.desk.answer(kind, partition, body, **more))
+
+    def select_answer(self, partition: int, command: dict[str, Any], step: int) -> None:
+        """A list is made, unless the org has grown meanwhile, or there are no rules yet."""
+        org = json.loads(self.desk.store.rows()[b"o" + ORG.encode()])
+        more = {"request_id": command["request_id"], "epoch": command["epoch"]}
+        if step == 0 or command["epoch"] < org["epoch"]:
+            self.take(self.desk.answer("selected", partition, {}, error="not now", **more))
+            return
+        self.lists.append((partition, command))  # the exporter may be done with it before this answer is read
+        if step == 1:
+            self.the_exporter_writes(len(self.lists) - 1, 3)
+        self.take(self.desk.answer("selected", partition, {"parts": 2, "targets": {"crm": 4}}, **more))
+
+    @rule(which=st.integers(0, 1000), step=st.integers(0, 3))
+    @precondition(lambda self: self.lists)
+    def the_exporter_writes(self, which: int, step: int) -> None:
+        """Some parts of a shard's list are written, or all of them, with what was missing."""
+        at = which % len(self.lists)
+        partition, command = self.lists[at]
+        counts = {"records": 2 * min(step, 2), "rows": step, "missing": step == 2}
+        body = {"parts": min(step, 2), "targets": {"crm": {n: int(v) for n, v in counts.items()}}}
+        if step >= 2:
+            self.lists.pop(at)
+        more = {"request_id": command["request_id"], "epoch": command["epoch"]}
+        self.take(self.desk.answer("export" if step >= 2 else "exporting", partition, body, **more))
+
+    @rule(which=st.integers(0, 1000), well=st.booleans())
+    @precondition(lambda self: self.works)
+    def the_exporter_finishes(self, which: int, well: bool) -> None:
+        """An archive is put together or deleted, or cannot be."""
+        work = self.works.pop(which % len(self.works))
+        more = {"request_id": work["request_id"], "epoch": work["epoch"]}
+        if work["work"] == "expire":
+            body = {"versions": 3, "uploads": 0, "left": 0 if well else 1}
+            self.take(self.desk.answer("expired", HOME, body, **more))
+            return
+        state = self.seen[work["request_id"]][0]
+        file = {"key": "k", "version": "v", "name": "n", "bytes": 1, "sha256": "0", "format": "json", "rows": 1}
+        counts = {"parts": 1, "records": 1, "rows": 1, "missing": 0, "bytes": 1}
+        body = {"bucket": "b", "prefix": "p/", "manifest": file, "files": [file], "files_total": 1, "counts": counts}
+        body |= {"reasons": {} if well else {"not_found": 1}}
+        error = "" if well or state != "awaiting_acks" or which % 2 else "a part is missing"
+        self.take(self.desk.answer("manifest", HOME, body, error=error, **more))
 
     def hide_answer(self, partition: int, command: dict[str, Any], step: int) -> None:
         """Some targets are slower than others; the last answer may come after that to a later order."""
@@ -217,6 +300,12 @@ class Machine(RuleBasedStateMachine):
         places = sorted((r, p) for r, ps in self.barriers.items() for p in ps)
         request_id, partition = places[which % len(places)]
         self.erase_answer(partition, request_id, step)
+
+    @rule(days=st.sampled_from([20, 31, 62]))
+    def a_long_time_passes(self, days: int) -> None:
+        """Deadlines pass, and what is long over is forgotten."""
+        self.desk.now += days * DAY_MS
+        self.take(self.desk.tick(approved=True))
 
     @rule(hours=st.sampled_from([1, 13, 24, 40]), wrong=st.sampled_from([0, 0, 0, 90 * DAY_MS, -DAY_MS]))
     def time_passes(self, hours: int, wrong: int) -> None:
@@ -255,6 +344,33 @@ class Machine(RuleBasedStateMachine):
             told[state] = told.get(state, 0) + 1
         assert counted == told
 
+    @invariant()
+    def deadlines_and_timers_are_those_of_the_jobs_that_are_not_done(self) -> None:
+        rows = self.desk.store.rows()
+        jobs = [Job.from_bytes(raw) for key, raw in rows.items() if key.startswith(keys.JOB)]
+        due = [job for job in jobs if job.due_until]
+        late = {j.request_id for j in jobs if j.overdue}
+        forget = {keys.read_timer(key)[3] for key in rows if key[:1] == keys.TIMER and chr(key[9]) == FORGET}
+
+        assert {k for k in rows if k[:1] == keys.DEADLINE} == {
+            keys.deadline(j.deadline, ORG, j.request_id) for j in due
+        }
+        assert {k for k in rows if k[:1] == keys.TIMER and chr(k[9]) == LATE} == {
+            keys.timer(j.deadline, LATE, ORG, j.request_id) for j in due if not j.overdue
+        }
+        assert late <= {job.request_id for job in due}
+        assert sum(job_stats(self.desk.store).overdue.values()) == len(late)
+        called_off = (State.REFUSED, State.CANCELLED)
+        over = {j.request_id for j in jobs if j.ended and (j.kind not in STANDING or j.state in called_off)}
+        assert over <= forget
+
+    @invariant()
+    def nothing_is_kept_of_jobs_that_are_forgotten(self) -> None:
+        rows = self.desk.store.rows()
+        jobs = {key[len(keys.of(keys.JOB, ORG)) :] for key in rows if key.startswith(keys.JOB)}
+        answers = {key[len(keys.of(keys.ANSWER, ORG)) : -3] for key in rows if key.startswith(keys.ANSWER)}
+        assert answers <= jobs
+
     def teardown(self) -> None:
         """Let all be answered: then every job has ended, and gateways know every shard."""
         if self.shards:
@@ -269,10 +385,17 @@ class Machine(RuleBasedStateMachine):
                     self.take(self.desk.tick(approved=True))
                 while self.markers:
                     self.a_marker_is_read()
-                if not self.open_commands and all(State(s) in ENDED for s, _ in self.seen.values()):
+                if not (self.open_commands or self.lists or self.works) and all(
+                    State(s) in ENDED for s, _ in self.seen.values()
+                ):
                     break
-                while self.open_commands:
-                    self.answer(*self.open_commands.pop(0))
+                while self.open_commands or self.lists or self.works:
+                    if self.open_commands:
+                        self.answer(*self.open_commands.pop(0))
+                    elif self.lists:
+                        self.the_exporter_writes(0, 3)
+                    else:
+                        self.the_exporter_finishes(0, True)
                 for request_id, partitions in self.barriers.items():
                     for partition in sorted(partitions):
                         self.erase_answer(partition, request_id, 3)
@@ -281,9 +404,9 @@ class Machine(RuleBasedStateMachine):
             assert (org["routed"], org["awaited"], org["deletion"]) == (len(org["shards"]), 0, "")
 
 
-def reachable(before: State, after: State) -> bool:
+def reachable(before: State, after: State, kind: str) -> bool:
     """Whether `after` can follow in one entry: some moves pass through a state that is not told."""
-    edge, reached = {before}, set()
+    edge, reached = {before}, {State.CANCELLED} & ({State.CANCELLED} if before in CANCELLABLE.get(kind, ()) else set())
     for _ in range(3):
         edge = {a for b in edge for a in TABLE[b]} - reached
         reached |= edge
