@@ -6,10 +6,10 @@ RUN := .venv/bin/
 SETUP := .venv/.synced
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup demo test check bench dashboards lock clean
 
 help:  ## Show this help
-	@awk 'BEGIN {FS = ":.*##"} /^[a-z-]+:.*##/ {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*##"} /^[a-z-]+:.*##/ {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(UV):
 	$(PYTHON) -m venv .tools
@@ -39,6 +39,9 @@ check: $(SETUP)  ## Lint, types, layers, dependencies
 
 bench: setup  ## Measure against the peers; QUICK=1 stays under five minutes
 	$(RUN)python -m ops.bench $(if $(QUICK),--quick,)
+
+dashboards: $(SETUP)  ## Write the Grafana dashboards anew
+	$(RUN)python -m ops.dashboards
 
 lock: $(UV)  ## Resolve the ranges of pyproject.toml anew into requirements.lock
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-package ebbtide --all-extras --group dev \

@@ -18,7 +18,7 @@ from fastavro.types import Schema
 
 HEADER = struct.Struct(">bI")
 
-PUBLIC_IDS: Mapping[str, int] = {"OrgSet": 1, "LifecycleEvent": 2, "LifecycleBatch": 3}
+PUBLIC_IDS: Mapping[str, int] = {"OrgSet": 1, "LifecycleEvent": 2, "LifecycleBatch": 3, "Request": 4}
 """Schema ids where no registry is configured."""
 
 

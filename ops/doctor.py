@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 
 from ebbtide.wire import Codec
 from ops.backfill.spec import BackfillSpec, NotBackfillable
+from ops.exports import export_place
 from ops.progress import Progress, read_progress, unfinished
 from ops.rules_topic import current_rules
 from ops.settings import Settings
@@ -22,7 +23,11 @@ from ops.timesource import DAY_MS, TimeSource
 from ops.topics import declared, differences
 from schemas.datamap import DataMap
 from schemas.errors import EbbtideError
+from schemas.plans import PostgresPlan
 from schemas.topics import Topics
+from sinks.build import s3_sink
+from sinks.postgres_hiding import unfit_columns
+from streams.exporter.role import open_bucket
 
 Level = Literal["ok", "watch", "mend"]
 
@@ -54,6 +59,7 @@ def examine(settings: Settings, data_map: DataMap, codec: Codec) -> Iterator[Fin
     yield from _rules(settings, data_map, topics, codec)
     for target in sorted(data_map.targets):
         yield from _stores(settings, data_map, target)
+    yield from _exports(settings, data_map)
     yield from _sweep(settings, data_map, topics, codec)
 
 
@@ -86,6 +92,8 @@ def _rules(settings: Settings, data_map: DataMap, topics: Topics, codec: Codec) 
     if not same:
         text += f", but {data_map.file} says otherwise: `ebbtide rules apply --data-map {data_map.file}`"
     yield Finding("ok" if same else "watch", "rules", text)
+    if rules.paused:
+        yield Finding("watch", "targets", "all are paused, nothing is erased: `ebbtide resume` lets them go on")
 
 
 def _stores(settings: Settings, data_map: DataMap, target: str) -> Iterator[Finding]:
@@ -106,6 +114,9 @@ def _stores(settings: Settings, data_map: DataMap, target: str) -> Iterator[Find
     finally:
         inventory.close()
     yield Finding("ok", f"target {target}", f"answers; about {total} records")
+    if data_map.targets[target].kind == "s3":
+        yield from bucket_findings(data_map, target)
+    yield from hiding_findings(data_map, target)
     telling = sum(looks_personal(found.record_id) for found in page.records[:SAMPLE])
     if telling:
         yield Finding(
@@ -114,6 +125,66 @@ def _stores(settings: Settings, data_map: DataMap, target: str) -> Iterator[Find
             f"{telling} of {min(len(page.records), SAMPLE)} record ids look like e-mail addresses or phone numbers: "
             "record ids are kept in the ledger, use surrogate keys",
         )
+
+
+def hiding_findings(data_map: DataMap, target: str) -> Iterator[Finding]:
+    """Say what a deletion can hide in a target while its grace runs, and that the columns for it fit."""
+    what, kind, plans = f"target {target}", data_map.targets[target].kind, data_map.plans_of(target)
+    if kind in ("kafka", "consumer"):
+        yield Finding("ok", what, "cannot hide: what it holds stays visible during the grace of a deletion")
+        return
+    rows = [plan for plan in plans.values() if isinstance(plan, PostgresPlan)]
+    bare = sorted(plan.category for plan in rows if plan.hidden is None)
+    if bare:
+        text = f"cannot hide {', '.join(bare)} during the grace of a deletion: name a `hidden` column in the data map"
+        yield Finding("watch", what, text)
+    try:
+        for text in unfit_columns(data_map.targets[target].options.get("dsn", ""), [p for p in rows if p.hidden]):
+            yield Finding("mend", what, text)
+    except EbbtideError as e:
+        yield Finding("mend", what, str(e))
+
+
+def bucket_findings(data_map: DataMap, target: str) -> Iterator[Finding]:
+    """Say of each bucket what an erasure means there; `watch` where versions or uploads are not seen."""
+    sink = s3_sink(data_map, target)
+    try:
+        sink.check()
+        for state in sink.states():
+            fewer = not state.versioned or not state.lists_uploads
+            yield Finding("watch" if fewer else "ok", f"target {target}", state.words())
+    except EbbtideError as e:
+        yield Finding("mend", f"target {target}", str(e))
+    finally:
+        sink.close()
+
+
+def _exports(settings: Settings, data_map: DataMap) -> Iterator[Finding]:
+    """Say whether archives can be written, and whether they lie apart from what is erased."""
+    what = "export bucket"
+    if not settings.s3_endpoint:
+        yield Finding("watch", what, "EBBTIDE_S3_ENDPOINT is not set: exports are not written")
+        return
+    place = export_place(settings)
+    bucket = open_bucket(place)
+    try:
+        versioned = bucket.check()
+    except EbbtideError as e:
+        yield Finding("mend", what, f"{e}; the exporter makes the bucket when it starts, if its key may")
+        return
+    finally:
+        bucket.close()
+    shared = sorted(
+        name
+        for name, target in data_map.targets.items()
+        if place.bucket in (target.options.get("bucket"), *target.replicas)
+    )
+    if shared:
+        yield Finding(
+            "watch", what, f"{place.bucket} is also the bucket of target {', '.join(shared)}: set EBBTIDE_EXPORT_BUCKET"
+        )
+    said = "keeps versions, which go with their archive" if versioned else "keeps no versions"
+    yield Finding("ok", what, f"answers; {said}")
 
 
 def _sweep(settings: Settings, data_map: DataMap, topics: Topics, codec: Codec) -> Iterator[Finding]:

@@ -17,16 +17,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ebbtide.envelope import public_key_of, sealing_key_of
+from ops.api.tokens import OWNER, LocalIssuer
+from ops.compacted import newest_values
 from ops.datamaps import data_map_path, variables
 from ops.installation import open_installation
 from ops.local.config import StackConfig
+from ops.local.ports import free_port
 from ops.local.stack import Stack
+from ops.migrations.migrate import migrate_up
 from ops.rules_topic import apply_rules
 from ops.settings import PREFIX, Settings, to_environ
 from ops.supervisor import Role, Supervisor
 from ops.topics import create_topics, declared
 from schemas.codec import registered_codec
 from schemas.datamap import DataMap, load_data_map
+from schemas.keys import API, INSTALLATION, sealing_private_key
+from schemas.rules import Requester
 from schemas.topics import Topics
 
 LITE_PARTITIONS = 2
@@ -34,7 +41,9 @@ LITE_PARTITIONS = 2
 LATER = {
     "EBBTIDE_KAFKA_BOOTSTRAP": "later:0",
     "EBBTIDE_POSTGRES_DSN": "postgresql://later",
-    "EBBTIDE_S3_ENDPOINT": "later",
+    "EBBTIDE_S3_ENDPOINT": "http://later",
+    "EBBTIDE_S3_ACCESS_KEY": "later",
+    "EBBTIDE_S3_SECRET_KEY": "later",
 }
 """What stands for the stack's addresses until they are known."""
 
@@ -48,6 +57,7 @@ class Engine:
     data_map_path: Path
     stack: Stack
     roles: Supervisor
+    issuer: LocalIssuer
 
     @classmethod
     def start(
@@ -70,7 +80,9 @@ class Engine:
             partitions=explicit or (LITE_PARTITIONS if lite else None),
             day_seconds=settings.day_seconds,
         )
-        settings = dataclasses.replace(settings, **dataclasses.asdict(fixed))
+        facts = dataclasses.asdict(fixed)
+        issuer = LocalIssuer(bytes.fromhex(facts.pop("token_key")), settings.api_audience)
+        settings = _with_api(dataclasses.replace(settings, **facts), issuer)
         path = data_map_path(settings)
         settings = dataclasses.replace(settings, data_map=str(path.resolve()))
         load_data_map(path, LATER | variables(settings))  # a mistake in it is told before anything is started
@@ -81,6 +93,7 @@ class Engine:
             before_roles(settings)
             data_map = load_data_map(path, variables(settings))
             prepare(settings, data_map, report=report)
+            report(f"read model: {len(migrate_up(settings.model_dsn))} migrations applied")
             roles = Supervisor(_roles(settings, data_map), settings.data_dir / "roles")
             report("starting the roles")
             try:
@@ -91,7 +104,7 @@ class Engine:
         except BaseException:
             stack.stop()
             raise
-        return cls(settings, data_map, path, stack, roles)
+        return cls(settings, data_map, path, stack, roles, issuer)
 
     def stop(self) -> None:
         """Stop the roles, then the stack."""
@@ -111,12 +124,17 @@ class Engine:
                 "access_key": self.stack.s3.access_key,
                 "secret_key": self.stack.s3.secret_key,
                 "bucket": self.stack.s3.bucket,
+                "export_bucket": self.settings.export_bucket or self.stack.s3.bucket,
             },
             "topics": topics.named()
             | {
                 "erasures": {name: topics.erasures(name) for name in self.data_map.targets},
                 "outbox": {name: topics.outbox(name) for name in services},
                 "inbox": {name: topics.inbox(name) for name in services},
+            },
+            "api": {
+                "url": f"http://{self.settings.api_host}:{self.settings.api_port}",
+                "tokens": self._tokens(),
             },
             "metrics": self.roles.metrics,
             "pids": self.roles.pids,
@@ -125,6 +143,13 @@ class Engine:
             "notes": list(self.stack.notes),
         }
 
+    def _tokens(self) -> dict[str, str]:
+        """Return an owner's token for each org that is known by now; `ebbtide token ORG` makes them for later ones."""
+        if self.settings.api_issuer != self.issuer.issuer:
+            return {}
+        orgs = newest_values(self.settings.kafka_bootstrap, Topics(self.settings.prefix).orgs)
+        return {org: self.issuer.token({org: OWNER}) for org in sorted(key.decode(errors="ignore") for key in orgs)}
+
 
 def prepare(settings: Settings, data_map: DataMap, *, report: Callable[[str], None]) -> None:
     """Create the topics and put the data map's rules in force. Safe to do again."""
@@ -132,24 +157,59 @@ def prepare(settings: Settings, data_map: DataMap, *, report: Callable[[str], No
     specs = declared(settings, data_map)
     created = create_topics(settings.kafka_bootstrap, specs)
     report(f"topics: {len(created)} created, {len(specs) - len(created)} already there")
+    signing_key = settings.key("signing_key")
+    own = Requester(public_key=public_key_of(signing_key).hex())
+    api = Requester(public_key=public_key_of(settings.api_key()).hex())
+    sealing_key = sealing_key_of(sealing_private_key(settings.key("master_key")))
     rules, changed = apply_rules(
         settings.kafka_bootstrap,
         topics,
         codec,
-        lambda version: dataclasses.replace(
+        lambda version, old: dataclasses.replace(
             data_map.rules(version=version, sources={topics.lifecycle: settings.partitions}),
             lateness_s=0 if settings.day_seconds else settings.lateness_s,
             test_clock=bool(settings.day_seconds),
+            requesters={**data_map.asking.requesters, INSTALLATION: own, API: api},
+            sealing_key=sealing_key.hex(),
+            paused=old is not None and old.paused,  # whoever stopped all targets lets them go on, nobody by accident
         ),
         partitions=settings.partitions,
+        signing_key=signing_key,
     )
     report(f"rules: version {rules.version} {'put in force' if changed else 'already in force'}")
 
 
+def role_settings(settings: Settings, role: str = "") -> Settings:
+    """Return what a role gets to know: the key that signs rules stays behind, its public half does.
+
+    The API can be reached by many: it gets a key to ask with, and none that opens anything.
+    """
+    known = dataclasses.replace(
+        settings, signing_key="", api_signing_key="", rules_public_key=settings.rules_key().hex()
+    )  # fmt: skip
+    if role != "api":
+        return known
+    closed = dict.fromkeys(("master_key", "dead_letter_key", "s3_access_key", "s3_secret_key"), "")
+    return dataclasses.replace(known, api_signing_key=settings.api_key().hex(), **closed)  # type: ignore[arg-type]
+
+
 def _roles(settings: Settings, data_map: DataMap) -> list[Role]:
-    environment = to_environ(settings)
-    names = ["coordinator", "ledger", "gateway", "clock", *(f"target:{name}" for name in sorted(data_map.targets))]
-    return [Role(name, environment) for name in names]
+    names = [
+        *("coordinator", "ledger", "gateway", "clock", "projector", "api", "exporter"),
+        *(f"target:{name}" for name in sorted(data_map.targets)),
+    ]
+    return [Role(name, to_environ(role_settings(settings, name))) for name in names]
+
+
+def _with_api(settings: Settings, issuer: LocalIssuer) -> Settings:
+    """Give the API a port, and where none is configured the installation's own issuer."""
+    if not settings.api_port:
+        settings = dataclasses.replace(settings, api_port=free_port())
+    if settings.api_jwks:
+        return settings
+    path = settings.data_dir / "jwks.json"
+    path.write_text(issuer.jwks, encoding="utf-8")
+    return dataclasses.replace(settings, api_jwks=str(path), api_issuer=issuer.issuer)
 
 
 def _stack_config(settings: Settings, *, lite: bool) -> StackConfig:
@@ -160,12 +220,22 @@ def _stack_config(settings: Settings, *, lite: bool) -> StackConfig:
         s3_access_key=settings.s3_access_key or None,
         s3_secret_key=settings.s3_secret_key or None,
         s3_bucket=settings.s3_bucket,
+        s3_region=settings.s3_region,
         cache_dir=settings.cache_dir,
         kafka_heap=f"{256 if lite else settings.heap_mb}m",
     )
 
 
 def _with_addresses(settings: Settings, stack: Stack) -> Settings:
+    """Return settings with the stack's addresses. Where the S3 is ours, archives get a bucket of their own there, and
+    the API may sign links to them: there is one account."""
+    if not settings.s3_endpoint:
+        settings = dataclasses.replace(
+            settings,
+            export_bucket=settings.export_bucket or f"{stack.s3.bucket}-exports",
+            export_link_access_key=stack.s3.access_key,
+            export_link_secret_key=stack.s3.secret_key,
+        )
     return dataclasses.replace(
         settings,
         kafka_bootstrap=stack.kafka.bootstrap,
@@ -174,4 +244,5 @@ def _with_addresses(settings: Settings, stack: Stack) -> Settings:
         s3_access_key=stack.s3.access_key,
         s3_secret_key=stack.s3.secret_key,
         s3_bucket=stack.s3.bucket,
+        s3_region=stack.s3.region,
     )

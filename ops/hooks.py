@@ -1,19 +1,19 @@
-"""Feeds the metrics from what the shells tell: one small adapter for each shell's hooks."""
+"""Feeds the metrics from what the shells tell: one small adapter for each shell's hooks.
+
+`ops.watched` feeds them from what the lane's reducers do; `tests/unit/ops/test_hooks.py` says what is promised.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ebbtide.wire import Codec
 from ops.metrics import Metrics
-from ops.progress import Progress
-from schemas.topics import Topics
 from sinks.batch import Receipt
+from sinks.hiding import Hidden
 from streams.lane.exits import ExitCode
 from streams.lane.hooks import CheckpointStats, Step
-from streams.reducer import Entry, Reducer, Send, Store
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +23,8 @@ class LaneMetrics:
     """`streams.lane.hooks.LaneHooks` into metrics."""
 
     metrics: Metrics
+    assigned: Callable[[Sequence[int]], None] = lambda _: None
+    """Told which partitions are this worker's."""
 
     def on_restore(self, partition: int, rows: int, seconds: float) -> None:
         """A partition is ours and restored."""
@@ -31,8 +33,13 @@ class LaneMetrics:
         self.metrics.put("ebbtide_lane_restore_seconds", seconds, str(partition))
 
     def on_ready(self, partitions: Sequence[int]) -> None:
-        """The assignment runs; a worker in reserve has none, and is ready all the same."""
+        """The assignment runs; a worker in reserve has none, and is ready all the same.
+
+        What is shown of a partition that went elsewhere goes to 0: its new owner shows it now.
+        """
+        self.metrics.clear("partition", keep={str(partition) for partition in partitions})
         self.metrics.put("ebbtide_lane_partitions", len(partitions))
+        self.assigned(partitions)
         self.metrics.ready()
 
     def on_checkpoint(self, stats: CheckpointStats) -> None:
@@ -52,39 +59,6 @@ class LaneMetrics:
 
     def on_halt(self, code: ExitCode, text: str) -> None:
         """The process ends; `fail_stop` has logged why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """A ledger whose progress records are shown as gauges on their way out.
-
-    A checkpoint that is then aborted has shown its gauges all the same; the next one corrects them.
-    """
-
-    reducer: Reducer
-    metrics: Metrics
-    topics: Topics
-    codec: Codec
-
-    def apply(self, store: Store, entry: Entry) -> Sequence[Send]:
-        """Apply the entry and look at what goes to `progress`."""
-        sends = self.reducer.apply(store, entry)
-        for send in sends:
-            if send.topic == self.topics.progress and send.value is not None:
-                self._show(Progress.of(self.codec.decode(send.value)[1]))
-        return sends
-
-    def _show(self, p: Progress) -> None:
-        place = (p.target, str(p.partition))
-        overdue = p.as_of_day - p.oldest_due_day if 0 <= p.oldest_due_day <= p.as_of_day else 0
-        self.metrics.put("ebbtide_sweep_records_sent", p.records_sent, *place)
-        self.metrics.put("ebbtide_sweep_records_acked", p.records_acked, *place)
-        self.metrics.put("ebbtide_sweep_records_changed", p.records_changed, *place)
-        self.metrics.put("ebbtide_sweep_batches_pending", p.pending, *place)
-        self.metrics.put("ebbtide_sweep_blocked", p.blocked, *place)
-        self.metrics.put("ebbtide_sweep_oldest_due_days", overdue, *place)
-        self.metrics.put("ebbtide_sweep_day", p.as_of_day, *place)
-        self.metrics.put("ebbtide_closed_records", p.closed_records, str(p.partition))
 
 
 TARGET_REASONS = ("undecodable", "no_plan", "other_target", "malformed_answer")
@@ -114,6 +88,12 @@ class TargetMetrics:
         }
         for effect, count in effects.items():
             self.metrics.add("ebbtide_target_records_total", count, self.target, effect)
+
+    def on_hidden(self, action: str, hidden: Hidden) -> None:
+        """An order to hide, to bring back or to settle is acknowledged."""
+        said = {"target": self.target, "action": action, "outcome": hidden.outcome, "rows": hidden.rows}
+        log.info("order carried out", extra=said)
+        self.metrics.add("ebbtide_target_hides_total", 1, self.target, action, hidden.outcome)
 
     def on_retry_asked(self) -> None:
         """An outside service asked again."""
@@ -168,3 +148,34 @@ class GatewayMetrics:
     def watermark(self, through_ms: int) -> None:
         """Everything up to then is in frames."""
         self.metrics.put("ebbtide_watermark_timestamp_seconds", through_ms / 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectorMetrics:
+    """`streams.projector.spec.ProjectorHooks` into metrics."""
+
+    metrics: Metrics
+
+    def on_works(self, working: bool) -> None:
+        """It writes, or is in reserve."""
+        self.metrics.put("ebbtide_projector_working", working)
+        self.metrics.ready()
+
+    def on_records(self, topic: str, count: int, newest_ms: int) -> None:
+        """Records are in the tables."""
+        self.metrics.add("ebbtide_projector_records_total", count, topic)
+        self.metrics.put("ebbtide_projector_newest_record_timestamp_seconds", newest_ms / 1000, topic)
+
+    def on_write(self, seconds: float, stale: int) -> None:
+        """A transaction is committed."""
+        self.metrics.observe("ebbtide_projector_write_seconds", seconds)
+        self.metrics.add("ebbtide_projector_stale_total", stale)
+
+    def on_dead_letter(self, topic: str, reason: str) -> None:
+        """A record went to the dead letters."""
+        self.metrics.add("ebbtide_projector_dead_letters_total", 1, topic, reason)
+
+    def on_unavailable(self) -> None:
+        """PostgreSQL or Kafka did not answer."""
+        self.metrics.add("ebbtide_projector_unavailable_total")
+        self.metrics.put("ebbtide_projector_working", 0)

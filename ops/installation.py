@@ -1,6 +1,7 @@
 """What `ebbtide up` must remember between two starts on one data directory: its keys, its partitions, its clock.
 
-`<data_dir>/installation.json`, readable by its owner only. Without the master key no subject is found again.
+`<data_dir>/installation.json`, readable by its owner only. Without the master key no subject is found again. The
+command line beside `up` takes the signing key from here, so that it can ask for something.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class Installation:
     clock_anchor_ms: int
     master_key: str = field(repr=False)
     dead_letter_key: str = field(repr=False)
+    signing_key: str = field(repr=False)
+    token_key: str = field(repr=False)
 
 
 def open_installation(data_dir: Path, *, partitions: int | None, day_seconds: float) -> Installation:
@@ -41,7 +44,7 @@ def open_installation(data_dir: Path, *, partitions: int | None, day_seconds: fl
     path = data_dir / FILE
     if not path.exists():
         _make(path, partitions or 4, day_seconds)
-    there = Installation(**json.loads(path.read_text(encoding="utf-8")))
+    there = _read(path)
     if partitions is not None and partitions != there.partitions:
         raise WrongInstallation(
             f"{data_dir} was made with {there.partitions} partitions, not {partitions}: partition counts are fixed; "
@@ -55,6 +58,29 @@ def open_installation(data_dir: Path, *, partitions: int | None, day_seconds: fl
     return there
 
 
+def own_signing_key(data_dir: Path) -> str:
+    """Return the signing key of the installation in `data_dir`, "" if there is none."""
+    path = data_dir / FILE
+    return _read(path).signing_key if path.exists() else ""
+
+
+def own_token_key(data_dir: Path) -> str:
+    """Return the key of the token issuer of the installation in `data_dir`, "" if there is none."""
+    path = data_dir / FILE
+    return _read(path).token_key if path.exists() else ""
+
+
+_LATER_KEYS = {"signing_key": "requests were signed", "token_key": "the API had tokens"}
+
+
+def _read(path: Path) -> Installation:
+    found = json.loads(path.read_text(encoding="utf-8"))
+    for name, what in _LATER_KEYS.items():
+        if name not in found:
+            raise WrongInstallation(f'{path} is from before {what}: add "{name}" with 64 hex digits of your own to it')
+    return Installation(**found)
+
+
 def _make(path: Path, partitions: int, day_seconds: float) -> None:
     """Write a new installation, whole, unless somebody else was quicker: keys that are in use are never replaced."""
     made = Installation(
@@ -63,6 +89,8 @@ def _make(path: Path, partitions: int, day_seconds: float) -> None:
         clock_anchor_ms=time.time_ns() // 1_000_000 if day_seconds else 0,
         master_key=secrets.token_hex(32),
         dead_letter_key=secrets.token_hex(32),
+        signing_key=secrets.token_hex(32),
+        token_key=secrets.token_hex(32),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{FILE}.{secrets.token_hex(8)}.tmp")

@@ -1,147 +1,20 @@
-"""Every metric, declared once: name, type, labels, who serves it. Created at 0, so that a first event is a rise.
+"""The metrics of one role, made from `ops.metric_defs`. Created at 0, so that a first event is a rise.
 
 Labels come from closed sets that are known when a role starts (`Domains`): never an org, a subject or a record.
-`ops.hooks` feeds them; `tests/unit/ops/test_metrics.py` says what is promised; `docs/metrics.md` is made from here.
+`ops.hooks` and `ops.watched` feed them; `tests/unit/ops/test_metrics.py` says what is promised.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-Type = Literal["counter", "gauge", "histogram"]
+from ops.metric_defs import DEFINITIONS, FIXED, MetricDef
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-
-
-@dataclass(frozen=True, slots=True)
-class MetricDef:
-    """One metric. Units end the name; `roles` serve it, all roles where empty."""
-
-    name: str
-    kind: Type
-    text: str
-    labels: tuple[str, ...] = ()
-    roles: tuple[str, ...] = ()
-
-
-LANE = ("ledger", "coordinator")
-
-DEFINITIONS: tuple[MetricDef, ...] = (
-    MetricDef("ebbtide_ready", "gauge", "1 once the role has started and can work.", ("role",)),
-    MetricDef("ebbtide_events_total", "counter", "Lifecycle events accepted.", ("producer", "kind"), ("gateway",)),
-    MetricDef(
-        "ebbtide_dead_letters_total",
-        "counter",
-        "Messages that can never succeed.",
-        ("reason", "producer"),
-        ("gateway",),
-    ),
-    MetricDef("ebbtide_frames_total", "counter", "Frames written to the ledger log.", (), ("gateway",)),
-    MetricDef("ebbtide_frame_bytes_total", "counter", "Bytes of those frames.", (), ("gateway",)),
-    MetricDef("ebbtide_pack_seconds", "histogram", "From a pack's first message to its commit.", (), ("gateway",)),
-    MetricDef(
-        "ebbtide_watermark_timestamp_seconds",
-        "gauge",
-        "Engine time up to which everything received is in the ledger log; since the epoch.",
-        (),
-        ("gateway",),
-    ),
-    MetricDef("ebbtide_lane_partitions", "gauge", "Partitions that are this worker's.", (), LANE),
-    MetricDef("ebbtide_lane_entries_total", "counter", "Log entries applied.", ("partition",), LANE),
-    MetricDef("ebbtide_lane_repeats_total", "counter", "Log entries dropped as repeats.", ("partition",), LANE),
-    MetricDef("ebbtide_lane_sends_total", "counter", "Records sent by checkpoints.", ("partition",), LANE),
-    MetricDef("ebbtide_lane_rows_total", "counter", "State rows written by checkpoints.", ("partition",), LANE),
-    MetricDef("ebbtide_lane_bytes_total", "counter", "Bytes of those rows and sends.", ("partition",), LANE),
-    MetricDef(
-        "ebbtide_lane_checkpoint_seconds", "histogram", "From a checkpoint's first entry to its local write.", (), LANE
-    ),
-    MetricDef("ebbtide_lane_restored_rows_total", "counter", "Rows restored from the changelog.", ("partition",), LANE),
-    MetricDef("ebbtide_lane_restore_seconds", "gauge", "How long the newest restore took.", ("partition",), LANE),
-    MetricDef(
-        "ebbtide_lane_newest_entry_timestamp_seconds",
-        "gauge",
-        "Broker time of the newest entry applied; since the epoch.",
-        ("partition",),
-        LANE,
-    ),
-    MetricDef("ebbtide_sweep_records_sent", "gauge", "Records decided and sent.", ("target", "partition"), ("ledger",)),
-    MetricDef("ebbtide_sweep_records_acked", "gauge", "Records acknowledged.", ("target", "partition"), ("ledger",)),
-    MetricDef(
-        "ebbtide_sweep_records_changed",
-        "gauge",
-        "Records that were there and went.",
-        ("target", "partition"),
-        ("ledger",),
-    ),
-    MetricDef(
-        "ebbtide_sweep_batches_pending", "gauge", "Batches not yet acknowledged.", ("target", "partition"), ("ledger",)
-    ),
-    MetricDef(
-        "ebbtide_sweep_blocked",
-        "gauge",
-        "1 while more is due than the target keeps up with.",
-        ("target", "partition"),
-        ("ledger",),
-    ),
-    MetricDef(
-        "ebbtide_sweep_oldest_due_days",
-        "gauge",
-        "How many days the oldest undecided record is overdue; 0: nothing is due.",
-        ("target", "partition"),
-        ("ledger",),
-    ),
-    MetricDef(
-        "ebbtide_sweep_day", "gauge", "The ledger's day, days since the epoch.", ("target", "partition"), ("ledger",)
-    ),
-    MetricDef(
-        "ebbtide_closed_records", "gauge", "Records of orgs that are not open: never due.", ("partition",), ("ledger",)
-    ),
-    MetricDef(
-        "ebbtide_target_batches_total", "counter", "Batches answered by the target.", ("target", "outcome"), ("target",)
-    ),
-    MetricDef(
-        "ebbtide_target_records_total",
-        "counter",
-        "Records by what the target did with them.",
-        ("target", "effect"),
-        ("target",),
-    ),
-    MetricDef("ebbtide_target_apply_seconds", "histogram", "How long the target took.", ("target",), ("target",)),
-    MetricDef(
-        "ebbtide_target_unavailable_total", "counter", "Times the target did not answer.", ("target",), ("target",)
-    ),
-    MetricDef("ebbtide_target_up", "gauge", "1 while the target answers.", ("target",), ("target",)),
-    MetricDef(
-        "ebbtide_target_dead_letters_total",
-        "counter",
-        "Batches and answers that can never be used.",
-        ("target", "reason"),
-        ("target",),
-    ),
-    MetricDef(
-        "ebbtide_target_answers_dropped_total",
-        "counter",
-        "An outside service's answers that were not used.",
-        ("target", "cause"),
-        ("target",),
-    ),
-    MetricDef("ebbtide_ticks_total", "counter", "Ticks written.", (), ("clock",)),
-    MetricDef(
-        "ebbtide_tick_timestamp_seconds", "gauge", "Engine time of the newest tick; since the epoch.", (), ("clock",)
-    ),
-)
-
-FIXED: Mapping[str, tuple[str, ...]] = {
-    "outcome": ("applied", "retry", "restored"),
-    "cause": ("unknown", "duplicate"),
-    "effect": ("found", "changed", "withheld", "failed"),
-}
-"""Label values that are the same everywhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +26,8 @@ class Domains:
     producers: Sequence[str] = ()
     kinds: Sequence[str] = ()
     reasons: Sequence[str] = ()
+    operations: Sequence[str] = ()
+    problems: Sequence[str] = ()
 
     def of(self, label: str, role: str) -> Sequence[str]:
         """Return all values of `label`. Raises KeyError for a label nobody declared."""
@@ -163,6 +38,8 @@ class Domains:
             "producer": (*self.producers, "other"),
             "kind": self.kinds,
             "reason": self.reasons,
+            "operation": self.operations,
+            "problem": self.problems,
             **FIXED,
         }[label]
 
@@ -212,6 +89,16 @@ class Metrics:
     def _child(self, name: str, labels: tuple[str, ...]):  # type: ignore[no-untyped-def]
         made = self._by_name[name]
         return made.labels(*labels) if labels else made
+
+    def clear(self, label: str, *, keep: Collection[str]) -> None:
+        """Set each gauge with `label` to 0 for every value of it that is not in `keep`."""
+        for d in DEFINITIONS:
+            if d.kind != "gauge" or label not in d.labels or d.name not in self._by_name:
+                continue
+            at = d.labels.index(label)
+            for values in itertools.product(*(self.domains.of(name, self.role) for name in d.labels)):
+                if values[at] not in keep:
+                    self.put(d.name, 0, *values)
 
     def serve(self, host: str, port: int) -> int:
         """Serve `/metrics` on `host`:`port` from a thread of its own; return the port, free if `port` is 0."""

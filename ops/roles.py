@@ -17,29 +17,29 @@ from confluent_kafka import KafkaException
 
 from ebbtide.events import KINDS as EVENT_KINDS
 from ops.datamaps import data_map_path, variables
-from ops.hooks import TARGET_REASONS, GatewayMetrics, LaneMetrics, TargetMetrics, Watched
+from ops.hooks import GatewayMetrics, LaneMetrics, ProjectorMetrics
 from ops.logs import set_up_logs
 from ops.metrics import Domains, Metrics
 from ops.rules_topic import current_rules, rules_in_force
 from ops.settings import Settings
 from ops.timesource import TimeSource
+from ops.watched import JOB_KINDS, JobMetrics, Lettered, Watched, WatchedJobs
 from schemas.codec import registered_codec
 from schemas.datamap import load_data_map
 from schemas.errors import Refused, Retry
+from schemas.jobs import REASONS as JOB_REASONS
 from schemas.reasons import REASONS
 from schemas.rules import Rules
 from schemas.seal import Seal
 from schemas.topics import MAX_MESSAGE_BYTES, Topics
 from streams.clock import ClockSpec, run_clock
-from streams.coordinator import Coordinator
 from streams.lane.spec import LaneSpec, Source
 
 log = logging.getLogger(__name__)
 
-MISFIT_PAUSE_S = 3.0
 RULES_LOOK_S = 10.0
 
-ROLES = ("coordinator", "ledger", "gateway", "clock", "target:NAME")
+ROLES = ("coordinator", "ledger", "gateway", "clock", "projector", "api", "exporter", "target:NAME")
 
 
 class UnknownRole(Refused):
@@ -59,7 +59,15 @@ def run_role(
     kind, _, target = name.partition(":")
     if kind == "target" and target:
         return _target(settings, target, stop, ready)
-    runner = {"coordinator": _coordinator, "ledger": _ledger, "gateway": _gateway, "clock": _clock}.get(name)
+    runner = {
+        "coordinator": _coordinator,
+        "ledger": _ledger,
+        "gateway": _gateway,
+        "clock": _clock,
+        "projector": _projector,
+        "api": _api,
+        "exporter": _exporter,
+    }.get(name)
     if runner is None:
         raise UnknownRole(f"there is no role {name!r}: write one of {', '.join(ROLES)}")
     return runner(settings, stop, ready)
@@ -70,10 +78,13 @@ def _serve(metrics: Metrics, settings: Settings, ready: Callable[[int], None]) -
 
 
 def _coordinator(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:
+    from streams.coordinator.coordinator import Coordinator
     from streams.lane.app import run_worker
 
     topics, codec = Topics(settings.prefix), registered_codec(settings.registry_url)
-    metrics = Metrics("coordinator", Domains(partitions=settings.partitions))
+    master_key, rules_key = settings.key("master_key"), settings.rules_key()
+    domains = Domains(partitions=settings.partitions, kinds=JOB_KINDS, reasons=tuple(JOB_REASONS))
+    metrics = Metrics("coordinator", domains)
     _serve(metrics, settings, ready)
     if stop.is_set():
         return 0
@@ -83,14 +94,26 @@ def _coordinator(settings: Settings, stop: threading.Event, ready: Callable[[int
         sources=(Source(topics.orgs, False), Source(topics.requests, False), Source(topics.answers, True)),
         changelog=topics.coordinator_changelog,
     )
-    return run_worker(
-        spec,
-        lambda partition: Coordinator(partition, settings.partitions, topics, codec),
-        hooks=LaneMetrics(metrics),
-    )
+    jobs = JobMetrics(metrics)
+
+    def watched(partition: int) -> WatchedJobs:
+        core = Coordinator(
+            partition,
+            settings.partitions,
+            topics,
+            codec,
+            master_key=master_key,
+            rules_key=rules_key,
+            links_ms=settings.export_link_s * 1000,
+            margin_ms=settings.export_margin_s * 1000,
+        )
+        return WatchedJobs(core, partition, jobs, topics, codec)
+
+    return run_worker(spec, watched, hooks=LaneMetrics(metrics, jobs.assigned))
 
 
 def _ledger(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:
+    from ops.ledger_view import LedgerViews
     from streams.lane.app import run_worker
     from streams.ledger.ledger import Ledger
 
@@ -107,9 +130,14 @@ def _ledger(settings: Settings, stop: threading.Event, ready: Callable[[int], No
         sources=(Source(topics.ledger, True), Source(topics.acks, False)),
         changelog=topics.ledger_changelog,
     )
+
+    def watched(partition: int) -> Watched:
+        place = (partition, settings.partitions, topics, codec)
+        return Watched(Lettered(Ledger(*place), metrics, topics), metrics, topics, LedgerViews(*place))
+
     return run_worker(
         spec,
-        lambda partition: Watched(Ledger(partition, settings.partitions, topics, codec), metrics, topics, codec),
+        watched,
         hooks=LaneMetrics(metrics),
     )
 
@@ -220,35 +248,40 @@ def _clock(settings: Settings, stop: threading.Event, ready: Callable[[int], Non
     return 0
 
 
-def _target(settings: Settings, name: str, stop: threading.Event, ready: Callable[[int], None]) -> int:
-    from sinks.build import SinkSettings
-    from streams.runner.role import run_target
-    from streams.runner.spec import RunnerSpec
+def _exporter(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:
+    from ops.export_role import run_export_role
 
-    topics = Topics(settings.prefix)
-    metrics = Metrics("target", Domains(targets=(name,), reasons=TARGET_REASONS))
+    return run_export_role(settings, stop, ready)
+
+
+def _target(settings: Settings, name: str, stop: threading.Event, ready: Callable[[int], None]) -> int:
+    from ops.target_role import run_target_role
+
+    return run_target_role(settings, name, stop, ready)
+
+
+def _projector(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:
+    from streams.projector.fold import REASONS as UNREADABLE
+    from streams.projector.run import run_projector
+    from streams.projector.spec import ProjectorSpec
+
+    metrics = Metrics("projector", Domains(reasons=tuple(UNREADABLE)))
     _serve(metrics, settings, ready)
-    metrics.ready()
-    spec = RunnerSpec(
+    spec = ProjectorSpec(
         bootstrap=settings.kafka_bootstrap,
-        topics=topics,
+        topics=Topics(settings.prefix),
+        dsn=settings.model_dsn,
         seal=Seal(settings.key("dead_letter_key")),
-        slot=settings.slot,
         codec=registered_codec(settings.registry_url),
     )
-    sink_settings = SinkSettings(
-        bootstrap=settings.kafka_bootstrap,
-        topics=topics,
-        directory=settings.data_dir,
-        master=settings.key("master_key"),
-    )
-    while not stop.is_set():
-        data_map = load_data_map(data_map_path(settings), variables(settings))
-        try:
-            run_target(spec, data_map, name, sink_settings, stop=stop, hooks=TargetMetrics(metrics, name))
-        except Refused as e:
-            # The store does not fit the data map yet: a table is not made, a right not given. Batches wait meanwhile.
-            log.error("target waits until its store fits the data map: %s", e)
-            metrics.put("ebbtide_target_up", 0, name)
-            stop.wait(MISFIT_PAUSE_S)
+    run_projector(spec, stop=stop, hooks=ProjectorMetrics(metrics))
+    return 0
+
+
+def _api(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:
+    from ops.api.serve import make_spec, run_api
+
+    spec = make_spec(settings)
+    _serve(spec.metrics, settings, ready)
+    run_api(spec, stop=stop)
     return 0

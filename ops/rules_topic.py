@@ -6,13 +6,18 @@ that a worker knows which of two is newer; the same data map applied twice chang
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
 
 from confluent_kafka import Producer
 
+from ebbtide.envelope import public_key_of
 from ebbtide.wire import Codec
 from ops.compacted import newest_values
 from schemas.errors import Refused
+from schemas.keys import rules_are_signed, sign_rules
 from schemas.rules import Rules
 from schemas.topics import Topics
 
@@ -23,10 +28,32 @@ class NoRules(Refused):
     """No rules were ever applied."""
 
 
-def current_rules(bootstrap: str, topics: Topics, codec: Codec) -> Rules | None:
-    """Return the rules in force, None if there never were any."""
+class RulesNotSigned(Refused):
+    """What lies on the topic was not put there by the installation."""
+
+
+def current_rules(bootstrap: str, topics: Topics, codec: Codec, *, signed_by: bytes | None = None) -> Rules | None:
+    """Return the rules in force, None if there never were any.
+
+    `signed_by`: the public key (32 bytes) of who may put rules in force; None believes whoever can write to the topic.
+    Raises RulesNotSigned, BadRules.
+    """
     raw = newest_values(bootstrap, topics.rules).get(KEY)
-    return None if raw is None else Rules.from_json(codec.decode(raw)[1]["body"])
+    if raw is None:
+        return None
+    record = codec.decode(raw)[1]
+    rules = Rules.from_json(record["body"])
+    if signed_by is not None and not _is_signed(record, rules, signed_by):
+        raise RulesNotSigned(
+            f"the rules on topic {topics.rules} are not signed with the installation's key: see who writes there, and "
+            "put the data map in force again with `ebbtide rules apply`"
+        )
+    return rules
+
+
+def _is_signed(record: Mapping[str, Any], rules: Rules, public_key: bytes) -> bool:
+    said = (record["version"], record["code_version"], record["hash"])
+    return rules_are_signed(record, public_key) and said == (rules.version, rules.code_version, rules.hash)
 
 
 def rules_in_force(bootstrap: str, topics: Topics, codec: Codec) -> Rules:
@@ -37,11 +64,38 @@ def rules_in_force(bootstrap: str, topics: Topics, codec: Codec) -> Rules:
     return rules
 
 
-def apply_rules(
-    bootstrap: str, topics: Topics, codec: Codec, make: Callable[[int], Rules], *, partitions: int
+def set_paused(
+    bootstrap: str, topics: Topics, codec: Codec, paused: bool, *, partitions: int, signing_key: bytes
 ) -> tuple[Rules, bool]:
-    """Put `make(version)` in force; return the rules in force and whether that was a change.
+    """Stop all targets, or let them go on; return the rules in force and whether that was a change.
 
+    Raises NoRules; RulesNotSigned, so that nobody's rules get our signature by this.
+    """
+
+    def make(version: int, old: Rules | None) -> Rules:
+        if old is None:
+            raise NoRules("the engine has no rules yet, so that no target works: nothing is to be paused")
+        return dataclasses.replace(old, version=version, paused=paused)
+
+    own = public_key_of(signing_key)
+    return apply_rules(
+        bootstrap, topics, codec, make, partitions=partitions, signing_key=signing_key, only_signed_by=own
+    )
+
+
+def apply_rules(
+    bootstrap: str,
+    topics: Topics,
+    codec: Codec,
+    make: Callable[[int, Rules | None], Rules],
+    *,
+    partitions: int,
+    signing_key: bytes,
+    only_signed_by: bytes | None = None,
+) -> tuple[Rules, bool]:
+    """Put `make(version, rules so far)` in force, signed; return the rules in force and whether that was a change.
+
+    Who makes new rules of the old ones says whose the old ones must be: `only_signed_by`, as for `current_rules`.
     Whoever applies rules at the same time is fenced off before the newest are read, so that no version is given twice.
     Raises KafkaException in the one that was fenced: nothing of it is in force.
     """
@@ -49,17 +103,19 @@ def apply_rules(
         {"bootstrap.servers": bootstrap, "transactional.id": f"{topics.prefix}-rules", "transaction.timeout.ms": 10_000}
     )
     producer.init_transactions(30)
-    old = current_rules(bootstrap, topics, codec)
-    if old is not None and make(old.version).hash == old.hash:
-        return old, False
-    rules = make(1 if old is None else old.version + 1)
+    old = current_rules(bootstrap, topics, codec, signed_by=only_signed_by)
+    if old is not None and make(old.version, old).hash == old.hash:
+        with suppress(RulesNotSigned):  # else nobody who looks at signatures has them: sign them anew
+            current_rules(bootstrap, topics, codec, signed_by=public_key_of(signing_key))
+            return old, False
+    rules = make(1 if old is None else old.version + 1, old)
     record = {
         "version": rules.version,
         "hash": rules.hash,
         "code_version": rules.code_version,
         "body": rules.to_json(),
     }
-    value = codec.encode("RulesSet", record)
+    value = codec.encode("RulesSet", sign_rules(record, signing_key))
     producer.begin_transaction()
     producer.produce(topics.rules, value, key=KEY, partition=0)
     for partition in range(partitions):

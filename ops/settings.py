@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ebbtide.envelope import public_key_of
 from schemas.errors import Refused
+from schemas.keys import api_seed
 
 PREFIX = "EBBTIDE_"
 
@@ -29,10 +31,28 @@ class Settings:
     """Brokers, `host:port[,host:port]`. Empty: `ebbtide up` starts one."""
     postgres_dsn: str = field(default="", repr=False)
     """`postgresql://user:password@host:port/database`. Empty: `ebbtide up` starts one."""
+    read_model_dsn: str = field(default="", repr=False)
+    """Where the read model is. Empty: `postgres_dsn`."""
     s3_endpoint: str = ""
     s3_access_key: str = field(default="", repr=False)
     s3_secret_key: str = field(default="", repr=False)
+    s3_region: str = "us-east-1"
     s3_bucket: str = "ebbtide"
+    export_bucket: str = ""
+    """Where archives are written, at the S3 endpoint above. Empty: `s3_bucket`. Made if it is not there."""
+    export_prefix: str = "exports"
+    """What the names of archives' objects begin with."""
+    export_link_endpoint: str = ""
+    """Where those who are given a link reach the bucket. Empty: `s3_endpoint`."""
+    export_link_access_key: str = field(default="", repr=False)
+    """Under which the API signs links: it needs no more than `GetObject` there. Empty: `s3_access_key`."""
+    export_link_secret_key: str = field(default="", repr=False)
+    export_link_s: int = 86_400
+    """How long an archive's files are handed out. Seconds."""
+    export_margin_s: int = 3_600
+    """How long an archive stays after its last link. Seconds."""
+    export_bundle_bytes: int = 32 << 20
+    """Up to this size (compressed) an archive that is to be bundled becomes one ZIP. Bytes."""
     registry_url: str = ""
     """Confluent-compatible schema registry. Empty: fixed schema ids."""
     data_dir: Path = Path(".ebbtide")
@@ -60,12 +80,32 @@ class Settings:
     """64 hex digits: per-org subject keys are derived from it."""
     dead_letter_key: str = field(default="", repr=False)
     """64 hex digits: dead letters' payloads are encrypted under it."""
+    signing_key: str = field(default="", repr=False)
+    """64 hex digits, an Ed25519 seed: signs the rules, and requests of the command line and the API."""
+    api_signing_key: str = field(default="", repr=False)
+    """64 hex digits, an Ed25519 seed: signs the API's requests. Empty: derived from the signing key."""
+    rules_public_key: str = ""
+    """64 hex digits, its public half: all that a coordinator needs of it. Empty: taken from the signing key."""
     lateness_s: int = 60
     """How far ledger time stays behind the clock, for events that were published late. Seconds."""
     tick_s: float = 1.0
     """How often the clock ticks. Seconds."""
     session_timeout_s: int = 12
     """After so many seconds of silence a worker is taken to be gone."""
+    api_host: str = "127.0.0.1"
+    """Where the HTTP API listens. It speaks plain HTTP: elsewhere than on loopback, what ends TLS stands before it."""
+    api_port: int = 0
+    """0: any free port."""
+    api_issuer: str = ""
+    """`iss` of the tokens that the API takes."""
+    api_audience: str = "ebbtide"
+    """`aud` of the tokens that the API takes."""
+    api_jwks: str = ""
+    """The issuer's public keys, a JWK set (RFC 7517): the path of a file, which may change, or the set itself."""
+    api_wait_s: float = 3.0
+    """How long a write waits for its job's state before it is answered with `requested`. Seconds."""
+    api_calls_per_minute: int = 600
+    """Of one principal; a tenth may come at once."""
     heap_mb: int = 512
     """Java heap of a broker started by us."""
 
@@ -79,9 +119,38 @@ class Settings:
         if len(raw) != 32:
             raise BadSetting(
                 f"{PREFIX}{name.upper()} must be 64 hex digits: make one with `python -c 'import secrets; "
-                "print(secrets.token_hex(32))'` and keep it safe; without it subjects cannot be found again"
+                f"print(secrets.token_hex(32))'` and keep it safe; {_WHY[name]}"
             )
         return raw
+
+    @property
+    def model_dsn(self) -> str:
+        """Where the read model is."""
+        return self.read_model_dsn or self.postgres_dsn
+
+    def api_key(self) -> bytes:
+        """Return the API's signing key, 32 bytes. Raises BadSetting."""
+        return self.key("api_signing_key") if self.api_signing_key else api_seed(self.key("signing_key"))
+
+    def rules_key(self) -> bytes:
+        """Return the public key (32 bytes) of whoever may put rules in force. Raises BadSetting."""
+        if self.rules_public_key:
+            return self.key("rules_public_key")
+        if not self.signing_key:
+            raise BadSetting(
+                f"{PREFIX}RULES_PUBLIC_KEY is not set: without it nobody can be believed; take it from "
+                "`ebbtide rules key`"
+            )
+        return public_key_of(self.key("signing_key"))
+
+
+_WHY: Mapping[str, str] = {
+    "master_key": "without it subjects cannot be found again",
+    "dead_letter_key": "without it no dead letter opens",
+    "signing_key": "without it no rules and no requests can be signed",
+    "api_signing_key": "without it the API cannot sign requests",
+    "rules_public_key": "this one is the public half that `ebbtide rules key` prints",
+}
 
 
 def variable(name: str) -> str:
@@ -133,6 +202,19 @@ def _check(s: Settings) -> Settings:
         raise BadSetting(f"{variable('day_seconds')} must not be negative, not {s.day_seconds:g}")
     if s.tick_s <= 0:
         raise BadSetting(f"{variable('tick_s')} must be above 0, not {s.tick_s:g}")
+    if not 60 <= s.export_link_s <= 604_800:  # what a signature of S3 can say at most
+        raise BadSetting(f"{variable('export_link_s')} must lie between 60 and 604800, not {s.export_link_s}")
+    if s.export_margin_s < 0:
+        raise BadSetting(f"{variable('export_margin_s')} must not be negative, not {s.export_margin_s}")
+    if not 0 <= s.export_bundle_bytes <= 128 << 20:
+        raise BadSetting(
+            f"{variable('export_bundle_bytes')} must lie between 0 and {128 << 20}, not {s.export_bundle_bytes}: "
+            "a part of a bundle is held in memory"
+        )
     if s.lateness_s < 0:
         raise BadSetting(f"{variable('lateness_s')} must not be negative, not {s.lateness_s}")
+    if s.api_wait_s < 0:
+        raise BadSetting(f"{variable('api_wait_s')} must not be negative, not {s.api_wait_s:g}")
+    if s.api_calls_per_minute < 1:
+        raise BadSetting(f"{variable('api_calls_per_minute')} must be at least 1, not {s.api_calls_per_minute}")
     return dataclasses.replace(s, cache_dir=s.cache_dir.expanduser(), data_dir=s.data_dir.expanduser())

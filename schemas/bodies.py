@@ -157,7 +157,12 @@ def encode_columns(columns: Columns) -> bytes:
 
 def decode_columns(body: bytes) -> Columns:
     """Return the columns of one body. Raises BadBody."""
-    reader = Reader(decompress(body))
+    return read_columns(decompress(body))
+
+
+def read_columns(data: bytes) -> Columns:
+    """Return the columns of one body that is decompressed already. Raises BadBody."""
+    reader = Reader(data)
     version, flags = reader.number(1), reader.number(1)
     if version != VERSION:
         raise BadBody(f"its version is {version}, known is {VERSION}")
@@ -171,6 +176,27 @@ def decode_columns(body: bytes) -> Columns:
     )
     reader.end()
     return columns
+
+
+def read_subjects(data: bytes) -> Subjects | None:
+    """Return the subject references of one decompressed body, None: it has none. What comes before is passed over.
+
+    Raises BadBody.
+    """
+    reader = Reader(data)
+    version, flags = reader.number(1), reader.number(1)
+    if version != VERSION:
+        raise BadBody(f"its version is {version}, known is {VERSION}")
+    n = reader.count(4)
+    if not flags & _SUBJECTS:
+        return None
+    if reader.number(1) == 1:
+        reader.take(16 * n)
+    else:
+        uuids = int(np.unpackbits(reader.take((n + 7) // 8), bitorder="little")[:n].sum())
+        reader.take(int(reader.planes(n - uuids, 2).sum()) + 16 * uuids)
+    reader.take(4 * n)
+    return _read_subjects(reader, n)
 
 
 def _write_ids(parts: list[bytes], ids: Ids) -> None:

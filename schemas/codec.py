@@ -12,11 +12,11 @@ from ebbtide.registry import registry_ids, schema_text
 from ebbtide.wire import PUBLIC_IDS, Codec, read_schema
 
 INTERNAL_IDS: Mapping[str, int] = {
-    "PolicyRequest": 16,
     "PolicyState": 17,
     "RequestStatus": 18,
     "RulesSet": 19,
     "Route": 20,
+    "HoldState": 21,
     "Frame": 32,
     "Tick": 33,
     "Step": 34,
@@ -25,11 +25,22 @@ INTERNAL_IDS: Mapping[str, int] = {
     "OrgOpen": 37,
     "PolicySet": 38,
     "Acked": 39,
+    "HoldPlaced": 40,
+    "HoldReleased": 41,
+    "Erase": 42,
+    "Preview": 43,
+    "Select": 44,
     "Ack": 48,
     "Answer": 49,
     "ErasureBatch": 50,
     "Progress": 51,
     "DeadLetter": 52,
+    "ExportWork": 53,
+    "ExportPart": 54,
+    "Hide": 60,
+    "HideAcked": 61,
+    "HideOrder": 62,
+    "HideAck": 63,
 }
 """Schema ids where no registry is configured; the ids below 16 are the public ones."""
 

@@ -5,6 +5,9 @@
     producers: [crm]                  # counted by name in metrics; all others as "other"
     targets:    {crm: {kind: postgres, dsn: "${EBBTIDE_POSTGRES_DSN}"}}
     categories: {messages: {targets: {crm: {table: messages, key: id, org: org_id}}}}
+    requesters: {portal: {public_key: "<64 hex digits>", orgs: [acme], kinds: [erase]}}   # `all` for every org or kind
+    safety: {approval_over: 100, approve_deletes: true, verify_identity: true}
+    regimes: {lgpd: {days: 15}}       # laws beside gdpr and ccpa, by which people's requests are due
 
 Read once at start by every role; what decides goes from it into `schemas.rules`. A map with an unknown key, a missing
 plan or a dangerous name is refused whole, with file, line and fix: `tests/unit/schemas/test_datamap.py`.
@@ -17,31 +20,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from schemas.plandef import read_plan
-from schemas.plans import BadPlan, Plan, check_column, check_target
+from schemas.askmap import Asking, read_asking
+from schemas.plandef import Plan, read_plan
+from schemas.plans import BadPlan, check_target
 from schemas.policy import ANONYMISE, BadPolicy, Setting, check_category
 from schemas.rules import CategoryRules, Rules
+from schemas.s3plan import S3Plan
+from schemas.targetmap import TargetMap, read_targets
 from schemas.templates import ALIASES, DEFAULT_TEMPLATE, TEMPLATES, Template
 from schemas.yamlmap import Scalar, Table, near, read_yaml
 
 VERSION: Final = 1
-KINDS: Final = ("postgres", "kafka", "consumer")
-
-_TARGET_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
-    "postgres": ("kind", "dsn", "schema"),
-    "kafka": ("kind", "bootstrap"),
-    "consumer": ("kind",),
-}
+_KEYS: Final = ("version", "template", "producers", "targets", "categories", "requesters", "safety", "regimes")
 _POLICY_KEYS: Final = ("period", "clock", "min_retain", "action")
-
-
-@dataclass(frozen=True, slots=True)
-class TargetMap:
-    """One target. `options` are those of its kind: `dsn` and `schema`, or `bootstrap`; they may hold a password."""
-
-    name: str
-    kind: str
-    options: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +45,7 @@ class DataMap:
     targets: Mapping[str, TargetMap]
     categories: Mapping[str, CategoryRules]
     plans: Mapping[tuple[str, str], Plan]
+    asking: Asking = field(default_factory=Asking)
 
     def plans_of(self, target: str) -> dict[str, Plan]:
         """Return the plans of one target by category."""
@@ -66,6 +58,11 @@ class DataMap:
             sources=dict(sources),
             categories=self.categories,
             aliases={alias: name for alias, name in ALIASES.items() if name in self.categories},
+            requesters=self.asking.requesters,
+            approval_over=self.asking.approval_over,
+            approve_deletes=self.asking.approve_deletes,
+            verify_identity=self.asking.verify_identity,
+            regimes=self.asking.regimes,
         )
 
 
@@ -74,12 +71,12 @@ def load_data_map(path: Path | str, variables: Mapping[str, str] | None = None) 
 
     Raises schemas.yamlmap.BadFile: `map.yaml:12: unknown key 'tabel' in …; did you mean 'table'?`.
     """
-    top = read_yaml(Path(path)).only("version", "template", "producers", "targets", "categories")
+    top = read_yaml(Path(path)).only(*_KEYS)
     version = top.must("version", str(VERSION))
     if version.number() != VERSION:
         raise version.where.refuse(f"version {version.text} is not known here; write version: {VERSION}")
     template = _template(top)
-    targets = _targets(top, variables or {})
+    targets = read_targets(top, variables or {})
     found = top.table("categories")
     if found is None or not found.entries:
         raise top.where.refuse("the file has no 'categories'; add one with a plan for each of its targets")
@@ -97,6 +94,7 @@ def load_data_map(path: Path | str, variables: Mapping[str, str] | None = None) 
         targets=targets,
         categories=categories,
         plans=plans,
+        asking=read_asking(top),
     )
 
 
@@ -119,35 +117,6 @@ def _producers(top: Table) -> tuple[str, ...]:
                 f"producer {name.text!r}: a producer's name is lower-case letters, digits and '-' (at most 48)"
             ) from None
     return tuple(dict.fromkeys(name.text for name in names))
-
-
-def _targets(top: Table, variables: Mapping[str, str]) -> dict[str, TargetMap]:
-    found = top.table("targets")
-    if found is None or not found.entries:
-        raise top.where.refuse("the file has no 'targets'; add at least one, such as `crm: {kind: postgres, dsn: ...}`")
-    targets = {}
-    for name, entry in found.tables():
-        try:
-            check_target(name)
-        except BadPlan as error:
-            raise entry.where.refuse(str(error)) from None
-        kind = entry.must("kind", "postgres")
-        if kind.text not in KINDS:
-            raise kind.where.refuse(f"kind {kind.text!r} of target {name!r} is unknown{near(kind.text, KINDS)}")
-        entry.only(*_TARGET_KEYS[kind.text])
-        if kind.text == "postgres":
-            entry.must("dsn", '"${EBBTIDE_POSTGRES_DSN}"')
-        schema = entry.scalar("schema")
-        if schema is not None:
-            try:
-                check_column(schema.text)
-            except BadPlan:
-                raise schema.where.refuse(
-                    f"{schema.text!r} is not a schema's name; write letters, digits and _"
-                ) from None
-        options = {k: s.filled(variables) for k in entry.entries if k != "kind" and (s := entry.scalar(k))}
-        targets[name] = TargetMap(name, kind.text, options)
-    return targets
 
 
 def _category(
@@ -174,7 +143,9 @@ def _category(
             raise plan.where.refuse(
                 f"target {target!r} of category {name!r} is not declared{near(target, list(targets))}"
             )
-        plans[name, target] = read_plan(name, targets[target].name, targets[target].kind, targets[target].options, plan)
+        made = read_plan(name, targets[target].name, targets[target].kind, targets[target].options, plan)
+        _check_alone(made, plans, plan)
+        plans[name, target] = made
     if "parent" in entry.entries:
         above = parent.text if parent else None
     else:
@@ -187,6 +158,18 @@ def _category(
         days_range=known.days_range if known else None,
         can_anonymise=all(plans[name, target].anonymise for target in bound.entries),
     )
+
+
+def _check_alone(made: Plan, plans: Mapping[tuple[str, str], Plan], entry: Table) -> None:
+    """No object of a bucket is of two categories."""
+    for other in plans.values():
+        if not isinstance(made, S3Plan) or not isinstance(other, S3Plan):
+            continue
+        if (made.target, made.template) == (other.target, other.template):
+            raise entry.where.refuse(
+                f"categories {other.category!r} and {made.category!r} have the same template {made.template.text!r} "
+                f"in target {made.target!r}: an object would be of both; give each keys of its own"
+            )
 
 
 def _default(name: str, entry: Table | None, base: Setting) -> Setting:

@@ -106,7 +106,8 @@ class KeyTemplate:
 class PostgresPlan:
     """Rows of `schema.table` that belong to the category; `where` are columns that must equal a text.
 
-    `subject` and `created` are read by backfill only; without `created` there is none.
+    `subject` and `created` are read by backfill only; without `created` there is none. `hidden` is the column that is
+    set while a row is hidden; without it none can be.
     """
 
     category: str
@@ -117,6 +118,7 @@ class PostgresPlan:
     org: str
     subject: str | None = None
     created: str | None = None
+    hidden: str | None = None
     where: Mapping[str, str] = field(default_factory=dict)
     anonymise: Mapping[str, FieldAction] = field(default_factory=dict)
 
@@ -144,6 +146,3 @@ class ConsumerPlan:
     category: str
     target: str
     anonymise: Mapping[str, FieldAction] = field(default_factory=dict)
-
-
-Plan = PostgresPlan | KafkaPlan | ConsumerPlan

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from schemas.errors import Refused
+from schemas.jobs import KINDS
 from schemas.policy import Setting
 
 CODE_VERSION: Final = 1
@@ -39,9 +41,80 @@ class CategoryRules:
     can_anonymise: bool = False
 
 
+_HEX_KEY: Final = re.compile(r"[0-9a-f]{64}")
+
+WEAK_KEYS: Final = frozenset(
+    {
+        "00" * 32,
+        "00" * 31 + "80",
+        "01" + "00" * 31,
+        "01" + "00" * 30 + "80",
+        "ec" + "ff" * 30 + "7f",
+        "ec" + "ff" * 31,
+        "ed" + "ff" * 30 + "7f",
+        "ed" + "ff" * 31,
+        "ee" + "ff" * 30 + "7f",
+        "ee" + "ff" * 31,
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+    }
+)
+"""Ed25519 public keys of small order, in every spelling: anybody can sign for them (libsodium refuses the same)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requester:
+    """Who may ask for something. `public_key` is Ed25519, 64 hex digits; `orgs` and `kinds` None: all of them."""
+
+    public_key: str
+    orgs: tuple[str, ...] | None = None
+    kinds: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not _HEX_KEY.fullmatch(self.public_key):
+            raise BadRules("a requester's public_key must be an Ed25519 public key, 64 lower-case hex digits")
+        if self.public_key in WEAK_KEYS:
+            raise BadRules("a requester's public_key is one that anybody can sign for; make a key pair")
+        unknown = [kind for kind in self.kinds or () if kind not in KINDS]
+        if unknown:
+            raise BadRules(f"a requester's kind {unknown[0]!r} is unknown; there are {', '.join(KINDS)}")
+
+    def may(self, kind: str, org: str) -> bool:
+        """Whether it may ask for `kind` in the name of `org`."""
+        return (self.orgs is None or org in self.orgs) and (self.kinds is None or kind in self.kinds)
+
+
+LAWS: Final = ("gdpr", "ccpa")
+"""Regimes that are always there; `streams.coordinator.deadlines` knows their dates."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regime:
+    """A law, or a promise of one's own: requests are due `days` after they were made, 1 to 365.
+
+    `extension_days` is by how much a person may extend that, once; 0: not at all.
+    """
+
+    days: int
+    extension_days: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.days <= 365 or not 0 <= self.extension_days <= 365:
+            raise BadRules("days must be from 1 to 365, extension_days from 0 to 365")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """All rules of one version. `sources` maps each source topic to its partition count; times are seconds or days."""
+    """All rules of one version. `sources` maps each source topic to its partition count; times are seconds or days.
+
+    `requesters` are by key id, `sealing_key` is the public X25519 key for subject ids (64 hex digits; empty: none).
+    An erasure of more than `approval_over` subjects (0: of however many), and with `approve_deletes` every deletion of
+    an org, waits for a second person. With `verify_identity` a person's request waits until somebody is sure of who
+    asks, unless whoever signs it is. `regimes` are by name, beside those of `LAWS`. While it is `paused` no target is
+    changed.
+    """
 
     version: int
     code_version: int = CODE_VERSION
@@ -55,6 +128,13 @@ class Rules:
     resend_days: int = 45
     categories: Mapping[str, CategoryRules] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
+    requesters: Mapping[str, Requester] = field(default_factory=dict)
+    sealing_key: str = ""
+    approval_over: int = 0
+    approve_deletes: bool = False
+    verify_identity: bool = False
+    regimes: Mapping[str, Regime] = field(default_factory=dict)
+    paused: bool = False
 
     def __post_init__(self) -> None:
         for number in ("version", "code_version", "max_leap_days", "step_records", "pending_batches", "batch_records"):
@@ -62,6 +142,13 @@ class Rules:
                 raise BadRules(f"rules: {number} is {getattr(self, number)}; it must be at least 1")
         if self.lateness_s < 0 or self.resend_days < 1:
             raise BadRules("rules: lateness_s must be at least 0 and resend_days at least 1")
+        if self.approval_over < 0:
+            raise BadRules(f"rules: approval_over is {self.approval_over}; it must be at least 0")
+        hidden = [name for name in self.regimes if name in LAWS]
+        if hidden:
+            raise BadRules(f"rules: regime {hidden[0]!r} is there already; choose another name")
+        if self.sealing_key and not _HEX_KEY.fullmatch(self.sealing_key):
+            raise BadRules("rules: sealing_key must be an X25519 public key, 64 lower-case hex digits")
         for name, category in self.categories.items():
             if name != category.name or name != category.default.category:
                 raise BadRules(f"rules: category {name!r} calls itself {category.name!r}")
@@ -106,6 +193,9 @@ class Rules:
         try:
             values: dict[str, Any] = json.loads(body)
             values["categories"] = {name: _category(value) for name, value in values["categories"].items()}
+            asking = values.get("requesters", {})  # rules from before there were any have none
+            values["requesters"] = {key_id: _requester(value) for key_id, value in asking.items()}
+            values["regimes"] = {name: Regime(**value) for name, value in values.get("regimes", {}).items()}
             return cls(**values)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise BadRules(f"the rules' body is not one: {error}") from error
@@ -120,4 +210,13 @@ def _category(value: dict[str, Any]) -> CategoryRules:
             "default": Setting(**value["default"]),
             "days_range": None if days_range is None else (int(days_range[0]), int(days_range[1])),
         }
+    )
+
+
+def _requester(value: dict[str, Any]) -> Requester:
+    orgs, kinds = value["orgs"], value["kinds"]
+    return Requester(
+        public_key=value["public_key"],
+        orgs=None if orgs is None else tuple(orgs),
+        kinds=None if kinds is None else tuple(kinds),
     )

@@ -9,12 +9,13 @@ tried. `version` is the master key's: requests are hashed under every live versi
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from schemas.errors import Refused
-from schemas.ragged import padded, siphash24
+from schemas.ragged import padded, siphash24, starts_of
 
 MAX_SUBJECT_BYTES = 1024
 _PERSON = b"ebbtide subject"
@@ -49,3 +50,15 @@ class SubjectKeys:
         k0, k1 = (np.array([k], np.uint64) for k in self.of(org))
         raw = subject.encode()
         return int(siphash24(padded(raw), np.zeros(1, np.int64), np.array([len(raw)]), k0, k1)[0])
+
+    def refs(self, org: str, subjects: Sequence[str]) -> list[int]:
+        """Return the references of many subjects, in their order."""
+        raw = [subject.encode() for subject in subjects]
+        lengths = np.array([len(r) for r in raw], np.int64)
+        k0, k1 = (np.full(len(raw), k, np.uint64) for k in self.of(org))
+        return [int(ref) for ref in siphash24(padded(b"".join(raw)), starts_of(lengths), lengths, k0, k1)]
+
+
+def pack_refs(refs: Sequence[int]) -> bytes:
+    """Return references as commands carry them: 8 bytes each, little-endian, each once, in ascending order."""
+    return b"".join(ref.to_bytes(8, "little") for ref in sorted(set(refs)))

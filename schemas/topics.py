@@ -75,6 +75,10 @@ class Topics:
         return self._of("policies")
 
     @property
+    def holds(self) -> str:
+        return self._of("holds")
+
+    @property
     def rules(self) -> str:
         """The rules in force: one partition, one key."""
         return self._of("rules")
@@ -87,6 +91,16 @@ class Topics:
     @property
     def progress(self) -> str:
         return self._of("progress")
+
+    @property
+    def selections(self) -> str:
+        """What the exporter is to write; its partition numbers are the ledger's."""
+        return self._of("selections")
+
+    @property
+    def export_parts(self) -> str:
+        """Which parts of an export are written; a request's lie in the partition of its id."""
+        return self._of("export-parts")
 
     @property
     def dead_letters(self) -> str:
@@ -121,9 +135,12 @@ class Topics:
             "answers": self.answers,
             "acks": self.acks,
             "policies": self.policies,
+            "holds": self.holds,
             "rules": self.rules,
             "progress": self.progress,
             "dead_letters": self.dead_letters,
+            "selections": self.selections,
+            "export_parts": self.export_parts,
         }
 
 
@@ -183,8 +200,11 @@ def all_topics(
         spec(topics.answers, deleted_after(14)),
         spec(topics.acks, deleted_after(30)),
         spec(topics.policies, COMPACTED),
+        spec(topics.holds, COMPACTED),
         spec(topics.progress, COMPACTED),
         spec(topics.dead_letters, deleted_after(30)),
+        spec(topics.selections, deleted_after(14)),
+        spec(topics.export_parts, COMPACTED),
     ]
     specs.append(TopicSpec(name=topics.clock, partitions=1, config=deleted_after(1)))
     specs.append(TopicSpec(name=topics.rules, partitions=1, config=COMPACTED))

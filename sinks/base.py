@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 from schemas.errors import Halt, Reject, Retry
 from sinks.batch import Batch, Receipt
+from sinks.export import Exported, Wanted
+from sinks.hiding import Hidden, HideOrder
 
 
 @dataclass(eq=False)
@@ -26,6 +28,14 @@ class SinkUnavailable(Retry):
             f"target {self.sink!r} cannot be used now ({self.why}): the batches are kept and tried again; "
             "if it lasts, see docs/targets.md, 'A target does not answer'"
         )
+
+
+@dataclass(eq=False)
+class Unfinished(SinkUnavailable):
+    """A store answers, and one call is not enough: the same again goes on where it is."""
+
+    def __str__(self) -> str:
+        return f"target {self.sink!r} works on what it was given ({self.why})"
 
 
 @dataclass(eq=False)
@@ -209,7 +219,19 @@ class Sink(Protocol):
         first receipt again, where the store keeps receipts, and never changes anything twice. What is returned as
         `writes` has not happened yet.
 
-        Raises SinkUnavailable: nothing is changed; NoPlan; PlanBroken; StoreWentBack.
+        Raises SinkUnavailable: nothing is changed, or, in a store without transactions, a part that is harmless to do
+        again; NoPlan; PlanBroken; StoreWentBack.
+        """
+        ...
+
+    def hide(self, source: Source, order: HideOrder, spans: Mapping[int, Span], /) -> Hidden:
+        """Hide all that the store holds of an org and category, bring back what that hid, or settle it.
+
+        Done piece by piece, and all of it before it returns; done twice it does no harm. What was hidden or deleted by
+        others stays so. A store that keeps positions moves them with the last piece and, as for a batch, answers an
+        order that it has carried out with its first answer. Where nothing can be hidden, `cannot` is the answer.
+
+        Raises SinkUnavailable: a part may be done, send the same order again; PlanBroken; StoreWentBack.
         """
         ...
 
@@ -223,6 +245,14 @@ class Sink(Protocol):
 
     def inventory(self, cursor: Mapping[str, Any] | None) -> Page:
         """Return the next page of existing records, for backfill. Raises SinkUnavailable."""
+        ...
+
+    def export(self, wanted: Wanted, /) -> Exported:
+        """Return the asked records of that org, and no other's, as a stream that holds a few of them at a time.
+
+        What is not returned is not there. The order depends on the records and the store alone. Needs no more than
+        the right to read. Raises SinkUnavailable, here or from the stream: begin again; NoPlan; PlanBroken.
+        """
         ...
 
     def close(self) -> None:

@@ -11,12 +11,15 @@ from pathlib import Path
 from schemas.datamap import DataMap
 from schemas.errors import Refused
 from schemas.plans import ConsumerPlan, KafkaPlan, PostgresPlan
+from schemas.s3plan import S3Plan
 from schemas.topics import Topics
 from sinks.anonymise import Anonymiser
 from sinks.base import Sink
 from sinks.consumer import ConsumerSink
 from sinks.kafka import KafkaSink
 from sinks.postgres import PostgresSink
+from sinks.s3 import S3Sink
+from sinks.s3_client import S3Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,4 +66,14 @@ def build_sink(data_map: DataMap, name: str, settings: SinkSettings) -> Sink:
         services = {category: plan for category, plan in plans.items() if isinstance(plan, ConsumerPlan)}
         outbox = settings.topics.outbox(name)
         return ConsumerSink(name, outbox, services, reply_key=settings.key(f"reply {name}"))
+    if target.kind == "s3":
+        return s3_sink(data_map, name)
     raise Refused(f"target {name!r} has kind {target.kind!r}, which this version does not know")
+
+
+def s3_sink(data_map: DataMap, name: str) -> S3Sink:
+    """Return the sink of an S3 target, which needs no more than the data map."""
+    objects = {category: plan for category, plan in data_map.plans_of(name).items() if isinstance(plan, S3Plan)}
+    places = {target.name: S3Place.of(target) for target in data_map.targets.values() if target.kind == "s3"}
+    named = {bucket for place in places.values() for bucket in place.buckets}
+    return S3Sink(name, places[name], objects, named=named)

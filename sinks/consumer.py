@@ -19,6 +19,9 @@ from schemas.errors import Refused, Reject
 from schemas.plans import ConsumerPlan
 from sinks.base import Bound, Job, NoPlan, Outcome, Page, Positions, Source, Span, Unknown, Write
 from sinks.batch import ANONYMISE, DELETE, Batch, Receipt, RowOutcome
+from sinks.export import CANNOT as NOT_OURS
+from sinks.export import Unreadable, Wanted
+from sinks.hiding import NOT_HERE, Hidden, HideOrder
 
 VERSION: Final = 1
 MAX_ANSWER_BYTES: Final = 1 << 20
@@ -166,6 +169,10 @@ class ConsumerSink:
             outcomes.append(Outcome(receipt=None, writes=(write,)))
         return outcomes
 
+    def hide(self, _source: Source, _order: HideOrder, _spans: Mapping[int, Span]) -> Hidden:
+        """The protocol with services has no word for it yet: they erase when they are told."""
+        return NOT_HERE
+
     def verify(self, _batch: Batch) -> int | Unknown:
         return Unknown(f"target {self._name!r} is an outside service, which cannot be asked")
 
@@ -180,6 +187,9 @@ class ConsumerSink:
         if self._inventory is None:
             return Page(records=(), cursor=None)
         return self._inventory(cursor)
+
+    def export(self, _wanted: Wanted) -> Unreadable:
+        return Unreadable(NOT_OURS)
 
     def close(self) -> None: ...
 

@@ -10,7 +10,7 @@ none, as that would only write the key anew. Run by `streams.runner`; `tests/con
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +23,10 @@ from schemas.plans import KafkaPlan, KeyTemplate
 from sinks.anonymise import Anonymiser
 from sinks.base import Bound, Job, NoPlan, Outcome, Page, Positions, SinkUnavailable, Source, Span, Unknown, Write
 from sinks.batch import ANONYMISE, DELETE, Batch, Receipt, RowOutcome
+from sinks.export import Left, Row, Rows, Wanted
+from sinks.hiding import NOT_HERE, Hidden, HideOrder
 from sinks.json_fields import anonymised, as_json
+from sinks.kafka_export import COLUMNS, read
 from sinks.kafka_index import IndexBehind, KeyIndex, Place, Stored, TopicsChanged, json_object
 
 _PART: Final = re.compile(r"\{(org|id)\}")
@@ -116,6 +119,10 @@ class KafkaSink:
             done: dict[tuple[str, bytes], str] = {}
             return [self._apply(index, job.batch, done) for job in jobs]
 
+    def hide(self, _source: Source, _order: HideOrder, _spans: Mapping[int, Span]) -> Hidden:
+        """A log cannot hide: whoever reads it reads what is there."""
+        return NOT_HERE
+
     def verify(self, batch: Batch) -> int | Unknown:
         try:
             self.plan(batch.category, batch.action)
@@ -152,6 +159,22 @@ class KafkaSink:
         if self._inventory is None:
             return Page(records=(), cursor=None)
         return self._inventory(cursor)
+
+    def export(self, wanted: Wanted) -> Rows:
+        plan = self._plans.get(wanted.category)
+        if plan is None:
+            raise NoPlan(self._name, wanted.category, "export")
+        keys = {
+            key: n
+            for n, record_id in enumerate(wanted.record_ids)
+            if (key := key_of(plan.key, wanted.org, record_id)) is not None
+        }
+
+        def rows() -> Generator[Row | Left, None, None]:
+            with self._unavailable():
+                yield from read(self._caught_up(), self._name, plan.topic, keys, wanted.record_ids)
+
+        return Rows(COLUMNS, rows())
 
     def close(self) -> None:
         if self._index is not None:

@@ -14,7 +14,7 @@ import secrets
 import shutil
 import struct
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from rocksdict import Options, Rdict, WriteBatch
 
 _PLACE = struct.Struct(">IQ")
 _WAIT_S = 30.0
+_AT_ONCE = 100
 _READ_ON = 5_000
 """Offsets between two wanted records that are cheaper to read over than to seek past."""
 
@@ -143,16 +144,20 @@ class KeyIndex:
 
     def read(self, topic: str, places: Iterable[Place]) -> dict[Place, Stored]:
         """Return the records at `places`; one that was overwritten meanwhile is left out. Raises IndexBehind."""
-        found: dict[Place, Stored] = {}
+        return dict(self.stream(topic, places))
+
+    def stream(self, topic: str, places: Iterable[Place]) -> Iterator[tuple[Place, Stored]]:
+        """Yield the records at `places` in their order, few of them held at a time. Raises IndexBehind."""
         wanted: dict[int, list[int]] = {}
         for place in sorted(set(places)):
             wanted.setdefault(place.partition, []).append(place.offset)
-        for partition, offsets in wanted.items():
-            self._read_partition(topic, partition, offsets, found)
-        self._values.unassign()
-        return found
+        try:
+            for partition, offsets in wanted.items():
+                yield from self._read_partition(topic, partition, offsets)
+        finally:
+            self._values.unassign()
 
-    def _read_partition(self, topic: str, partition: int, offsets: list[int], found: dict[Place, Stored]) -> None:
+    def _read_partition(self, topic: str, partition: int, offsets: list[int]) -> Iterator[tuple[Place, Stored]]:
         at = -_READ_ON - 1
         left = iter(offsets)
         offset = next(left, None)
@@ -161,7 +166,7 @@ class KeyIndex:
             if offset > at + _READ_ON:
                 self._values.assign([TopicPartition(topic, partition, offset)])
                 at = offset
-            for message in self._values.consume(500, 0.2):
+            for message in self._values.consume(_AT_ONCE, 0.2):
                 error = message.error()
                 if error is not None and error.code() != KafkaError._PARTITION_EOF:
                     raise KafkaException(error)
@@ -169,7 +174,7 @@ class KeyIndex:
                 while offset is not None and offset < at:
                     offset = next(left, None)  # it is not there any more
                 if error is None and offset == at:
-                    found[Place(partition, at)] = Stored(message.value(), _headers(message))
+                    yield Place(partition, at), Stored(message.value(), _headers(message))
                     offset = next(left, None)
                 patience = time.monotonic() + self._patience_s
             if time.monotonic() > patience:

@@ -7,9 +7,9 @@ the same promises as the real ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from schemas.plans import FieldAction
@@ -28,6 +28,8 @@ from sinks.base import (
     Unknown,
 )
 from sinks.batch import ANONYMISE, DELETE, Batch, Receipt, RowOutcome
+from sinks.export import Left, Row, Rows, Wanted, value_of
+from sinks.hiding import HIDE, NOT_HERE, UNHIDE, Hidden, HideOrder
 from sinks.json_fields import anonymised
 
 
@@ -46,11 +48,13 @@ class Faults:
 
 @dataclass(slots=True)
 class Contents:
-    """All that the store holds: what a restart finds."""
+    """All that the store holds: what a restart finds. `hidden` are rows that no reader sees, by what hid them."""
 
     rows: dict[tuple[str, str, str], dict[str, object]] = field(default_factory=dict, repr=False)
+    hidden: dict[tuple[str, str, str], int] = field(default_factory=dict, repr=False)
     positions: dict[tuple[str, int], int] = field(default_factory=dict)
     receipts: dict[tuple[str, bytes], Receipt] = field(default_factory=dict)
+    orders: dict[tuple[str, bytes], Hidden] = field(default_factory=dict)
 
 
 class MemorySink:
@@ -100,6 +104,32 @@ class MemorySink:
     def apply(self, source: Source, jobs: Sequence[Job], spans: Mapping[int, Span]) -> list[Outcome]:
         for job in jobs:
             self.plan(job.batch.category, job.batch.action)
+        after = self._begun(source, spans)
+        outcomes = [Outcome(receipt=self._once(after, source, job.batch)) for job in jobs]
+        self._commit(after)
+        return outcomes
+
+    def hide(self, source: Source, order: HideOrder, spans: Mapping[int, Span]) -> Hidden:
+        after = self._begun(source, spans)
+        place = (source.id, order.digest)
+        if place not in after.orders:
+            after.orders[place] = self._hide(after, order) if order.category in self._plans else NOT_HERE
+        self._commit(after)
+        return after.orders[place]
+
+    def _hide(self, contents: Contents, order: HideOrder) -> Hidden:
+        of_order = [place for place in contents.rows if place[:2] == (order.category, order.org)]
+        if order.action == HIDE:
+            for place in of_order:
+                contents.hidden.setdefault(place, order.stamp)
+        ours = [place for place in of_order if contents.hidden.get(place) == order.stamp]
+        if order.action == UNHIDE:
+            for place in ours:
+                del contents.hidden[place]
+        return Hidden.of(len(ours), 0)
+
+    def _begun(self, source: Source, spans: Mapping[int, Span]) -> Contents:
+        """Return the contents as a transaction sees them, its positions moved."""
         if self.faults.away:
             self.faults.away -= 1
             raise SinkUnavailable(self._name, "a planted fault")
@@ -109,13 +139,14 @@ class MemorySink:
             if stored is None or stored < span.first:
                 raise StoreWentBack(self._name, partition, stored, span.first)
             after.positions[source.id, partition] = max(stored, span.next)
-        outcomes = [Outcome(receipt=self._once(after, source, job.batch)) for job in jobs]
-        self.contents.rows, self.contents.positions = after.rows, after.positions
-        self.contents.receipts = after.receipts
+        return after
+
+    def _commit(self, after: Contents) -> None:
+        for part in fields(Contents):
+            setattr(self.contents, part.name, getattr(after, part.name))
         if self.faults.lost_after:
             self.faults.lost_after -= 1
             raise SinkUnavailable(self._name, "a planted fault, after the commit")
-        return outcomes
 
     def verify(self, batch: Batch) -> int | Unknown:
         fields = self._plans.get(batch.category)
@@ -133,6 +164,21 @@ class MemorySink:
         if self._inventory is None:
             return Page(records=(), cursor=None)
         return self._inventory(cursor)
+
+    def export(self, wanted: Wanted) -> Rows:
+        self.plan(wanted.category, DELETE)
+        if self.faults.away:
+            self.faults.away -= 1
+            raise SinkUnavailable(self._name, "a planted fault")
+        places = [(wanted.category, wanted.org, record_id) for record_id in wanted.record_ids]
+        found = [(n, row) for n, place in enumerate(places) if (row := self.contents.rows.get(place)) is not None]
+        columns = tuple(sorted({name for _, row in found for name in row}))
+
+        def rows() -> Generator[Row | Left, None, None]:
+            for n, row in found:
+                yield Row(n, tuple(value_of(row.get(name)) for name in columns))
+
+        return Rows(columns, rows())
 
     def close(self) -> None: ...
 
@@ -155,6 +201,7 @@ class MemorySink:
                 failed.append(RowOutcome(ordinal, "failed"))
             elif batch.action == DELETE:
                 del contents.rows[place]
+                contents.hidden.pop(place, None)
                 changed += 1
             else:
                 new = anonymised(row, self._plans[batch.category], batch.org, self._anonymiser)

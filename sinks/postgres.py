@@ -3,43 +3,44 @@
 The store's own position and the receipts move in the same transaction as the rows (`sinks.postgres_positions`), so
 a kill -9 at any instant leaves both or neither. All batches of one call first go through in one transaction without
 savepoints; only if a row refuses is it done again carefully, batch by batch, and the refusing rows are found by
-halving. Run by `streams.runner`; `tests/contract/test_sinks.py` and `tests/integration/targets/` say what it promises.
+halving (`sinks.postgres_work`). Run by `streams.runner`; `tests/contract/test_sinks.py` and
+`tests/integration/targets/` say what it promises.
 """
 
 from __future__ import annotations
 
-import logging
-import os
 import random
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg import errors
 
 from schemas.plans import PostgresPlan
+from sinks import postgres_export as reading
 from sinks import postgres_positions as own
 from sinks.anonymise import Anonymiser
 from sinks.base import Bound, Job, NoPlan, Outcome, Page, PlanBroken, Positions, SinkUnavailable, Source, Span, Unknown
-from sinks.batch import ANONYMISE, DELETE, Batch, Receipt, RowOutcome
-from sinks.postgres_effects import Connection, Count, anonymise, free_keys, residual, send_delete
-from sinks.postgres_table import Key, Table, bind
+from sinks.batch import ANONYMISE, DELETE, Batch
+from sinks.export import Left, Row, Rows, Wanted
+from sinks.hiding import Hidden, HideOrder
+from sinks.postgres_effects import Connection, residual
+from sinks.postgres_hiding import Hider
+from sinks.postgres_patience import Patience, cut_after
+from sinks.postgres_table import PlanRefused, Table, bind
+from sinks.postgres_work import ROW_ERRORS, Work, why
 
-log = logging.getLogger(__name__)
-
-# A row says no: its own fault (constraint, value, trigger), or somebody else holds it. The others can go on.
-_ROW_ERRORS = (psycopg.IntegrityError, psycopg.DataError, errors.RaiseException, errors.LockNotAvailable)
 _TRY_AGAIN = (errors.SerializationFailure, errors.DeadlockDetected)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostgresLimits:
-    """Seconds. `answer_s` is for a server that neither answers nor closes: above it the connection is cut."""
+    """Seconds. `answer_s` is for a server that neither answers nor closes: above it the connection is cut. `hide_s` is
+    how long one call may hide rows before the runner gets a chance to keep its place in the group, `hide_keys` how many
+    keys it takes in one transaction."""
 
     connect_s: float = 5.0
     lock_s: float = 5.0
@@ -47,16 +48,8 @@ class PostgresLimits:
     answer_s: float = 120.0
     careful_lock_s: float = 0.2
     deadlock_attempts: int = 5
-
-
-@dataclass(slots=True)
-class _Careful:
-    """What the careful way has found out about one batch."""
-
-    found: int = 0
-    changed: int = 0
-    failed: list[RowOutcome] = field(default_factory=list)
-    withheld: list[RowOutcome] = field(default_factory=list)
+    hide_s: float = 60.0
+    hide_keys: int = 5_000
 
 
 class PostgresSink:
@@ -79,7 +72,15 @@ class PostgresSink:
         self._limits = limits or PostgresLimits()
         self._inventory = inventory
         self._tables: dict[str, Table] = {}
+        self._readable: dict[str, Table] = {}
         self._connection: Connection | None = None
+        self._hider = Hider(
+            name,
+            self._using,
+            lock_s=self._limits.careful_lock_s,
+            budget_s=self._limits.hide_s,
+            piece=self._limits.hide_keys,
+        )
 
     @property
     def name(self) -> str:
@@ -130,9 +131,14 @@ class PostgresSink:
                     return self._transaction(connection, source, jobs, spans, careful=careful)
             except _TRY_AGAIN:
                 time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - two that collided part ways
-            except _ROW_ERRORS:
+            except ROW_ERRORS:
                 careful = True
         raise SinkUnavailable(self._name, f"{self._limits.deadlock_attempts} transactions in a row met a deadlock")
+
+    def hide(self, source: Source, order: HideOrder, spans: Mapping[int, Span]) -> Hidden:
+        if not self._tables and self._plans:
+            self.check()
+        return self._hider.run(source, order, spans, self._tables.get(order.category))
 
     def verify(self, batch: Batch) -> int | Unknown:
         try:
@@ -164,6 +170,30 @@ class PostgresSink:
             return Page(records=(), cursor=None)
         return self._inventory(cursor)
 
+    def export(self, wanted: Wanted) -> Rows:
+        plan = self._plans.get(wanted.category)
+        if plan is None:
+            raise NoPlan(self._name, wanted.category, "export")
+        with self._using() as connection:
+            try:
+                if wanted.category not in self._readable:
+                    self._readable[wanted.category] = bind(connection, plan, reading=True)
+            except PlanRefused as error:
+                raise PlanBroken(self._name, str(error)) from None
+            table = self._readable[wanted.category]
+            forms = reading.forms(connection, table)
+            connection.rollback()
+        org, keys = table.org_value(wanted.org), table.keys(wanted.record_ids)
+
+        def rows() -> Generator[Row | Left, None, None]:
+            if org is None or not keys:
+                return
+            with self._using(cut=False) as connection, Patience(connection, self._limits.answer_s) as patience:
+                yield from patience.each(reading.read(connection, table, forms, org, keys))
+                connection.rollback()
+
+        return Rows(tuple(form.name for form in forms), rows())
+
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
@@ -180,100 +210,23 @@ class PostgresSink:
         digests = [job.batch.digest for job in jobs]
         new = {d: job.batch for d, job in zip(digests, jobs, strict=True) if d not in receipts}
         batches = list(new.values())
-        made = [self._careful(connection, batch) for batch in batches] if careful else self._fast(connection, batches)
+        work = Work(self._name, self._tables, self._anonymiser, self._limits.careful_lock_s)
+        made = [work.careful(connection, batch) for batch in batches] if careful else work.fast(connection, batches)
         own.save(connection, self._name, source, spans, list(zip(batches, made, strict=True)))
         connection.commit()
         receipts |= dict(zip(new, made, strict=True))
         return [Outcome(receipt=receipts[digest]) for digest in digests]
 
-    def _fast(self, connection: Connection, batches: Sequence[Batch]) -> list[Receipt]:
-        counts: dict[int, Count] = {}
-        with connection.pipeline():
-            pending = {}
-            for n, batch in enumerate(batches):
-                if batch.action == DELETE:
-                    table, org, keys = self._bound(batch)
-                    pending[n] = send_delete(connection, table, org, [key for _, key in keys])
-        for n, batch in enumerate(batches):
-            if batch.action == DELETE:
-                counts[n] = pending[n].count()
-            else:
-                table, _, keys = self._bound(batch)
-                counts[n] = anonymise(connection, table, batch.org, [key for _, key in keys], self._anonymiser)
-        return [
-            Receipt(batch_id=batch.id, rows=batch.rows, found=counts[n].found, changed=counts[n].changed)
-            for n, batch in enumerate(batches)
-        ]
-
-    def _careful(self, connection: Connection, batch: Batch) -> Receipt:
-        """Do what can be done of `batch`, and list the rows that refuse."""
-        table, org, keys = self._bound(batch)
-        seen = _Careful()
-        if org is not None and keys:
-            connection.execute(
-                "SELECT set_config('lock_timeout', %s, true)", (str(int(self._limits.careful_lock_s * 1000)),)
-            )
-            free, held = free_keys(connection, table, org, [key for _, key in keys])
-            seen.withheld += [RowOutcome(row, "lock") for row, key in keys if key in held]
-            seen.found += len(held)
-            self._halve(connection, batch, table, [(row, key) for row, key in keys if key in free], seen=seen)
-        return Receipt(
-            batch_id=batch.id,
-            rows=batch.rows,
-            found=seen.found,
-            changed=seen.changed,
-            withheld=tuple(seen.withheld),
-            failed=tuple(seen.failed),
-        )
-
-    def _halve(
-        self,
-        connection: Connection,
-        batch: Batch,
-        table: Table,
-        keys: Sequence[tuple[int, Key]],
-        *,
-        seen: _Careful,
-    ) -> None:
-        if not keys:
-            return
-        try:
-            with connection.transaction():
-                count = self._effect(connection, batch, table, [key for _, key in keys])
-        except _ROW_ERRORS as error:
-            if len(keys) == 1:
-                seen.found += 1
-                if isinstance(error, errors.LockNotAvailable):
-                    seen.withheld.append(RowOutcome(keys[0][0], "lock"))
-                else:
-                    seen.failed.append(RowOutcome(keys[0][0], "failed"))
-                    log.warning("a row refused", extra={"target": self._name, "batch": batch.id, "why": _why(error)})
-                return
-            middle = len(keys) // 2
-            self._halve(connection, batch, table, keys[:middle], seen=seen)
-            self._halve(connection, batch, table, keys[middle:], seen=seen)
-        else:
-            seen.found += count.found
-            seen.changed += count.changed
-
-    def _effect(self, connection: Connection, batch: Batch, table: Table, keys: Sequence[Key]) -> Count:
-        if batch.action == DELETE:
-            return send_delete(connection, table, table.org_value(batch.org), keys).count()
-        return anonymise(connection, table, batch.org, keys, self._anonymiser)
-
-    def _bound(self, batch: Batch) -> tuple[Table, Key | None, list[tuple[int, Key]]]:
-        table = self._tables[batch.category]
-        return table, table.org_value(batch.org), table.keys(batch.record_ids)
-
     @contextmanager
-    def _using(self, *, rows_may_refuse: bool = False) -> Iterator[Connection]:
+    def _using(self, *, rows_may_refuse: bool = False, cut: bool = True) -> Iterator[Connection]:
         """Yield the connection in a new transaction; whatever goes wrong, nothing of it stays.
 
-        Raises SinkUnavailable or PlanBroken; with `rows_may_refuse` the errors that `apply` looks into as they are.
+        With `cut` all of it may take as long as one answer. Raises SinkUnavailable or PlanBroken; with
+        `rows_may_refuse` the errors that `apply` looks into as they are.
         """
         try:
             connection = self._open()
-            with _cut_after(connection, self._limits.answer_s):
+            with cut_after(connection, self._limits.answer_s) if cut else nullcontext():
                 try:
                     yield connection
                 except BaseException:
@@ -281,12 +234,12 @@ class PostgresSink:
                         connection.rollback()
                     raise
         except psycopg.Error as error:
-            if rows_may_refuse and isinstance(error, (*_TRY_AGAIN, *_ROW_ERRORS)):
+            if rows_may_refuse and isinstance(error, (*_TRY_AGAIN, *ROW_ERRORS)):
                 raise
             self.close()
             if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
-                raise SinkUnavailable(self._name, _why(error)) from None
-            raise PlanBroken(self._name, _why(error)) from None
+                raise SinkUnavailable(self._name, why(error)) from None
+            raise PlanBroken(self._name, why(error)) from None
 
     def _open(self) -> Connection:
         if self._connection is None or self._connection.closed:
@@ -300,27 +253,3 @@ class PostgresSink:
                 f"{int(limits.answer_s * 1000)} -c default_transaction_isolation=read\\ committed",
             )
         return self._connection
-
-
-@contextmanager
-def _cut_after(connection: Connection, seconds: float) -> Iterator[None]:
-    """Shut the connection's socket when the block takes longer: a stopped server would be waited for without end."""
-
-    def cut() -> None:
-        with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as sock:
-            sock.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(seconds, cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-def _why(error: psycopg.Error) -> str:
-    """Say what went wrong without the server's detail text, which can hold a person's data."""
-    parts = [type(error).__name__, error.sqlstate or "connection lost"]
-    parts += [name for name in (error.diag.table_name, error.diag.constraint_name) if name]
-    return " ".join(parts)

@@ -1,8 +1,8 @@
 """What a PostgreSQL target remembers about itself: how far it is, and what it answered.
 
 Both are written in the transaction of the effect, so a store that is killed, restored or failed over never disagrees
-with itself. Tables `positions` and `receipts` of the schema `ebbtide_target` are made by the target; they hold
-offsets, ordinals and counts, no record id. Used by `sinks.postgres`;
+with itself. Tables `positions`, `receipts` and `orders` of the schema `ebbtide_target` are made by the target; they
+hold offsets, ordinals and counts, no record id. Used by `sinks.postgres`;
 `tests/integration/targets/test_postgres.py` says what it promises.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import psycopg
+from psycopg import sql
 
 from sinks.base import Source, Span, StoreWentBack
 from sinks.batch import Batch, Receipt
@@ -34,6 +35,10 @@ _TABLES = """
         receipt text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (target, source, batch_id, digest));
     CREATE INDEX IF NOT EXISTS receipts_age ON ebbtide_target.receipts (applied_at);
+    CREATE TABLE IF NOT EXISTS ebbtide_target.orders (
+        target text NOT NULL, source text NOT NULL, order_id text NOT NULL, digest bytea NOT NULL,
+        work text NOT NULL, rows bigint NOT NULL, answer text, worked_at timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (target, source, order_id, digest));
 """
 
 
@@ -42,6 +47,7 @@ def migrate(connection: Connection) -> None:
     there = connection.execute(
         "SELECT to_regclass('ebbtide_target.positions') IS NOT NULL"
         " AND to_regclass('ebbtide_target.receipts_age') IS NOT NULL"
+        " AND to_regclass('ebbtide_target.orders') IS NOT NULL"
     ).fetchone()
     if there is None or not there[0]:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
@@ -68,8 +74,9 @@ def adopt(connection: Connection, target: str, source: Source, starts: Mapping[i
     )
 
 
-def lock(connection: Connection, target: str, source: Source, spans: Mapping[int, Span]) -> None:
+def lock(connection: Connection, target: str, source: Source, spans: Mapping[int, Span]) -> dict[int, int]:
     """Lock the positions of `spans` until the transaction ends: of two runners, the second waits and then sees all.
+    Return them.
 
     Raises StoreWentBack where a position is behind the span's first offset: what lies between would be lost.
     """
@@ -82,6 +89,7 @@ def lock(connection: Connection, target: str, source: Source, spans: Mapping[int
     for partition, span in spans.items():
         if stored.get(partition, -1) < span.first:
             raise StoreWentBack(target, partition, stored.get(partition), span.first)
+    return stored
 
 
 def receipts(connection: Connection, target: str, source: Source, batches: Iterable[Batch]) -> dict[bytes, Receipt]:
@@ -102,6 +110,16 @@ def receipts(connection: Connection, target: str, source: Source, batches: Itera
     }
 
 
+def move(connection: Connection, target: str, source: Source, spans: Mapping[int, Span]) -> None:
+    """Move the positions forward, never back."""
+    connection.execute(
+        "UPDATE ebbtide_target.positions p SET next_offset = greatest(p.next_offset, u.next), moved_at = now()"
+        " FROM unnest(%s::int[], %s::bigint[]) AS u(partition, next)"
+        " WHERE p.target = %s AND p.source = %s AND p.partition = u.partition",
+        (list(spans), [span.next for span in spans.values()], target, source.id),
+    )
+
+
 def save(
     connection: Connection,
     target: str,
@@ -110,12 +128,7 @@ def save(
     done: Sequence[tuple[Batch, Receipt]],
 ) -> None:
     """Move the positions forward (never back) and keep the receipts, in the effect's transaction."""
-    connection.execute(
-        "UPDATE ebbtide_target.positions p SET next_offset = greatest(p.next_offset, u.next), moved_at = now()"
-        " FROM unnest(%s::int[], %s::bigint[]) AS u(partition, next)"
-        " WHERE p.target = %s AND p.source = %s AND p.partition = u.partition",
-        (list(spans), [span.next for span in spans.values()], target, source.id),
-    )
+    move(connection, target, source, spans)
     if done:
         connection.execute(
             "INSERT INTO ebbtide_target.receipts (target, source, batch_id, digest, receipt)"
@@ -132,8 +145,11 @@ def save(
 
 
 def prune(connection: Connection, target: str) -> None:
-    """Forget receipts that no batch in any topic can ask for again."""
-    connection.execute(
-        "DELETE FROM ebbtide_target.receipts WHERE target = %s AND applied_at < now() - make_interval(days => %s)",
-        (target, RECEIPTS_KEPT_DAYS),
-    )
+    """Forget receipts that no batch and no order in any topic can ask for again."""
+    for table, when in (("receipts", "applied_at"), ("orders", "worked_at")):
+        connection.execute(
+            sql.SQL(
+                "DELETE FROM ebbtide_target.{} WHERE target = %s AND {} < now() - make_interval(days => %s)"
+            ).format(sql.Identifier(table), sql.Identifier(when)),
+            (target, RECEIPTS_KEPT_DAYS),
+        )

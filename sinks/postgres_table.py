@@ -72,6 +72,7 @@ class Table:
     columns: Mapping[str, Column]
     constants: Mapping[str, str]
     where: Mapping[Column, str]
+    hidden: Column | None = None
 
     @property
     def name(self) -> sql.Identifier:
@@ -90,17 +91,22 @@ class Table:
         """Return the org as a value of its column, None where no row can be its."""
         return parse_key(self.org.base, org)
 
-    def chosen(self, org: Key, keys: Sequence[Key]) -> tuple[sql.Composed, list[object]]:
-        """Return the condition for rows `t` of the category, the org and the keys, and its parameters."""
+    def of_org(self, org: Key) -> tuple[sql.Composed, list[object]]:
+        """Return the condition for rows `t` of the category and the org, and its parameters."""
         conditions = [
             sql.SQL("t.{} = %s").format(sql.Identifier(self.org.name)),
-            sql.SQL("t.{} = ANY(%s::{}[])").format(sql.Identifier(self.key.name), sql.SQL(self.key.type_sql)),
             *(
                 sql.SQL("t.{} = CAST(%s::text AS {})").format(sql.Identifier(column.name), sql.SQL(column.type_sql))
                 for column in self.where
             ),
         ]
-        return sql.SQL(" AND ").join(conditions), [org, list(keys), *self.where.values()]
+        return sql.SQL(" AND ").join(conditions), [org, *self.where.values()]
+
+    def chosen(self, org: Key, keys: Sequence[Key]) -> tuple[sql.Composed, list[object]]:
+        """Return the condition for rows `t` of the category, the org and the keys, and its parameters."""
+        condition, args = self.of_org(org)
+        named = sql.SQL("t.{} = ANY(%s::{}[])").format(sql.Identifier(self.key.name), sql.SQL(self.key.type_sql))
+        return sql.SQL("{} AND {}").format(condition, named), [*args, list(keys)]
 
 
 _COLUMNS = """
@@ -125,14 +131,16 @@ _RIGHTS = """
 """
 
 
-def bind(connection: Connection, plan: PostgresPlan) -> Table:
-    """Compare `plan` with the live database. Raises PlanRefused."""
+def bind(connection: Connection, plan: PostgresPlan, *, reading: bool = False) -> Table:
+    """Compare `plan` with the live database, with `reading` only as far as rows are read. Raises PlanRefused."""
     where = f"table {plan.schema}.{plan.table}"
     oid = _one(connection, "SELECT to_regclass(format('%%I.%%I', %s::text, %s::text))::oid", plan.schema, plan.table)[0]
     if oid is None:
         raise PlanRefused(f"{where} is in the data map and not in the database: create it, or mend the data map")
     columns = {str(row[0]): Column(*row) for row in connection.execute(_COLUMNS, (oid,))}  # type: ignore[arg-type]
-    for name in (plan.key, plan.org, *plan.anonymise, *plan.where):
+    anonymise = {} if reading else plan.anonymise
+    hidden = None if reading else plan.hidden
+    for name in (plan.key, plan.org, *([hidden] if hidden else []), *anonymise, *plan.where):
         if name not in columns:
             raise PlanRefused(f"{where} has no column {name!r}: mend the data map; it has {', '.join(sorted(columns))}")
     for name in (plan.key, plan.org):
@@ -141,10 +149,17 @@ def bind(connection: Connection, plan: PostgresPlan) -> Table:
                 f"{where}: column {name!r} is {columns[name].type_sql}, and cannot name records; "
                 "key and org must be text, varchar, uuid or an integer"
             )
-        if name in plan.anonymise:
+        if name in anonymise:
             raise PlanRefused(f"{where}: column {name!r} names the record and cannot be anonymised; delete the row")
+    if hidden is not None and (columns[hidden].base != "timestamptz" or columns[hidden].not_null):
+        raise PlanRefused(
+            f"{where}: column {hidden!r} is set while a row is hidden, so it must be timestamptz, and may be null; "
+            f"it is {columns[hidden].type_sql}{' not null' if columns[hidden].not_null else ''}"
+        )
     select, update, delete, row_security = _one(connection, _RIGHTS, oid=oid)
-    if not (select and update and delete):
+    if not select:
+        raise PlanRefused(f"{where}: the role needs SELECT: GRANT it to the role of the target, and of the exporter")
+    if not reading and not (update and delete):
         raise PlanRefused(f"{where}: the role needs SELECT, UPDATE and DELETE: GRANT them to the target's role")
     if row_security:
         raise PlanRefused(
@@ -153,10 +168,10 @@ def bind(connection: Connection, plan: PostgresPlan) -> Table:
         )
     constants = {
         name: _constant(connection, where, columns[name], rule.text)
-        for name, rule in plan.anonymise.items()
+        for name, rule in anonymise.items()
         if rule.kind == REPLACE
     }
-    for name, rule in plan.anonymise.items():
+    for name, rule in anonymise.items():
         _check_rule(where, columns[name], rule)
     unique = bool(_one(connection, _UNIQUE, oid, plan.key, plan.org)[0])
     return Table(
@@ -164,9 +179,10 @@ def bind(connection: Connection, plan: PostgresPlan) -> Table:
         key=columns[plan.key],
         org=columns[plan.org],
         unique=unique,
-        columns={name: columns[name] for name in plan.anonymise},
+        columns={name: columns[name] for name in anonymise},
         where={columns[name]: _constant(connection, where, columns[name], text) for name, text in plan.where.items()},
         constants=constants,
+        hidden=columns[hidden] if hidden is not None else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""The clock: one elected process writes a `Tick` to every ledger partition.
+"""The clock: one elected process writes a `Tick` to every ledger partition, and each minute to every coordinator's.
 
 Election is a consumer group over the one-partition `clock` topic: who holds the partition ticks. The transactional id
 fences whoever still believes to hold it. A clock that cannot write ends its process; ledger time then stands still,
@@ -36,8 +36,15 @@ class ClockSpec:
     session_timeout_s: int
 
 
+COORDINATORS_EVERY_MS = 60_000
+"""Coordinators count days and deadlines: a tick a minute of engine time is enough, and sixty times less to write."""
+
+
 class TickWriter:
     """Writes ticks as one writer, a transaction each: a tick is in every partition or in none.
+
+    Coordinators get theirs on `answers`: it has a partition for each of theirs, only ebbtide's own roles write there,
+    and each record has its sequence. On `requests` anybody who may ask for something could end a grace.
 
     `writer` names the sequence; each start is a new incarnation of it, `incarnation` must differ from all before.
     """
@@ -45,8 +52,10 @@ class TickWriter:
     def __init__(
         self, bootstrap: str, topics: Topics, partitions: int, codec: Codec, *, writer: str, incarnation: int
     ) -> None:
-        self._topic, self._partitions, self._codec = topics.ledger, partitions, codec
-        self._writer, self._incarnation, self._seq = writer, incarnation, 0
+        self._topics, self._partitions, self._codec = topics, partitions, codec
+        self._writer, self._incarnation = writer, incarnation
+        self._seqs = {topics.ledger: 0, topics.answers: 0}
+        self._minute = -1
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap,
@@ -60,12 +69,19 @@ class TickWriter:
     def tick(self, now_ms: int, *, approved: bool = False) -> None:
         """Write one tick. Raises KafkaException, also when another writer has taken over."""
         value = self._codec.encode("Tick", {"now": now_ms, "approved": approved})
-        self._seq += 1
-        header = (HEADER, Sequence(self._writer, self._incarnation, self._seq).encode())
+        minute = now_ms // COORDINATORS_EVERY_MS
         self._producer.begin_transaction()
-        for partition in range(self._partitions):
-            self._producer.produce(self._topic, value, partition=partition, headers=[header])
+        self._write(self._topics.ledger, value)
+        if minute != self._minute:
+            self._write(self._topics.answers, value)
         self._producer.commit_transaction(30)
+        self._minute = minute
+
+    def _write(self, topic: str, value: bytes) -> None:
+        self._seqs[topic] += 1
+        header = (HEADER, Sequence(self._writer, self._incarnation, self._seqs[topic]).encode())
+        for partition in range(self._partitions):
+            self._producer.produce(topic, value, partition=partition, headers=[header])
 
 
 def run_clock(

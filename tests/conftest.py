@@ -18,6 +18,7 @@ import pytest
 from hypothesis import settings
 
 from ops.local.config import DEFAULT_CACHE_DIR, StackConfig
+from ops.local.install import PrometheusTools, ensure_prometheus
 from ops.local.service import KafkaServer, PostgresServer, S3Server
 from ops.local.stack import start_kafka, start_postgres, start_s3
 
@@ -77,6 +78,12 @@ def s3(stack_config: StackConfig, stack_dir: Path) -> Iterator[S3Server]:
     server = start_s3(stack_config, stack_dir)
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def prometheus_tools(stack_config: StackConfig) -> PrometheusTools:
+    """The real promtool and prometheus."""
+    return ensure_prometheus(stack_config.cache_dir)
 
 
 @pytest.fixture

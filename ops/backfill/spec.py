@@ -10,9 +10,12 @@ from ops.settings import Settings
 from schemas.datamap import DataMap
 from schemas.errors import Refused
 from schemas.plans import KafkaPlan, PostgresPlan
+from schemas.s3plan import S3Plan
 from sinks.inventory import PAGE_ROWS, Inventory
 from sinks.inventory_kafka import KafkaInventory
 from sinks.inventory_postgres import PostgresInventory
+from sinks.inventory_s3 import S3Inventory
+from sinks.s3_client import S3Place
 
 
 class NotBackfillable(Refused):
@@ -53,6 +56,9 @@ class BackfillSpec:
             topics = [p for p in plans if isinstance(p, KafkaPlan)]
             bootstrap = there.options.get("bootstrap", self.bootstrap)
             return KafkaInventory(target, bootstrap, topics, page_rows=self.page_rows)
+        if there.kind == "s3":
+            objects = [p for p in plans if isinstance(p, S3Plan)]
+            return S3Inventory(target, S3Place.of(there), objects, page_rows=self.page_rows)
         raise NotBackfillable(
             f"target {target!r} is of kind {there.kind!r}: only its own service knows what is there; "
             "let it publish its records once, see README"

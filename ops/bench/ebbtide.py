@@ -73,8 +73,9 @@ class Ebbtide:
             broker.bootstrap,
             topics,
             self._codec,
-            lambda version: rules_of(dataset, TARGET, version),
+            lambda version, _: rules_of(dataset, TARGET, version),
             partitions=partitions,
+            signing_key=KEY,
         )
         held = HeldGateway(
             bootstrap=broker.bootstrap,

@@ -4,7 +4,23 @@ from __future__ import annotations
 
 import typer
 
-from ops.cli import backfill, dead_letters, demo, doctor, policy, role, rules, sweep, up
+from ops.cli import (
+    api,
+    backfill,
+    dead_letters,
+    demo,
+    doctor,
+    hold,
+    jobs,
+    pause,
+    policy,
+    read_model,
+    request,
+    role,
+    rules,
+    sweep,
+    up,
+)
 
 app = typer.Typer(
     name="ebbtide",
@@ -18,11 +34,21 @@ app.command("demo")(demo.demo)
 app.command("run")(role.run)
 app.command("backfill")(backfill.backfill)
 app.command("sweep")(sweep.sweep)
+app.command("pause")(pause.pause)
+app.command("resume")(pause.resume)
 app.command("doctor")(doctor.doctor)
 app.command("dead-letters")(dead_letters.dead_letters)
 app.command("install")(up.install)
+app.command("openapi")(api.openapi)
+app.command("issuer")(api.issuer)
+app.command("token")(api.token)
+app.command("rebuild")(read_model.rebuild)
 app.add_typer(policy.app, name="policy")
+app.add_typer(hold.app, name="hold")
+app.add_typer(request.app, name="request")
+app.add_typer(jobs.app, name="jobs")
 app.add_typer(rules.app, name="rules")
+app.add_typer(read_model.app, name="migrate")
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ def demo(
     ] = None,
     limit_s: Annotated[float, typer.Option(help="Give up after so many seconds of sweeping.")] = 180,
 ) -> None:
-    """Fill three stores with made-up people, sweep them live, read them again, and compare with the policies."""
+    """Fill four stores with made-up people, sweep them live, ask for things over HTTP, and compare with the rules."""
     from ops.demo.run import Demo, make_demo_stores, report  # heavy: a quick `--help` must not wait for it
     from ops.engine import Engine
 
@@ -97,5 +97,10 @@ def _show(result: Result) -> None:
         sides = (result.kept, result.expected_kept, result.erased, result.expected_erased)
         table.add_row(*cell, *(str(side.get(cell, 0)) for side in sides))
     console.print(table)
-    verdict = "every record is where its policy wants it" if result.ok else f"{result.differences} records differ"
+    asked = Table("asked for over HTTP", "what came of it", "as it should be", title="requests of one org")
+    for step in result.steps:
+        facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in step.facts.items())
+        asked.add_row(step.name, facts, "yes" if step.ok else f"{step.differences} differ")
+    console.print(asked)
+    verdict = "every record is where its policy and what was asked for want it" if result.ok else "records differ"
     console.print(f"{result.records} records in {result.seconds:g} s: {verdict}.")

@@ -34,6 +34,17 @@ def apply(data_map: Annotated[Path, typer.Option(help="The data map.")]) -> None
     prepare(settings, load_data_map(data_map, variables(settings)), report=say)
 
 
+@app.command("key")
+@guarded
+def key(as_json: AsJson = False) -> None:
+    """Show the public half of the signing key: what EBBTIDE_RULES_PUBLIC_KEY of the coordinators must be."""
+    public = read_settings(os.environ).rules_key().hex()
+    if as_json:
+        emit({"rules_public_key": public})
+    else:
+        console.print(public)
+
+
 @app.command("show")
 @guarded
 def show(as_json: AsJson = False) -> None:

@@ -100,6 +100,7 @@ def _show(engine: Engine) -> None:
     table.add_row("S3", facts["s3"]["endpoint"])
     for role, address in facts["metrics"].items():
         table.add_row(f"{role} metrics", address)
+    table.add_row("HTTP API", facts["api"]["url"] + " (a token: `ebbtide token ORG`)")
     table.add_row("data map", facts["data_map"])
     console.print(table)
     for note in facts["notes"]:

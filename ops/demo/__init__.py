@@ -1,1 +1,1 @@
-"""The demo: three stores with made-up people, swept before your eyes, and checked against what the policies say."""
+"""The demo: four stores with made-up people, swept before your eyes, asked for things, and checked record by record."""

@@ -32,6 +32,7 @@ class Org:
 ORGS = (
     Org(id="acme", name="Acme Boats", policy={}, contract_ended=None),
     Org(id="globex", name="Globex Harbours", policy={"messages": 30, "logs": 90}, contract_ended=None),
+    Org(id="umbra", name="Umbra Quays", policy={}, contract_ended=None),
     Org(id="initech", name="Initech Tides", policy={"messages": 365}, contract_ended=60),
 )
 

@@ -1,10 +1,10 @@
-"""The demo's course: make stores, backfill them, open the orgs, publish live while the sweep runs, then check.
+"""The demo's course: make stores, backfill them, open the orgs, publish live while the sweep runs, ask, check.
 
     stores ─ backfill ─▶ ledger ◀─ live events           every store is read again at the end, by plain clients,
     policies, then orgs ─▶ sweep ─▶ stores              and compared with `ops.demo.expected`, record by record
 
 The order is the one to bring an org aboard with: its policy and its records first, then the org itself. Until then
-nothing of it is due.
+nothing of it is due. When all is swept, the owner of one org asks for things over HTTP (`ops.demo.asking`).
 """
 
 from __future__ import annotations
@@ -13,20 +13,35 @@ import dataclasses
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from ebbtide.publisher import Publisher
+from ops.api.tokens import OWNER
 from ops.backfill.run import run_backfill
 from ops.backfill.spec import BackfillSpec
+from ops.demo.asking import ASKING, Asking, Step
+from ops.demo.caller import Caller
 from ops.demo.expected import Cell, count, must_go
 from ops.demo.people import DAY_S, ORGS, Record, make_records
-from ops.demo.stores import ERASED, KEPT, fill_crm, fill_profiles, make_stores, observe_crm, observe_profiles
+from ops.demo.stores import (
+    DAMAGED,
+    ERASED,
+    KEPT,
+    Bucket,
+    fill_crm,
+    fill_profiles,
+    make_stores,
+    observe_crm,
+    observe_profiles,
+    visible_rows,
+)
 from ops.demo.vault import Vault
 from ops.engine import Engine
+from ops.local.s3 import s3_client
 from ops.progress import read_progress
 from ops.requests import RequestDoor
 from ops.settings import Settings
@@ -51,12 +66,14 @@ class Result:
     expected_kept: Mapping[Cell, int]
     expected_erased: Mapping[Cell, int]
     differences: int
+    steps: Sequence[Step]
     seconds: float
 
     @property
     def ok(self) -> bool:
-        """Whether every record is where its policy wants it."""
-        return self.differences == 0 and self.kept == self.expected_kept and self.erased == self.expected_erased
+        """Whether every record is where its policy, and what was asked for, wants it."""
+        swept = self.differences == 0 and self.kept == self.expected_kept and self.erased == self.expected_erased
+        return swept and all(step.ok for step in self.steps)
 
 
 @dataclass(slots=True)
@@ -66,6 +83,7 @@ class Demo:
     engine: Engine
     show: Show
     count: int
+    bucket: Bucket = field(init=False)
 
     def run(self, work_dir: Path, *, limit_s: float) -> Result:
         """Do it all; give up waiting after `limit_s` seconds without the stores being as expected."""
@@ -77,16 +95,22 @@ class Demo:
         vault = Vault(
             work_dir / "vault.sqlite", settings.kafka_bootstrap, topics.outbox("vault"), topics.inbox("vault")
         )
+        s3 = self.engine.stack.s3
+        client = s3_client(
+            endpoint=s3.endpoint, access_key=s3.access_key, secret_key=s3.secret_key, region=settings.s3_region
+        )
+        self.bucket = Bucket(client=client, name=s3.bucket)
         vault.start()
         try:
             self._fill(stored, vault)
-            self._bring_aboard(settings, topics, stored)
+            self._bring_aboard(settings, stored)
             deleted = self._publish_live(settings, live, vault)
             records = [r for r in (*stored, *live) if r.id not in deleted]
             seen = self._await(records, vault, now_s=now_s, limit_s=limit_s)
+            steps = self._ask(records, vault, now_s=now_s, limit_s=limit_s)
         finally:
             vault.stop()
-        return self._result(records, seen, now_s, time.monotonic() - started)
+        return self._result(records, seen, steps, now_s, time.monotonic() - started)
 
     def _live(self, now_s: int) -> list[Record]:
         fresh = make_records(LIVE, now_s=now_s, seed=8)
@@ -96,16 +120,14 @@ class Demo:
         fill_crm(self.engine.stack.postgres.dsn, records)
         fill_profiles(self.engine.stack.kafka.bootstrap, records)
         vault.add((r.org, r.id) for r in records if r.category == "media")
+        self.bucket.fill(records)
 
-    def _bring_aboard(self, settings: Settings, topics: Topics, records: Sequence[Record]) -> None:
-        door = RequestDoor(settings.kafka_bootstrap, topics, registered_codec(settings.registry_url))
+    def _bring_aboard(self, settings: Settings, records: Sequence[Record]) -> None:
+        door = RequestDoor.of(settings)
         for org in ORGS:
-            changes = [
-                {"category": c, "period": f"{days} d", "clock": "", "min_retain": "", "action": ""}
-                for c, days in org.policy.items()
-            ]
+            changes = [{"category": c, "period": f"{days} d"} for c, days in org.policy.items()]
             if changes:
-                door.set_policy(org.id, changes)
+                door.ask("policy", org.id, {"settings": changes}, requested_by="demo")
         for target in ("crm", "profiles"):
             spec = BackfillSpec.of(settings, self.engine.data_map)
             run_backfill(spec, target, progress=lambda done, total, t=target: self.show(f"backfill {t}", done, total))  # type: ignore[misc]
@@ -152,13 +174,41 @@ class Demo:
                 return seen
             time.sleep(0.5)
 
+    def _ask(self, records: Sequence[Record], vault: Vault, *, now_s: int, limit_s: float) -> list[Step]:
+        """Let an owner ask for things over HTTP; return what each came to."""
+        settings = self.engine.settings
+        caller = Caller(
+            url=f"http://{settings.api_host}:{settings.api_port}",
+            org=ASKING,
+            token=lambda: self.engine.issuer.token({ASKING: OWNER}),
+        )
+        return Asking(
+            caller=caller,
+            records=records,
+            observe=lambda: self._observe(records, vault),
+            visible=lambda: visible_rows(self.engine.stack.postgres.dsn, ASKING) + self._objects_of(ASKING),
+            expected={r.id: ERASED if must_go(r, now_s=now_s) else KEPT for r in records},
+            now_s=now_s,
+            show=self.show,
+            limit_s=limit_s,
+        ).run()
+
+    def _objects_of(self, org: str) -> int:
+        return sum(owner == org for owner, _ in self.bucket.ids())
+
     def _observe(self, records: Sequence[Record], vault: Vault) -> dict[str, str]:
-        files = vault.ids()
-        media = {r.id: KEPT if (r.org, r.id) in files else ERASED for r in records if r.category == "media"}
+        files, objects, versions = vault.ids(), self.bucket.ids(), self.bucket.versions()
+        media = {}
+        for r in records:
+            if r.category == "media":
+                there = [(r.org, r.id) in found for found in (files, objects, versions)]
+                media[r.id] = KEPT if all(there) else DAMAGED if any(there) else ERASED
         crm = observe_crm(self.engine.stack.postgres.dsn, records)
         return crm | observe_profiles(self.engine.stack.kafka.bootstrap, records) | media
 
-    def _result(self, records: Sequence[Record], seen: Mapping[str, str], now_s: int, seconds: float) -> Result:
+    def _result(
+        self, records: Sequence[Record], seen: Mapping[str, str], steps: Sequence[Step], now_s: int, seconds: float
+    ) -> Result:
         kept, gone = count(records, now_s=now_s)
         found: dict[str, Counter[Cell]] = {KEPT: Counter(), ERASED: Counter()}
         differences = 0
@@ -175,6 +225,7 @@ class Demo:
             expected_kept=kept,
             expected_erased=gone,
             differences=differences,
+            steps=steps,
             seconds=round(seconds, 1),
         )
 
@@ -200,6 +251,7 @@ def report(result: Result) -> dict[str, Any]:
         "kept": sum(result.kept.values()),
         "erased": sum(result.erased.values()),
         "differences": result.differences,
+        "requests": [{"name": s.name, "ok": s.ok, "differences": s.differences, **s.facts} for s in result.steps],
         "seconds": result.seconds,
         "by_org": {"kept": named(result.kept), "erased": named(result.erased)},
     }

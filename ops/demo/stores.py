@@ -1,10 +1,13 @@
-"""The stores of the demo: PostgreSQL tables and a compacted topic. Made, filled, and read again by plain clients."""
+"""The stores of the demo: PostgreSQL tables, a compacted topic and a bucket. Filled and read again by plain clients."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import psycopg
 from confluent_kafka import Producer
@@ -16,14 +19,18 @@ from ops.demo.people import Record
 from ops.topics import create_topics
 from schemas.topics import COMPACTED, TopicSpec
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
 PROFILES = "demo.profiles"
 
 TABLES = """
 create table if not exists demo_messages (
-    id uuid primary key, org_id text not null, user_id text not null, created_at timestamptz not null, body text);
+    id uuid primary key, org_id text not null, user_id text not null, created_at timestamptz not null, body text,
+    hidden_at timestamptz);
 create table if not exists demo_logs (
     id uuid primary key, org_id text not null, user_id text not null, created_at timestamptz not null,
-    email text, address text, line text);
+    email text, address text, line text, hidden_at timestamptz);
 create index if not exists demo_messages_org on demo_messages (org_id);
 create index if not exists demo_logs_org on demo_logs (org_id);
 """
@@ -67,6 +74,51 @@ def fill_profiles(bootstrap: str, records: Iterable[Record]) -> None:
         producer.produce(PROFILES, value, key=key, partition=partition_of(key, count))
         producer.poll(0)
     producer.flush()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """A bucket with a media file for each record of that category, under `org/media/id`."""
+
+    client: S3Client
+    name: str
+
+    def fill(self, records: Iterable[Record]) -> None:
+        """Store the files."""
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(self._put, [r for r in records if r.category == "media"]))
+
+    def _put(self, r: Record) -> None:
+        self.client.put_object(Bucket=self.name, Key=f"{r.org}/media/{r.id}", Body=media_of(r))
+
+    def ids(self) -> set[tuple[str, str]]:
+        """Return (org, id) of all files that whoever lists the bucket sees."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name)
+        keys = [found["Key"].split("/") for page in pages for found in page.get("Contents", [])]
+        return {(key[0], key[2]) for key in keys if len(key) == 3 and key[1] == "media"}
+
+    def versions(self) -> set[tuple[str, str]]:
+        """Return (org, id) of all files of which any version is left, and of all that only a marker is left of."""
+        pages = self.client.get_paginator("list_object_versions").paginate(Bucket=self.name)
+        found = [v["Key"] for page in pages for v in (*page.get("Versions", []), *page.get("DeleteMarkers", []))]
+        keys = [key.split("/") for key in found]
+        return {(key[0], key[2]) for key in keys if len(key) == 3 and key[1] == "media"}
+
+
+def media_of(record: Record) -> bytes:
+    """Return a record's media file: some bytes of its own."""
+    return f"picture of {record.name} {record.id}".encode() * 20
+
+
+def visible_rows(dsn: str, org: str) -> int:
+    """Return how many rows of an org its services see."""
+    with psycopg.connect(dsn) as connection:
+        found = connection.execute(
+            "select (select count(*) from demo_messages where org_id = %(org)s and hidden_at is null)"
+            " + (select count(*) from demo_logs where org_id = %(org)s and hidden_at is null)",
+            {"org": org},
+        ).fetchone()
+    return int(found[0]) if found else 0
 
 
 def observe_crm(dsn: str, records: Iterable[Record]) -> dict[str, str]:

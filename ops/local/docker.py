@@ -210,7 +210,10 @@ class DockerPostgres(DockerService):
                 "POSTGRES_DB": "ebbtide",
                 "POSTGRES_PASSWORD": self._password,
             },
-            command=("postgres", "-c", f"fsync={'on' if self._fsync else 'off'}", "-c", "max_connections=200"),
+            command=(
+                *("postgres", "-c", f"fsync={'on' if self._fsync else 'off'}", "-c", "max_connections=200"),
+                *("-c", "search_path=public"),  # the role has the name of our own schema
+            ),
         )
 
     def ready(self) -> bool:

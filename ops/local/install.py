@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ops.local.errors import MissingTool, ServiceFailed
@@ -21,7 +22,15 @@ from ops.local.java import find_java
 from ops.local.postgres import find_postgres
 from ops.local.process import tail_of
 
-__all__ = ["KAFKA_VERSION", "VERSITYGW_VERSION", "ensure_kafka_jars", "ensure_versitygw", "install"]
+__all__ = [
+    "KAFKA_VERSION",
+    "VERSITYGW_VERSION",
+    "PrometheusTools",
+    "ensure_kafka_jars",
+    "ensure_prometheus",
+    "ensure_versitygw",
+    "install",
+]
 
 KAFKA_VERSION = "4.1.0"
 VERSITYGW_VERSION = "v1.8.0"
@@ -34,6 +43,8 @@ Report = Callable[[str], None]
 
 def install(cache_dir: Path, *, report: Report) -> None:
     """Get everything that the native providers need; `report` gets one line a part. Quick when all is there.
+
+    Not Prometheus, which only tests start: they get it when they first ask.
 
     Raises MissingTool, with the command that installs it, at the first tool that is missing.
     """
@@ -87,6 +98,63 @@ def ensure_versitygw(cache_dir: Path, *, report: Report = lambda _: None) -> Pat
     return place
 
 
+@dataclass(frozen=True, slots=True)
+class PrometheusTools:
+    """What alert rules and dashboards are tried with."""
+
+    promtool: Path
+    prometheus: Path
+
+    @property
+    def there(self) -> bool:
+        return self.promtool.exists() and self.prometheus.exists()
+
+
+def ensure_prometheus(cache_dir: Path, *, report: Report = lambda _: None) -> PrometheusTools:
+    """Prometheus's programs: from PATH, else taken out of Debian's package. Nothing is installed in the system.
+
+    Not built with Go like the S3 gateway: `go install` refuses Prometheus's modules, which replace others.
+    """
+    on_path = shutil.which("promtool"), shutil.which("prometheus")
+    if on_path[0] is not None and on_path[1] is not None:
+        return PrometheusTools(Path(on_path[0]), Path(on_path[1]))
+    place = cache_dir / "prometheus-debian"
+    tools = PrometheusTools(place / "promtool", place / "prometheus")
+    if tools.there:
+        return tools
+    with _making(place) as temporary:
+        if temporary is None:
+            return tools
+        for name in ("apt-get", "dpkg-deb"):
+            _tool(name, "trying alert rules and dashboards", _BY_HAND)
+        report("Prometheus: fetching about 20 MB with apt-get")
+        _download(cache_dir / "prometheus-install.log", temporary)
+        (package,) = temporary.glob("*.deb")
+        _run(["dpkg-deb", "-x", str(package), str(temporary / "x")], cache_dir / "prometheus-install.log")
+        (temporary / "x" / "usr" / "bin").replace(place)
+    return tools
+
+
+_BY_HAND = "# any system: put promtool and prometheus (2.42 or newer) from Prometheus's own release on PATH"
+
+_NO_LISTS = ("Unable to locate package", "Can't find a source", "404")  # none yet, or older than what is served
+
+
+def _download(log: Path, directory: Path) -> None:
+    """Download Debian's package into `directory`; where package lists are missing and we may, get them first."""
+    command = ["apt-get", "download", "prometheus"]
+    environment = {**os.environ, "LC_ALL": "C"}
+    try:
+        _run(command, log, environment, directory)
+    except ServiceFailed:
+        if not any(sign in log.read_text(errors="replace") for sign in _NO_LISTS):
+            raise
+        if os.geteuid() != 0:
+            raise MissingTool("Debian's package lists", "fetching Prometheus", "sudo apt-get update") from None
+        _run(["apt-get", "update"], log, environment)
+        _run(command, log, environment, directory)
+
+
 def _tool(name: str, needed_for: str, command: str) -> str:
     found = shutil.which(name)
     if found is None:
@@ -107,10 +175,18 @@ def _making(place: Path) -> Iterator[Path | None]:
             yield Path(temporary)
 
 
-def _run(command: Sequence[str], log: Path, environment: dict[str, str] | None = None) -> None:
+def _run(
+    command: Sequence[str], log: Path, environment: dict[str, str] | None = None, directory: Path | None = None
+) -> None:
     with log.open("wb") as out:
         ended = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=environment, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            cwd=directory,
+            check=False,
         )
     if ended.returncode != 0:
         raise ServiceFailed(f"`{command[0]}`", f"failed (exit {ended.returncode})", log, tail_of(log))

@@ -117,6 +117,8 @@ class NativePostgres(NativeService):
             "unix_socket_directories": "",
             "fsync": "on" if self._fsync else "off",
             "max_connections": "200",
+            # The role has the name of our own schema: without this, a person's tables would land there.
+            "search_path": "public",
             "log_statement": "none",
             # A failed statement's text and parameters can hold a person's data: they stay out of the log.
             "log_min_error_statement": "panic",

@@ -11,11 +11,9 @@ from typing import Any, Final
 from streams.ledger import keys, packs
 from streams.ledger.rows import Row
 from streams.ledger.state import Work
+from streams.ticks import is_believed
 
 DAY_MS: Final = 86_400_000
-AHEAD_MS: Final = 3_600_000
-"""How far a tick may run before the broker's own time."""
-DEFAULT_LEAP_DAYS: Final = 2
 
 
 @dataclass(slots=True)
@@ -30,11 +28,9 @@ def tick(work: Work, record: dict[str, Any], log_ms: int) -> None:
     now, clock, rules = record["now"], work.clock, work.rules
     if now <= clock.tick:
         return
-    if not record["approved"] and not (rules is not None and rules.test_clock):
-        leap = rules.max_leap_days if rules is not None else DEFAULT_LEAP_DAYS
-        if now > log_ms + AHEAD_MS or (clock.tick >= 0 and now > clock.tick + leap * DAY_MS):
-            clock.ticks_ignored += 1
-            return
+    if not is_believed(now, last=clock.tick, approved=record["approved"], log_ms=log_ms, rules=rules):
+        clock.ticks_ignored += 1
+        return
     clock.tick = now
     advance(work)
 

@@ -8,30 +8,35 @@ Used by the sweep, passes and rows looked at again; `tests/unit/streams/ledger/t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.bodies import encode_columns
 from schemas.columns import Columns
-from streams.ledger import keys, rows
+from streams.ledger import barriers, counts, keys, rows, snapshots
 from streams.ledger.keys import Position
 from streams.ledger.plans import Plan
 from streams.ledger.rows import OrgRow, PendingHead
 from streams.ledger.state import Work
 
+RETENTION: Final = "retention"
+REQUEST: Final = "request"
+"""Why a batch is sent."""
+
 
 class Origin(NamedTuple):
-    """Where a batch's records come from; `target` is their bucket's."""
+    """Where a batch's records come from; `target` is their bucket's. `requests`: erasures that they all belong to."""
 
     org: str
     category: str
     pos: Position
     forced: bool = False
     target: str = ""
+    requests: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +77,12 @@ def batches(
     """
     rules = work.rules
     assert rules is not None
-    row = work.target(target)
+    work.changed.add(origin.org)
     for start in range(0, len(columns), rules.batch_records):
         stop = min(start + rules.batch_records, len(columns))
         chunk = chunks.get((start, stop)) if chunks is not None else None
+        part = columns.slice(start, stop)
         if chunk is None:
-            part = columns.slice(start, stop)
             chunk = Chunk(part.ids.texts(), encode_columns(part))
             if chunks is not None:
                 chunks[(start, stop)] = chunk
@@ -85,23 +90,44 @@ def batches(
             org=origin.org,
             category=origin.category,
             action=plan.action,
-            reason="retention",
+            reason=REQUEST if origin.requests else RETENTION,
             rules_version=rules.version,
             policy_version=max(org.policy_version, 0),
             day=work.today,
             sent_day=work.today,
             count=stop - start,
             forced=origin.forced,
+            requests=list(origin.requests),
         )
         name = batch_id(work.context.partition, origin, target, plan.action, int(ordinals[start]))
-        work.store.put(keys.pending(target, name), rows.join(head, chunk.body))
-        send(work, target, name, head, chunk.ids)
-        row.pending += 1
-        row.batches_sent += 1
-        row.records_sent += stop - start
-    if row.pending >= rules.pending_batches:
-        row.blocked = True
+        _put(work, target, name, head, part, chunk)
+    if work.target(target).pending >= rules.pending_batches:
+        work.target(target).blocked = True
     work.reported.add(target)
+
+
+def rest_of(work: Work, target: str, head: PendingHead, columns: Columns) -> None:
+    """Send what is left of a batch that was withdrawn, under an id of its own."""
+    origin = Origin(head.org, head.category, work.position())
+    name = batch_id(work.context.partition, origin, target, head.action, 0)
+    rest = replace(head, count=len(columns), sent_day=work.today, holds=[])
+    _put(work, target, name, rest, columns, Chunk(columns.ids.texts(), encode_columns(columns)))
+
+
+def _put(work: Work, target: str, name: str, head: PendingHead, columns: Columns, chunk: Chunk) -> None:
+    """Send one batch and keep it as pending."""
+    watched = barriers.met(work, head.org, head.category, columns)
+    watched = {order: mask for order, mask in watched.items() if order not in head.requests}
+    if head.watch or watched:
+        head = replace(head, watch=sorted(watched))
+    work.store.put(keys.pending(target, name), rows.join(head, chunk.body))
+    snapshots.sent(work, head.org, keys.pending(target, name))
+    send(work, target, name, head, chunk.ids)
+    counts.sent(work, target, head, watched)
+    row = work.target(target)
+    row.pending += 1
+    row.batches_sent += 1
+    row.records_sent += head.count
 
 
 def send(work: Work, target: str, name: str, head: PendingHead, ids: list[str]) -> None:

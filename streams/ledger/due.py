@@ -7,7 +7,7 @@ first among the coming days, and no pair's backlog keeps others waiting. Used by
 
 from __future__ import annotations
 
-from streams.ledger import keys
+from streams.ledger import holds, keys
 from streams.ledger.plans import CONTRACT, DEACTIVATED, NAMED, REACTIVATED, Plan
 from streams.ledger.rows import OrgRow, PairRow
 from streams.ledger.state import DAY_S, Work
@@ -46,6 +46,8 @@ def org_limit(plan: Plan, org: OrgRow, category: str, today: int) -> int | None:
 
 def next_due(work: Work, org_name: str, category: str, pair: PairRow, org: OrgRow, plan: Plan) -> int | None:
     """Return the day on which the pair is next to be looked at; None: no passing day makes it due."""
+    if holds.whole(work, org_name, category):
+        return None  # until the hold ends
     if pair.gather or pair.cursor is not None:
         return max(work.today, 0)
     days: list[int | None] = []
@@ -58,11 +60,16 @@ def next_due(work: Work, org_name: str, category: str, pair: PairRow, org: OrgRo
                 days.append(plan.due(max(started // DAY_S, pair.oldest)))
     if plan.by_event and pair.oldest >= 0 and plan.follows[0] in pair.marks:
         days.append(_marks_due(work, org_name, category, pair, plan))
-    if pair.oldest < 0 and pair.marks and work.rules is not None:
+    if pair.oldest < 0 and pair.marks and work.rules is not None and not keeps_marks(org, pair):
         forgotten = _last_mark(work, org_name, category, pair) + work.rules.resend_days + 1
         # A pack may hold a record that they concern; by tomorrow it is exploded.
         days.append(max(forgotten, work.today + 1) if work.packs().packs else forgotten)
     return min((day for day in days if day is not None), default=None)
+
+
+def keeps_marks(org: OrgRow, pair: PairRow) -> bool:
+    """Whether rows that lie in no segment of a day, held ones and those of requests, may need the pair's marks."""
+    return org.holds > 0 or pair.waiting > 0 or pair.gather
 
 
 def _marks_due(work: Work, org_name: str, category: str, pair: PairRow, plan: Plan) -> int | None:
@@ -161,25 +168,17 @@ def remove(work: Work, pair: PairRow) -> None:
 
 def replace_all(work: Work, org_name: str) -> None:
     """Put each of an org's pairs where it now belongs: what a changed policy or org costs, a few rows."""
-    prefix = keys.PAIR + keys.text(org_name)
-    found = [keys.read_pair(key) for key, _ in work.store.scan(prefix)]
-    for name, category in found:
-        pair = work.pair(name, category)
-        if pair is not None:
-            place(work, name, category, pair)
+    for category, pair in work.pairs_of(org_name):
+        place(work, org_name, category, pair)
 
 
 def org_event(work: Work, org_name: str, names: set[str]) -> None:
     """An event of the whole org started or stopped a clock: rows that were put aside under the old one go back."""
-    prefix = keys.PAIR + keys.text(org_name)
     org = work.org(org_name)
-    for name, category in [keys.read_pair(key) for key, _ in work.store.scan(prefix)]:
-        pair = work.pair(name, category)
+    for category, pair in work.pairs_of(org_name):
         plan = work.plan(org, category) if org is not None else None
-        if pair is None:
-            continue
         if plan is not None and plan.by_event and pair.spread and names & set(plan.follows):
             if not pair.gather:
                 pair.cursor = None  # of a pass: rows lie before it as well
             pair.gather = True
-        place(work, name, category, pair)
+        place(work, org_name, category, pair)

@@ -17,7 +17,7 @@ from ebbtide.partition import ledger_partition
 from schemas.columns import Columns
 from schemas.errors import Halt, Reject
 from schemas.frames import Group, Pack, decode_frame
-from streams.ledger import children, due, keys, marks, packs, segments
+from streams.ledger import children, due, keys, marks, packs, segments, waiting
 from streams.ledger.keys import Bucket
 from streams.ledger.plans import CONTRACT, MOVED, NAMED
 from streams.ledger.rows import OrgRow, Row, Segment
@@ -80,6 +80,8 @@ class Intake:
             if group.source < len(self._before) and 0 < group.next <= self._before[group.source]:
                 self._work.clock.replayed += group.count
             else:
+                if self._work.clock.previews:
+                    self._work.arrived.append(group)
                 yield group
 
     def _take(self, group: Group, contracts: list[Group]) -> None:
@@ -139,6 +141,8 @@ class Intake:
         """Let marks that can make something due be looked at."""
         pair = self._work.ensure_pair(group.org, group.category)
         plan = self._work.plan(org, group.category)
+        if plan is not None and name in plan.follows and pair.waiting:
+            waiting.stir(self._work, group.org)
         if plan is not None and plan.by_event and name in plan.follows:
             pair.newest = self._work.offset
             due.place(self._work, group.org, group.category, pair)
@@ -154,6 +158,7 @@ class Intake:
             newest = int(columns.clocks[-1]) if name == CONTRACT else int(columns.clocks.max())
             clocks[name] = newest if name == CONTRACT else max(newest, clocks.get(name, 0))
         due.org_event(self._work, group.org, {name})
+        waiting.stir(self._work, group.org)
         packs.recheck(self._work, org)
 
 

@@ -22,6 +22,7 @@ PAIR: Final = b"c"
 SEGMENT: Final = b"s"
 STRANDED: Final = b"z"
 DEAD: Final = b"d"
+DEAD_SINCE: Final = b"y"
 BUCKET: Final = b"u"
 MARK: Final = b"t"
 MARK_BODY: Final = b"v"
@@ -35,6 +36,22 @@ AGAIN: Final = b"h"
 FORCED: Final = b"j"
 MERGE: Final = b"w"
 MERGE_MARKS: Final = b"m"
+PREVIEW: Final = b"q"
+SCRATCH: Final = b"x"
+HOLD: Final = b"H"
+HOLD_BODY: Final = b"I"
+HOLD_END: Final = b"E"
+PLACING: Final = b"P"
+KEPT: Final = b"K"
+STIRRED: Final = b"U"
+REQUEST: Final = b"Q"
+REQUEST_BODY: Final = b"a"
+REQUEST_FOUND: Final = b"e"
+SCAN: Final = b"i"
+UNTOLD: Final = b"Y"
+HIDE: Final = b"V"
+HIDE_AGAIN: Final = b"A"
+SELECT: Final = b"X"
 
 PARKED: Final = 0xFFFF_FFFF
 """The bucket day of rows that no passing day makes due, only an event: beyond every real day."""
@@ -131,6 +148,15 @@ def read_segment(key: bytes) -> SegmentKey:
     day = _U32.unpack_from(key, at)[0]
     target, at = read_text(key, at + 4)
     return SegmentKey(org, category, day, target, key[at], Position(*_POS.unpack_from(key, at + 1)))
+
+
+def dead_since(day: int, key: SegmentKey) -> bytes:
+    return DEAD_SINCE + u32(day) + key.pack()[1:]
+
+
+def read_dead_since(key: bytes) -> tuple[int, SegmentKey]:
+    """Read a key of kind DEAD_SINCE: the day of the segment's first dead row, and the segment."""
+    return _U32.unpack_from(key, 1)[0], read_segment(key[4:])
 
 
 def read_bucket(key: bytes) -> tuple[Bucket, int]:
@@ -232,6 +258,52 @@ def read_forced(key: bytes) -> tuple[Position, str, str]:
     _, at = read_text(key, 1)
     org_name, end = read_text(key, at + 12)
     return Position(*_POS.unpack_from(key, at)), org_name, read_text(key, end)[0]
+
+
+def of_order(kind: bytes, org_name: str, order_id: str) -> bytes:
+    """Return the key of what an org was told under an id: a hold, a request for erasure."""
+    return kind + text(org_name) + text(order_id)
+
+
+def read_order(key: bytes, at: int = 1) -> tuple[str, str]:
+    """Read a key that ends with an org and an id, from `at` on."""
+    org_name, at = read_text(key, at)
+    return org_name, read_text(key, at)[0]
+
+
+def hold_end(day: int, org_name: str, hold_id: str) -> bytes:
+    return HOLD_END + u32(day) + text(org_name) + text(hold_id)
+
+
+def read_hold_end(key: bytes) -> tuple[int, str, str]:
+    """Read a key of kind HOLD_END: day, org, hold id."""
+    return _U32.unpack_from(key, 1)[0], *read_order(key, 5)
+
+
+def hide(org_name: str) -> bytes:
+    return HIDE + text(org_name)
+
+
+def hide_again(day: int, org_name: str) -> bytes:
+    return HIDE_AGAIN + u32(day) + text(org_name)
+
+
+def read_hide_again(key: bytes) -> tuple[int, str]:
+    """Read a key of kind HIDE_AGAIN: day and org."""
+    return _U32.unpack_from(key, 1)[0], read_text(key, 5)[0]
+
+
+def scan(turn: int, org_name: str, request_id: str) -> bytes:
+    return SCAN + u64(turn) + text(org_name) + text(request_id)
+
+
+def select(org_name: str, asked: int) -> bytes:
+    """Return the key of a list that is being made; `asked` is the log offset of its entry."""
+    return SELECT + text(org_name) + u64(asked)
+
+
+def kept(org_name: str, pos: Position) -> bytes:
+    return KEPT + text(org_name) + pos.pack()
 
 
 def read_day_and_position(key: bytes) -> tuple[int, Position]:

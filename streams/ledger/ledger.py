@@ -6,14 +6,31 @@ docs/ledger.md is its specification; `tests/unit/streams/ledger/` says what each
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from ebbtide.wire import Codec, WireError
 from schemas.errors import Halt
 from schemas.topics import Topics
 from streams.deadletter import dead_letter
-from streams.ledger import again, clock, merge, orgs, packs, pending, progress, sweep
+from streams.ledger import (
+    again,
+    clock,
+    counts,
+    erase,
+    hides,
+    hold_orders,
+    merge,
+    orgs,
+    packs,
+    pending,
+    previews,
+    progress,
+    rewrite,
+    selects,
+    sweep,
+    waiting,
+)
 from streams.ledger.intake import Intake
 from streams.ledger.state import Context, Work
 from streams.reducer import Entry, Send, Store
@@ -75,22 +92,21 @@ class Ledger:
                 Intake(work, record["sources"]).frame(record["body"])
             case "Acked":
                 pending.acked(work, record["ack"])
+            case "HideAcked":
+                hides.acked(work, record["ack"])
             case "Step":
                 _step(work, record["number"])
-            case "Watermark":
-                clock.watermark(work, record)
             case "Tick":
                 clock.tick(work, record, entry.log_ms)
-            case "OrgOpen":
-                orgs.open_org(work, record)
-            case "PolicySet":
-                orgs.set_policy(work, record)
-            case "Rules":
-                orgs.set_rules(work, record)
+            case _ if name in SAID:
+                SAID[name](work, record)
             case _:
                 raise UnreadableEntry(f"ledger partition {entry.partition}, offset {entry.offset}: {name} is no entry")
+        previews.hear(work)
+        selects.catch_up(work)
         _want_step(work)
         progress.report(work)
+        counts.report(work)
         work.flush()
         return work.sends
 
@@ -99,10 +115,11 @@ class Ledger:
             name, record = self._context.codec.decode(entry.value)
         except WireError:
             return [self._dead_letter(entry)]
-        if name != "Ack" or not pending.is_sound(record):
+        sound = ACKS.get(name)
+        if sound is None or not sound[1](record):
             return [self._dead_letter(entry)]
         work = Work(self._context, store, entry.offset)
-        work.send_own("Acked", {"ack": record})
+        work.send_own(sound[0], {"ack": record})
         return work.sends
 
     def _dead_letter(self, entry: Entry) -> Send:
@@ -112,16 +129,56 @@ class Ledger:
         )
 
 
+ACKS: Final[Mapping[str, tuple[str, Callable[[dict[str, Any]], bool]]]] = {
+    "Ack": ("Acked", pending.is_sound),
+    "HideAck": ("HideAcked", hides.is_sound),
+}
+"""What targets answer: the entry that each becomes in the log, and whether it can mean anything there."""
+
+SAID: Final[Mapping[str, Callable[[Work, dict[str, Any]], None]]] = {
+    "Watermark": clock.watermark,
+    "OrgOpen": orgs.open_org,
+    "PolicySet": orgs.set_policy,
+    "Rules": orgs.set_rules,
+    "HoldPlaced": hold_orders.place,
+    "HoldReleased": hold_orders.release,
+    "Erase": erase.order,
+    "Hide": hides.order,
+    "Preview": previews.ask,
+    "Select": selects.ask,
+}
+"""What is done with entries that need nothing but what they say."""
+
+
+def _of_the_day(work: Work, budget: int) -> int:
+    """Do what a day brings: the end of a hold, an order to hide that is asked for again."""
+    return hold_orders.end(work, budget) if hold_orders.ending(work) else hides.ask_again(work, budget)
+
+
+def _read(work: Work, budget: int) -> int:
+    """Go on with what changes nothing: previews and lists, by turns where both wait."""
+    if selects.waiting(work) and (work.clock.step % 2 or not previews.waiting(work)):
+        return selects.run(work, budget)
+    return previews.run(work, budget)
+
+
 _Job = tuple[Callable[[Work], bool], Callable[[Work, int], int]]
 
 JOBS: Final[tuple[_Job, ...]] = (
     (lambda work: work.clock.recheck is not None and work.rules is not None, orgs.recheck),
     (lambda work: packs.waiting(work.packs()), packs.explode),
-    (again.waiting, again.look),
+    (lambda work: hold_orders.ending(work) or hides.waiting(work), _of_the_day),
+    (hold_orders.placing, hold_orders.look_through),
+    (waiting.stirred, waiting.go_on),
+    (again.ready, again.look),
+    (erase.searching, erase.search),
+    (counts.waiting, counts.tell_untold),
     (lambda work: work.clock.resend is not None and work.rules is not None, pending.resend),
     (lambda work: sweep.waiting(work) is not None, sweep.run),
     (merge.waiting, merge.run),
     (merge.marks_waiting, merge.run_marks),
+    (rewrite.waiting, rewrite.run),
+    (lambda work: previews.waiting(work) or selects.waiting(work), _read),
 )
 """What steps do: whether there is work of a kind, and how some of it is done, by a budget of records."""
 

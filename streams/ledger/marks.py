@@ -8,7 +8,7 @@ Used by intake, sweep and passes; `tests/unit/streams/ledger/test_deletes_and_mo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Final
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from schemas.bodies import decode_columns, encode_columns
 from schemas.columns import Columns, Ids
 from streams.ledger import keys
-from streams.ledger.plans import CONTRACT, DELETED
+from streams.ledger.plans import CONTRACT, DELETED, MOVED
 from streams.ledger.rows import MarkHead, PairRow
 from streams.ledger.state import Work
 
@@ -168,6 +168,11 @@ class Joined:
         self._columns = columns
         self._latest: dict[str, Clocks] = {}
 
+    @property
+    def columns(self) -> Columns:
+        """The rows."""
+        return self._columns
+
     @cached_property
     def hashes(self) -> NDArray[np.uint64]:
         return self._columns.ids.hashes()
@@ -183,6 +188,14 @@ class Joined:
                 self._join(name, found)
             self._latest[name] = found
         return self._latest[name]
+
+    def take(self, rows: NDArray[np.intp]) -> Joined:
+        """Return the same for the rows at the ordinals `rows`: nothing is joined twice."""
+        part = Joined(self._work, self._org, self._category, self._pair, self._columns.take(rows))
+        part._latest = {name: found[rows] for name, found in self._latest.items()}
+        if "hashes" in self.__dict__:
+            part.hashes = self.hashes[rows]
+        return part
 
     def _join(self, name: str, found: Clocks) -> None:
         ordered = list(rows(self._work, self._org, self._category, name))
@@ -220,6 +233,20 @@ class Joined:
             deleted = np.maximum(deleted, self.latest(deleted_from(target)))
         gone: NDArray[np.bool_] = deleted >= self._columns.clocks.astype(np.int64)
         return gone
+
+    def places(self, targets: Iterable[str], *, leave: bool) -> dict[str, NDArray[np.bool_]]:
+        """Tell for each target which rows are there: they were in all `targets`, moved since, and may be deleted.
+
+        A row that moved is in its new target as well, or with `leave` instead.
+        """
+        n = len(self._columns)
+        found: dict[str, NDArray[np.bool_]] = {name: np.ones(n, np.bool_) for name in dict.fromkeys(targets)}
+        for row, new in self.moves(MOVED).items():
+            if leave:
+                for mask in found.values():
+                    mask[row] = False
+            found.setdefault(new, np.zeros(n, np.bool_))[row] = True
+        return {name: mask & ~self.cancelled(name) for name, mask in found.items()}
 
 
 def deleted_from(target: str) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from schemas.columns import Columns
-from streams.ledger import keys, marks, segments
+from streams.ledger import children, keys, marks, segments
 from streams.ledger.keys import SegmentKey
 from streams.ledger.marks import Joined
 from streams.ledger.plans import DELETED, MOVED, TOUCHED
@@ -67,6 +67,8 @@ def _merge(work: Work, chosen: list[tuple[SegmentKey, Segment]]) -> None:
     if any(name.startswith(DELETED) for name in pair.marks):
         gone = Joined(work, first.org, first.category, pair, columns).cancelled(first.store)
         work.clock.cancelled += int(gone.sum())
+        left = children.Left(first.category, first.target, columns.take(np.flatnonzero(gone)))
+        children.follow(work, first.org, columns.slice(0, 0), left)
         columns = columns.take(np.flatnonzero(~gone))
     spread = any(segment.spread for _, segment in chosen)
     for key, segment in chosen:

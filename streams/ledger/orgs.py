@@ -11,9 +11,9 @@ from typing import Any
 from ebbtide.partition import ledger_partition
 from schemas.errors import Halt
 from schemas.rules import CODE_VERSION, BadRules, Rules
-from streams.ledger import clock, due, keys, packs, stranded
+from streams.ledger import clock, due, erase, keys, packs, stranded, waiting
 from streams.ledger.plans import CONTRACT
-from streams.ledger.rows import OrgRow, Segment
+from streams.ledger.rows import OrgRow, PairRow, Segment
 from streams.ledger.state import Work
 
 
@@ -41,6 +41,7 @@ def set_rules(work: Work, record: dict[str, Any]) -> None:
         raise RulesUnreadable(f"rules version {record['version']} at ledger offset {work.offset}: {e}") from e
     work.store.put(keys.RULES, body)
     work.rules = work.context.rules(body)
+    work.new_rules = True
     work.clock.recheck = ""
     clock.advance(work)
     packs.all_wanted(work)
@@ -61,11 +62,22 @@ def recheck(work: Work, budget: int) -> int:
         name, category = keys.read_pair(raw)
         pair = work.pair(name, category)
         if pair is not None:
-            due.place(work, name, category, pair)
+            _look_anew(work, name, category, pair)
         work.clock.recheck = (raw + b"\0").hex()
         cost += 1
     work.clock.recheck = None
     return cost + 1
+
+
+def _look_anew(work: Work, name: str, category: str, pair: PairRow) -> None:
+    """Place a pair under new rules, and what waits of its org: what a category is part of may have changed as well."""
+    org = work.ensure_org(name)
+    if org.holds and pair.spread and not pair.gather:
+        pair.gather, pair.cursor = True, None
+    due.place(work, name, category, pair)
+    waiting.stir(work, name)
+    if org.barriers and org.open:
+        erase.known_anew(work, name)
 
 
 def _put_back(work: Work, start: bytes, budget: int) -> int:
@@ -121,6 +133,9 @@ def _take_over(work: Work, name: str, org: OrgRow, record: dict[str, Any]) -> No
         org.open = True
         work.clock.closed -= org.closed
         org.closed = 0
+        erase.opened(work, name)
+    work.changed.add(name)
+    waiting.stir(work, name)
     due.org_event(work, name, changed)
     packs.recheck(work, org)
 
@@ -139,6 +154,7 @@ def set_policy(work: Work, record: dict[str, Any]) -> None:
         if record["version"] > org.policy_version:
             org.policy_version, org.settings = record["version"], sorted_settings(record["settings"])
             due.replace_all(work, name)
+            waiting.stir(work, name)
             packs.recheck(work, org)
         work.answer(name, "policy", *stamp)
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from schemas.columns import Columns
 from schemas.frames import Group, Pack
-from streams.ledger import keys, segments
+from streams.ledger import barriers, keys, segments
 from streams.ledger.due import org_limit
 from streams.ledger.keys import Bucket, Position
 from streams.ledger.rows import OrgRow, PacksRow
@@ -48,6 +48,8 @@ def _may_be_due(work: Work, group: Group) -> bool:
     plan = work.plan(org, group.category) if org is not None and org.open else None
     if org is None or plan is None:
         return False
+    if barriers.may_concern(work, group.org, group.category, group.min_s):
+        return True
     newest = plan.newest(work.today)
     if newest is None or group.day > newest:
         return False

@@ -8,20 +8,14 @@ arrives after. `gather` undoes moves between buckets when the clock that made th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from streams.ledger import decide, keys, marks, segments, stranded
+from streams.ledger import decide, holds, keys, marks, segments, stranded
 from streams.ledger.cut import Origin
 from streams.ledger.keys import SegmentKey
-from streams.ledger.marks import Joined
 from streams.ledger.rows import PairRow, Segment
-from streams.ledger.select_rows import cut_selection, select
+from streams.ledger.select_rows import Place, cut_selection, select
 from streams.ledger.state import Work
-
-if TYPE_CHECKING:
-    from streams.ledger.sweep import Place
 
 
 def run(work: Work, at: Place, budget: int) -> tuple[int, str | None]:
@@ -37,7 +31,7 @@ def run(work: Work, at: Place, budget: int) -> tuple[int, str | None]:
             blocked = _segment(work, at, key, segment)
             if blocked is not None:
                 pair.cursor = raw.hex()
-                return handled, blocked
+                return handled + _cost(pair, key, segment), blocked
         handled += _cost(pair, key, segment)
     pair.cursor = cursor
     if cursor is None:
@@ -101,19 +95,21 @@ def _segment(work: Work, at: Place, key: SegmentKey, segment: Segment) -> str | 
         return None
     ordinals = segments.alive_rows(work, key, segment)
     columns = segments.columns_of(segment).take(ordinals)
-    joined = Joined(work, at.org_name, at.category, at.pair, columns)
+    joined = at.join(work, columns)
     marked = joined.latest(at.plan.follows[0]) > marks.NONE
     if not bool(marked.any()):
         return None
     days = decide.clock_days(at.plan, at.org, at.category, columns, joined)
-    rows = np.flatnonzero(marked & (days <= newest))
+    held = holds.mask(work, at.org_name, at.category, columns)
+    is_due = marked & (days <= newest) if held is None else marked & (days <= newest) & ~held
+    rows = np.flatnonzero(is_due)
     if not len(rows):
         return None
     if key.store and key.store not in at.plan.targets:
         stranded.add(work, key, segment)
         return None
-    columns, ordinals = columns.take(rows), ordinals[rows]
-    joined = Joined(work, at.org_name, at.category, at.pair, columns)
+    joined, ordinals = joined.take(rows), ordinals[rows]
+    columns = joined.columns
     selection = select(at.plan, key, at.pair, columns, joined)
     origin = Origin(at.org_name, at.category, key.pos, target=key.target)
     settled, limit = cut_selection(work, at.org, at.plan, origin, columns, ordinals, selection.wanted)

@@ -13,9 +13,13 @@ from typing import Any, Final
 import numpy as np
 
 from schemas.bodies import decode_columns
-from streams.ledger import again, cut, keys, rows
+from schemas.columns import Columns
+from streams.ledger import children, counts, cut, hold_orders, holds, keys, rows, snapshots, waiting
+from streams.ledger.counts import FAILED, WITHHELD
+from streams.ledger.keys import RETURNED, Bucket
 from streams.ledger.rows import PendingHead
 from streams.ledger.state import Work
+from streams.ledger.waiting import Rows
 
 _BATCH_ID: Final = re.compile(r"[0-9a-f]{32}")
 REPORT_EVERY: Final = 16
@@ -45,7 +49,7 @@ def acked(work: Work, ack: dict[str, Any]) -> None:
     row = work.target(target)
     if ack["outcome"] == "retry":
         row.retries += 1
-        _resend(work, target, name, head, body)
+        _retry(work, target, name, head, body)
         return
     if ack["outcome"] == "restored":
         row.restored += 1
@@ -53,21 +57,68 @@ def acked(work: Work, ack: dict[str, Any]) -> None:
     if ack["level"] == "hidden":
         return  # hidden is not deleted: the batch stays pending until it is
     work.store.delete(key)
-    if kept:
-        columns = decode_columns(body).take(np.array(sorted(kept), np.intp))
-        again.queue(work, work.today + 1, head.org, head.category, target, columns, forced=head.forced)
-    row.pending -= 1
-    row.batches_acked += 1
-    row.records_acked += head.count
+    withheld = {outcome["row"] for outcome in ack["withheld"]}
+    if kept or head.requests or head.watch:
+        columns = decode_columns(body)
+        mask = np.isin(np.arange(head.count), np.array(sorted(kept), np.intp))
+        counts.acked(work, target, head, columns, mask, ack["changed"])
+        snapshots.catch_batch(work, key, head, columns.take(np.flatnonzero(mask)))
+        for why, those in ((WITHHELD, withheld), (FAILED, kept - withheld)):
+            come_back(work, target, head, columns.take(np.array(sorted(those), np.intp)), why)
+    hold_orders.settled(work, head)
     row.records_changed += ack["changed"]
     row.records_withheld += len(ack["withheld"])
     row.records_failed += len(ack["failed"])
+    _freed(work, target, head)
+
+
+def come_back(work: Work, target: str, head: PendingHead, columns: Columns, why: str) -> None:
+    """Let rows that a target kept be looked at again tomorrow."""
+    kept = Rows(
+        org=head.org,
+        category=head.category,
+        target=RETURNED + target if head.requests and not head.forced else target,
+        columns=columns,
+        forced=head.forced,
+        requests=head.requests,
+        why=why,
+    )
+    waiting.queue(work, work.today + 1, kept)
+    if not head.forced and not head.requests:  # these go by themselves, and follow nothing
+        children.store(work, Bucket(head.org, head.category, 0, RETURNED + target), columns)
+
+
+def _freed(work: Work, target: str, head: PendingHead) -> None:
+    """A batch is no longer pending."""
+    row = work.target(target)
+    row.pending -= 1
+    row.batches_acked += 1
+    row.records_acked += head.count
     limit = work.rules.pending_batches // 2 if work.rules is not None else 0
     if row.blocked and row.pending <= limit:
         row.blocked = False
         work.reported.add(target)
     if row.pending == 0 or row.batches_acked % REPORT_EVERY == 0:
         work.reported.add(target)
+
+
+def _retry(work: Work, target: str, name: str, head: PendingHead, body: bytes) -> None:
+    """Send a batch again as its target asks, without what is held since: the rest then has an id of its own."""
+    columns = decode_columns(body)
+    held = holds.mask(work, head.org, head.category, columns)
+    if held is None:
+        _resend(work, target, name, head, body)
+        return
+    snapshots.catch_batch(work, keys.pending(target, name), head, columns)
+    work.store.delete(keys.pending(target, name))
+    counts.withdrawn(work, target, head, columns)
+    work.target(target).records_withheld += int(held.sum())
+    come_back(work, target, head, columns.take(np.flatnonzero(held)), WITHHELD)
+    hold_orders.settled(work, head)
+    _freed(work, target, head)
+    rest = np.flatnonzero(~held)
+    if len(rest):
+        cut.rest_of(work, target, head, columns.take(rest))
 
 
 def _resend(work: Work, target: str, name: str, head: PendingHead, body: bytes) -> None:
@@ -88,13 +139,21 @@ def resend(work: Work, budget: int) -> int:
         head = PendingHead.unpack(head_raw)
         cost += 1
         work.clock.resend = (key + b"\0").hex()
-        if work.today - head.sent_day >= rules.resend_days:
+        if work.today - head.sent_day >= rules.resend_days and not _is_held(work, head, body):
             target, name = keys.read_pending(key)
             _resend(work, target, name, head, body)
             cost += head.count
     if not cost:
         work.clock.resend = None
     return max(cost, 1)
+
+
+def _is_held(work: Work, head: PendingHead, body: bytes) -> bool:
+    """Whether a batch that nobody has answered holds a row that is held since: then it must not go out once more, and
+    what is on its way already no message takes back, so it is waited for."""
+    org = work.org(head.org)
+    held = org is not None and org.holds > 0
+    return held and holds.mask(work, head.org, head.category, decode_columns(body)) is not None
 
 
 def _batches(work: Work, start: bytes, budget: int) -> list[tuple[bytes, bytes]]:

@@ -60,7 +60,11 @@ class ClockRow(Row):
 
     `due_from` (key, hex) and `again_from` (day) are where the rows of these queues can first lie, `merge_from` where
     the last merge was: so a search for the next one does not run over all that were deleted before. `blocked`,
-    `again`, `forced`, `merges` and `mark_merges` count their rows. Times are ms since the epoch, -1: unknown.
+    `again`, `forced`, `dead`, `merges`, `mark_merges` and `previews` count their rows; `dead` are segments with dead
+    rows, and `dead_from` is the first day that can be the oldest of one. Times are ms since the epoch, -1: unknown.
+    `placing`, `hold_ends`, `stirred`, `scans`, `untold`, `hides` and `selects` count rows of their kinds: holds to be
+    computed, holds that end, orgs whose waiting rows are looked at anew, requests that search, requests with something
+    to tell, orgs whose targets have not all answered an order to hide, lists that are being made.
     `recheck` and `resend` are keys (hex) where such work goes on, "" at its start, None: no such work. `told_*`: as of
     which day progress was last told of all targets, and whether anything was due then.
     """
@@ -76,6 +80,8 @@ class ClockRow(Row):
     again: int = 0
     again_from: int = 0
     forced: int = 0
+    dead: int = 0
+    dead_from: int = 0
     merges: int = 0
     merge_from: str = ""
     mark_merges: int = 0
@@ -92,6 +98,16 @@ class ClockRow(Row):
     acks_bad: int = 0
     cancelled: int = 0
     batches_resent: int = 0
+    previews: int = 0
+    placing: int = 0
+    hold_ends: int = 0
+    stirred: int = 0
+    scans: int = 0
+    untold: int = 0
+    untold_day: int = -1
+    untold_from: str = ""
+    hides: int = 0
+    selects: int = 0
 
 
 @dataclass(slots=True)
@@ -113,7 +129,8 @@ class PacksRow(Row):
 class OrgRow(Row):
     """What is known of an org here. `contract`: the contract's end in seconds, 0: none, by whoever spoke last;
     `contract_told`: what the coordinator said last. `clocks`: category ("": all) to event name to seconds since the
-    epoch."""
+    epoch. `holds`, `barriers`: how many there are, with a version of each that grows with every change. `kept`,
+    `retained`: how many queue rows wait for an event, or for a minimum retain."""
 
     open: bool = False
     epoch: int = -1
@@ -127,6 +144,12 @@ class OrgRow(Row):
     clocks: dict[str, dict[str, int]] = field(default_factory=dict)
     closed: int = 0
     children: bool = False
+    holds: int = 0
+    holds_version: int = 0
+    barriers: int = 0
+    barriers_version: int = 0
+    kept: int = 0
+    retained: int = 0
 
 
 @dataclass(slots=True)
@@ -138,6 +161,7 @@ class PairRow(Row):
     the clock under which the rest was computed. `marks` has each mark name that is stored here, with the number of
     rows added since they were last merged.
 
+    `waiting`: how many queue rows of erasure requests there are, whose records lie in no segment.
     `spread`: some rows lie in another bucket than their created day's. `gather`: they must go back first.
     A pass looks marked records up: `pass_day` is the newest clock day that the last one covered, `pass_offset` the
     log offset up to which it saw rows; `goal_*`, `full` and `cursor` belong to one that runs (`cursor` None: none).
@@ -158,6 +182,7 @@ class PairRow(Row):
     goal_offset: int = 0
     full: bool = False
     cursor: str | None = None
+    waiting: int = 0
 
 
 @dataclass(slots=True)
@@ -184,7 +209,11 @@ class TargetRow(Row):
 
 @dataclass(slots=True, frozen=True)
 class PendingHead(Row):
-    """What a pending batch was made of; its columns follow in the row. `forced`: it followed its source."""
+    """What a pending batch was made of; its columns follow in the row. `forced`: it followed its source.
+
+    `holds`: those that are in force only once it is acknowledged. `requests`: those that all its rows are counted for;
+    `watch`: those that concern some of its rows, which go by themselves.
+    """
 
     org: str
     category: str
@@ -196,6 +225,9 @@ class PendingHead(Row):
     sent_day: int
     count: int
     forced: bool
+    holds: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    watch: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True, frozen=True)

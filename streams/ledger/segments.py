@@ -1,6 +1,7 @@
 """Segment rows: stored, read without their dead rows, removed; and the counters by which buckets are merged.
 
-Used by intake, packs, sweep, passes and merges. `tests/unit/streams/ledger/test_intake.py` says what it promises.
+Used by intake, packs, sweep, passes, merges and rewriting. `tests/unit/streams/ledger/test_intake.py` says what it
+promises.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from schemas.bodies import decode_columns, encode_columns
 from schemas.columns import Columns
-from streams.ledger import due, keys
+from streams.ledger import barriers, due, keys, snapshots, waiting
 from streams.ledger.keys import Bucket, SegmentKey
 from streams.ledger.rows import Segment
 from streams.ledger.state import DAY_S, Work
@@ -46,6 +47,13 @@ def store(work: Work, bucket: Bucket, segment: Segment, *, fresh: bool = True, l
     `fresh`: its rows were not here before, so passes must see them. Rows that were here keep at least their `level`:
     so their new key lies behind the old one, and a pass that is on its way there does not miss them.
     """
+    if barriers.may_concern(work, bucket.org, bucket.category, segment.min_s):
+        store_columns(work, bucket, columns_of(segment), spread=segment.spread, fresh=fresh, level=level)
+    else:
+        _add(work, bucket, segment, fresh=fresh, level=level)
+
+
+def _add(work: Work, bucket: Bucket, segment: Segment, *, fresh: bool, level: int) -> None:
     level = max(level, level_of(segment.count))
     key = SegmentKey(*bucket, level, work.position())
     work.store.put(key.pack(), segment.pack())
@@ -63,14 +71,25 @@ def store(work: Work, bucket: Bucket, segment: Segment, *, fresh: bool = True, l
 
 
 def store_columns(
-    work: Work, bucket: Bucket, columns: Columns, *, spread: bool = False, fresh: bool = True, level: int = 0
+    work: Work,
+    bucket: Bucket,
+    columns: Columns,
+    *,
+    spread: bool = False,
+    fresh: bool = True,
+    level: int = 0,
+    catch: bool = True,
 ) -> None:
-    """Add columns as segments of at most MAX_SEGMENT records, and MAX_BYTES."""
+    """Add columns as segments of at most MAX_SEGMENT records, and MAX_BYTES; what requests erase goes at once."""
+    if catch:
+        columns = waiting.catch(work, bucket, columns)
+    if not len(columns):
+        return
     cuts = _cuts(columns)
     if len(cuts) * MAX_SEGMENT >= len(columns) + MAX_SEGMENT:
         level = len(LEVELS)  # cut by their bytes: merged, they would only be cut again
     for first, stop in cuts:
-        store(work, bucket, head_of(columns.slice(first, stop), spread=spread), fresh=fresh, level=level)
+        _add(work, bucket, head_of(columns.slice(first, stop), spread=spread), fresh=fresh, level=level)
 
 
 def _cuts(columns: Columns) -> list[tuple[int, int]]:
@@ -94,16 +113,25 @@ def _cuts(columns: Columns) -> list[tuple[int, int]]:
     return list(pairwise(bounds))
 
 
-def store_by_day(work: Work, org: str, category: str, target: str, columns: Columns) -> None:
-    """Add columns to the buckets of their created days."""
+def store_by_day(work: Work, org: str, category: str, target: str, columns: Columns, *, catch: bool = True) -> None:
+    """Add columns to the buckets of their created days. Without `catch` requests leave them there."""
     days = columns.clocks.astype(np.int64) // DAY_S
     for day in np.unique(days).tolist():
-        store_columns(work, Bucket(org, category, day, target), columns.take(np.flatnonzero(days == day)))
+        part = columns.take(np.flatnonzero(days == day))
+        store_columns(work, Bucket(org, category, day, target), part, catch=catch)
 
 
 def dead_rows(work: Work, key: SegmentKey) -> NDArray[np.uint16]:
     """Return the ordinals of a segment's rows that are gone already."""
-    return np.frombuffer(work.store.get(key.pack(keys.DEAD)) or b"", np.dtype("<u2")).astype(np.uint16)
+    return _dead(work, key)[1]
+
+
+def _dead(work: Work, key: SegmentKey) -> tuple[int, NDArray[np.uint16]]:
+    """Return since when a segment has dead rows (-1: it has none), and their ordinals."""
+    raw = work.store.get(key.pack(keys.DEAD))
+    if raw is None:
+        return -1, np.zeros(0, np.uint16)
+    return int.from_bytes(raw[:4], "big"), np.frombuffer(raw, np.dtype("<u2"), offset=4).astype(np.uint16)
 
 
 def alive_rows(work: Work, key: SegmentKey, segment: Segment) -> NDArray[np.intp]:
@@ -159,24 +187,46 @@ def columns_of(segment: Segment) -> Columns:
 
 
 def mark_dead(work: Work, key: SegmentKey, segment: Segment, rows: NDArray[np.intp]) -> None:
-    """Let rows of a segment be gone; a segment with more than a fifth dead is rewritten, an empty one removed."""
-    dead = np.union1d(dead_rows(work, key), rows.astype(np.uint16))
+    """Let rows of a segment be gone; a segment with more than a fifth dead is rewritten, an empty one removed.
+
+    Others are rewritten by `streams.ledger.rewrite`, some days after their first dead row.
+    """
+    if work.clock.selects:
+        snapshots.catch_segment(work, key, segment.pack())
+    since, before = _dead(work, key)
+    dead = np.union1d(before, rows.astype(np.uint16))
     if len(dead) >= segment.count:
         remove(work, key, segment)
     elif 5 * len(dead) > segment.count:
-        alive = np.ones(segment.count, np.bool_)
-        alive[dead] = False
-        rest = columns_of(segment).take(np.flatnonzero(alive))
-        remove(work, key, segment)
-        store_columns(work, key.bucket, rest, spread=segment.spread, fresh=False, level=key.level)
+        rewrite(work, key, segment, dead)
     else:
-        work.store.put(key.pack(keys.DEAD), dead.astype("<u2").tobytes())
+        if since < 0:
+            since = work.today
+            work.clock.dead_from = min(work.clock.dead_from, since) if work.clock.dead else since
+            work.clock.dead += 1
+            work.store.put(keys.dead_since(since, key), b"")
+        work.store.put(key.pack(keys.DEAD), keys.u32(since) + dead.astype("<u2").tobytes())
+
+
+def rewrite(work: Work, key: SegmentKey, segment: Segment, dead: NDArray[np.uint16]) -> None:
+    """Put a segment in its own place without its dead rows: its key moves on, so a pass that comes there meets it."""
+    alive = np.ones(segment.count, np.bool_)
+    alive[dead] = False
+    rest = columns_of(segment).take(np.flatnonzero(alive))
+    remove(work, key, segment)
+    store_columns(work, key.bucket, rest, spread=segment.spread, fresh=False, level=key.level)
 
 
 def remove(work: Work, key: SegmentKey, segment: Segment) -> None:
     """Take a segment out, with what belongs to it."""
+    if work.clock.selects:
+        snapshots.catch_segment(work, key, segment.pack())
     work.store.delete(key.pack())
-    work.store.delete(key.pack(keys.DEAD))
+    since, _ = _dead(work, key)
+    if since >= 0:
+        work.store.delete(key.pack(keys.DEAD))
+        work.store.delete(keys.dead_since(since, key))
+        work.clock.dead -= 1
     _count_level(work, key.bucket, key.level, -1)
     pair = work.ensure_pair(key.org, key.category)
     pair.count = max(0, pair.count - segment.count)

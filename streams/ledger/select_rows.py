@@ -1,17 +1,19 @@
 """What a selection of rows means for each target: where each row must be erased, and where a producer already has.
 
-Used by sweep and passes; `tests/unit/streams/ledger/test_sweep.py` says what it promises.
+Used by sweep, passes and previews, which so choose the same; `tests/unit/streams/ledger/test_sweep.py` says what it
+promises.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.columns import Columns
-from streams.ledger import children, cut
+from streams.ledger import children, cut, segments
 from streams.ledger.cut import Chunk, Origin
 from streams.ledger.keys import SegmentKey
 from streams.ledger.marks import Joined
@@ -20,6 +22,20 @@ from streams.ledger.rows import OrgRow, PairRow
 from streams.ledger.state import Work
 
 Mask = NDArray[np.bool_]
+
+
+class Place(NamedTuple):
+    """A pair at work, under the plan that is to be carried out."""
+
+    org_name: str
+    category: str
+    org: OrgRow
+    pair: PairRow
+    plan: Plan
+
+    def join(self, work: Work, columns: Columns) -> Joined:
+        """Hold rows against the pair's marks."""
+        return Joined(work, self.org_name, self.category, self.pair, columns)
 
 
 @dataclass(slots=True)
@@ -43,14 +59,10 @@ def select(plan: Plan, key: SegmentKey, pair: PairRow, columns: Columns, marks: 
     """
     n, target = len(columns), key.store
     everywhere = dict.fromkeys((target,) if target else plan.targets)
-    wanted: dict[str, Mask] = {name: np.ones(n, np.bool_) for name in everywhere}
-    if not is_plain(pair):
-        for row, new in marks.moves(MOVED).items():
-            if target and not key.returned:
-                wanted[target][row] = False
-            wanted.setdefault(new, np.zeros(n, np.bool_))[row] = True
-        for name, mask in wanted.items():
-            np.logical_and(mask, ~marks.cancelled(name), out=mask)
+    if is_plain(pair):
+        wanted: dict[str, Mask] = {name: np.ones(n, np.bool_) for name in everywhere}
+    else:
+        wanted = marks.places(everywhere, leave=bool(target) and not key.returned)
     stranded = {name: mask for name, mask in wanted.items() if name not in plan.targets and bool(mask.any())}
     return Selection({name: mask for name, mask in wanted.items() if name in plan.targets}, stranded)
 
@@ -62,6 +74,16 @@ def any_target(selection: Selection, n: int) -> Mask:
         for part in wanted.values():
             mask |= part
     return mask
+
+
+def choose(at: Place, key: SegmentKey, due: Joined) -> tuple[NDArray[np.intp] | None, Joined, Selection]:
+    """Of rows that are due take one for each record, and say where it must be erased.
+
+    Returns their ordinals among `due` (None: all), themselves, and the selection.
+    """
+    rows = segments.distinct_rows(due.columns)
+    chosen = due if rows is None else due.take(rows)
+    return rows, chosen, select(at.plan, key, at.pair, chosen.columns, chosen)
 
 
 def cut_selection(
@@ -98,5 +120,6 @@ def cut_selection(
         part, chunks = shared[raw]
         cut.batches(work, org, plan, origin, target, part, ordinals[chosen], chunks)
     if org.children:
-        children.follow(work, origin.org, columns.take(np.flatnonzero(touched)), (origin.category, origin.target))
+        left = children.Left(origin.category, origin.target, columns.slice(0, settled))
+        children.follow(work, origin.org, columns.take(np.flatnonzero(touched)), left, origin.requests)
     return settled, limit

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 from ebbtide.partition import partition_of
 from ebbtide.wire import Codec
+from schemas.frames import Group
 from schemas.rules import Rules
 from schemas.topics import Topics
 from streams.ledger import keys
@@ -86,6 +87,11 @@ class Work:
         self.offset = offset
         self.sends: list[Send] = []
         self.reported: set[str] = set()
+        self.changed: set[str] = set()  # orgs for which a preview could now count otherwise
+        self.arrived: list[Group] = []  # groups of this frame, kept only while a preview counts
+        self.new_rules = False
+        self.caught: list[Any] = []  # rows that leave before a list came to them (`snapshots.Caught`)
+        self.counted: dict[tuple[str, str], bool] = {}
         self._rows_made = 0
         self._rows: dict[bytes, tuple[bytes | None, Row | None]] = {}
         self.rules = context.rules(store.get(keys.RULES))
@@ -122,6 +128,25 @@ class Work:
         self._rows[key] = (raw, row)
         return row
 
+    def row(self, key: bytes, cls: type[R]) -> R | None:
+        """Return the row at `key`; what is changed in it is written at the end."""
+        return self._load(key, cls)
+
+    def add_row(self, key: bytes, row: R) -> R:
+        """Put a row that is written at the end; scans do not see it before."""
+        return self._new(key, row)
+
+    def drop_row(self, key: bytes, cls: type[Row]) -> None:
+        self._load(key, cls)
+        self._rows[key] = (self._rows[key][0], None)
+
+    def pairs_of(self, org: str) -> list[tuple[str, PairRow]]:
+        """Return an org's pairs by category, those that this entry made as well."""
+        prefix = keys.PAIR + keys.text(org)
+        found = {key for key, _ in self.store.scan(prefix)} | {k for k in self._rows if k.startswith(prefix)}
+        named = [keys.read_pair(key)[1] for key in sorted(found)]
+        return [(category, pair) for category in named if (pair := self.pair(org, category)) is not None]
+
     def org(self, name: str) -> OrgRow | None:
         return self._load(keys.org(name), OrgRow)
 
@@ -134,10 +159,17 @@ class Work:
     def ensure_pair(self, org: str, category: str) -> PairRow:
         return self.pair(org, category) or self._new(keys.pair(org, category), PairRow())
 
+    def categories(self, org: str) -> list[str]:
+        """Return the categories of an org's pairs, those of this entry as well, in order."""
+        prefix = keys.PAIR + keys.text(org)
+        found = {key for key, _ in self.store.scan(prefix)}
+        for key, (_, row) in self._rows.items():
+            if key.startswith(prefix):
+                (found.discard if row is None else found.add)(key)
+        return [keys.read_pair(key)[1] for key in sorted(found)]
+
     def drop_pair(self, org: str, category: str) -> None:
-        key = keys.pair(org, category)
-        self._load(key, PairRow)
-        self._rows[key] = (self._rows[key][0], None)
+        self.drop_row(keys.pair(org, category), PairRow)
 
     def target(self, name: str) -> TargetRow:
         key = keys.target(name)
@@ -172,10 +204,13 @@ class Work:
         """Append an entry to the own partition of the ledger log."""
         self.send(self.context.topics.ledger, self.context.partition, None, name, record, sequenced=True)
 
-    def answer(self, org: str, kind: str, epoch: int, version: int, error: str = "") -> None:
-        """Tell the coordinator what became of its command."""
+    def answer(
+        self, org: str, kind: str, epoch: int, version: int, error: str = "", *, request_id: str = "", body: str = "{}"
+    ) -> None:
+        """Tell the coordinator what became of its command; `request_id` is the id of a request or hold."""
         key = org.encode()
-        record = {"org": org, "kind": kind, "epoch": epoch, "version": version, "error": error}
+        record: dict[str, Any] = {"org": org, "kind": kind, "epoch": epoch, "version": version, "error": error}
+        record |= {"request_id": request_id, "body": body}
         partition = partition_of(key, self.context.answer_partitions)
         record["partition"] = self.context.partition
         self.send(self.context.topics.answers, partition, key, "Answer", record, sequenced=True)

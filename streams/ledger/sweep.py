@@ -6,19 +6,19 @@ of the day that keeps them. Called by the steps; `tests/unit/streams/ledger/test
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.columns import Columns
-from streams.ledger import decide, due, keys, marks, passes, segments, stranded
+from streams.ledger import decide, due, holds, keys, marks, passes, segments, stranded
 from streams.ledger.cut import Origin, room
 from streams.ledger.keys import Bucket, SegmentKey
 from streams.ledger.marks import Joined
-from streams.ledger.plans import CONTRACT, MOVED, Plan
-from streams.ledger.rows import OrgRow, PairRow, Segment
-from streams.ledger.select_rows import cut_selection, is_plain, select
+from streams.ledger.plans import CONTRACT, MOVED
+from streams.ledger.rows import PairRow, Segment
+from streams.ledger.select_rows import Place, choose, cut_selection, is_plain
 from streams.ledger.state import Work
 
 PAIR_COST: Final = 16
@@ -26,16 +26,6 @@ PAIR_COST: Final = 16
 
 _NOWHERE: Final = (keys.DUE + b"\xff" * 5).hex()
 """Behind every row of the due index."""
-
-
-class Place(NamedTuple):
-    """A pair at work."""
-
-    org_name: str
-    category: str
-    org: OrgRow
-    pair: PairRow
-    plan: Plan
 
 
 def waiting(work: Work) -> tuple[str, str] | None:
@@ -92,13 +82,14 @@ def run(work: Work, budget: int) -> int:
     if plan is None or not pair.place or pair.due > work.today:
         return PAIR_COST
     handled, blocked = _chunk(work, Place(org_name, category, org, pair, plan), budget)
+    work.changed.add(org_name)
     _refresh(work, org_name, category, pair)
     if blocked is not None:
         due.block(work, org_name, category, pair, plan, blocked)
     else:
         _tidy(work, Place(org_name, category, org, pair, plan))
         due.place(work, org_name, category, pair, again=True)
-        if pair.oldest < 0 and not pair.marks:
+        if pair.oldest < 0 and not pair.marks and not pair.waiting:
             due.remove(work, pair)
             work.drop_pair(org_name, category)
     return handled + PAIR_COST
@@ -119,10 +110,13 @@ def _chunk(work: Work, at: Place, budget: int) -> tuple[int, str | None]:
             segment = Segment.unpack(value)
             if handled and handled + segment.count > budget:
                 return handled, None
-            blocked = _segment(work, at, key, segment)
+            blocked = _no_room(work, at, key)
             if blocked is not None:
                 return handled, blocked
+            blocked = _segment(work, at, key, segment)
             handled += segment.count
+            if blocked is not None:
+                return handled, blocked
     passing = at.pair.cursor is not None  # to its end, though the marks that began it may be forgotten meanwhile
     if at.plan.by_event and (passing or at.plan.follows[0] in at.pair.marks) and handled < budget:
         more, blocked = passes.run(work, at, budget - handled)
@@ -130,28 +124,33 @@ def _chunk(work: Work, at: Place, budget: int) -> tuple[int, str | None]:
     return handled, None
 
 
+def _no_room(work: Work, at: Place, key: SegmentKey) -> str | None:
+    """Return the first target of a segment that has no room at all."""
+    targets = at.plan.targets
+    if key.store:
+        targets = (key.store,) if key.store in targets else ()
+    return next((target for target in targets if room(work, target) == 0), None)
+
+
 def _segment(work: Work, at: Place, key: SegmentKey, segment: Segment) -> str | None:
-    """Settle one segment; return the target that it must wait for."""
+    """Settle one segment; return the target that it must wait for with what is left of it."""
     if key.store and key.store not in at.plan.targets:
         stranded.add(work, key, segment)
         return None
-    for target in (key.store,) if key.store else at.plan.targets:
-        if room(work, target) == 0:
-            return target
     ordinals = segments.alive_rows(work, key, segment)
     columns = segments.columns_of(segment)
     if len(ordinals) < segment.count:
         columns = columns.take(ordinals)
-    joined = Joined(work, at.org_name, at.category, at.pair, columns)
+    joined = at.join(work, columns)
     later: dict[int, Columns] = {}
     if at.plan.by_event or any(name in at.pair.marks for name in at.plan.follows):
-        columns, ordinals, later = _split(work, at, columns, ordinals, joined)
-        joined = Joined(work, at.org_name, at.category, at.pair, columns)
-    distinct = segments.distinct_rows(columns)
-    if distinct is not None:
-        columns, ordinals = columns.take(distinct), ordinals[distinct]
-        joined = Joined(work, at.org_name, at.category, at.pair, columns)
-    selection = select(at.plan, key, at.pair, columns, joined)
+        joined, ordinals, later = _split(work, at, ordinals, joined)
+    held = holds.mask(work, at.org_name, at.category, joined.columns)
+    if held is not None:
+        joined, ordinals, later = _park(at, ordinals, joined, held, later)
+    distinct, joined, selection = choose(at, key, joined)
+    ordinals = ordinals if distinct is None else ordinals[distinct]
+    columns = joined.columns
     origin = Origin(at.org_name, at.category, key.pos, target=key.target)
     settled, limit = cut_selection(work, at.org, at.plan, origin, columns, ordinals, selection.wanted)
     stranded.add_rows(
@@ -168,21 +167,34 @@ def _segment(work: Work, at: Place, key: SegmentKey, segment: Segment) -> str | 
 
 
 def _split(
-    work: Work, at: Place, columns: Columns, ordinals: NDArray[np.intp], joined: Joined
-) -> tuple[Columns, NDArray[np.intp], dict[int, Columns]]:
-    """Return the rows that are due, and by bucket day those that are not and no producer has deleted."""
+    work: Work, at: Place, ordinals: NDArray[np.intp], joined: Joined
+) -> tuple[Joined, NDArray[np.intp], dict[int, Columns]]:
+    """Return the rows that are due or that a producer has deleted, and by bucket day the others."""
     newest = at.plan.newest(work.today)
     assert newest is not None
+    columns = joined.columns
     days = decide.clock_days(at.plan, at.org, at.category, columns, joined)
-    is_due = days <= newest
-    if bool(is_due.all()):
-        return columns, ordinals, {}
-    kept = ~is_due
+    kept = days > newest
+    if not bool(kept.any()):
+        return joined, ordinals, {}
     if not is_plain(at.pair):
         kept &= ~joined.cancelled("")
     later = {day: columns.take(np.flatnonzero(kept & (days == day))) for day in np.unique(days[kept]).tolist()}
-    rows = np.flatnonzero(is_due)
-    return columns.take(rows), ordinals[rows], later
+    rows = np.flatnonzero(~kept)
+    return joined.take(rows), ordinals[rows], later
+
+
+def _park(
+    at: Place, ordinals: NDArray[np.intp], joined: Joined, held: NDArray[np.bool_], later: dict[int, Columns]
+) -> tuple[Joined, NDArray[np.intp], dict[int, Columns]]:
+    """Return the rows that may go or that a producer has deleted, and `later` with the held ones beyond all days."""
+    kept = held if is_plain(at.pair) else held & ~joined.cancelled("")
+    if bool(kept.any()):
+        before = [later[keys.PARKED]] if keys.PARKED in later else []
+        parked = joined.columns.take(np.flatnonzero(kept))
+        later = {**later, keys.PARKED: Columns.concat([*before, parked])}
+    rows = np.flatnonzero(~kept)
+    return joined.take(rows), ordinals[rows], later
 
 
 def _refresh(work: Work, org_name: str, category: str, pair: PairRow) -> None:
@@ -198,7 +210,7 @@ def _tidy(work: Work, at: Place) -> None:
     """Forget marks that are older, by the days a batch may be on its way, than every record they could concern."""
     pair, rules = at.pair, work.rules
     assert rules is not None
-    if at.plan.by_event and pair.spread:
+    if (at.plan.by_event and pair.spread) or due.keeps_marks(at.org, pair):
         return
     packs = work.packs()
     oldest = [day for day in (pair.oldest, packs.min_day) if 0 <= day < keys.PARKED]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from sinks.batch import Receipt
+from sinks.hiding import Hidden
 
 
 class RunnerHooks(Protocol):
@@ -16,6 +17,10 @@ class RunnerHooks(Protocol):
 
     def on_receipt(self, receipt: Receipt) -> None:
         """A batch is acknowledged: the transaction with its ack is committed."""
+        ...
+
+    def on_hidden(self, action: str, hidden: Hidden) -> None:
+        """An order of `sinks.hiding` is acknowledged: the transaction with its ack is committed."""
         ...
 
     def on_retry_asked(self) -> None:
@@ -45,6 +50,8 @@ class NoHooks:
     def on_applied(self, receipts: int, records: int, seconds: float) -> None: ...
 
     def on_receipt(self, receipt: Receipt) -> None: ...
+
+    def on_hidden(self, action: str, hidden: Hidden) -> None: ...
 
     def on_retry_asked(self) -> None: ...
 

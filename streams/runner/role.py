@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 
 from schemas.datamap import DataMap
 from sinks.base import Sink
 from sinks.build import SinkSettings, build_sink
 from sinks.consumer import ConsumerSink
+from sinks.s3 import MOST_RECORDS, S3Sink
 from streams.runner.answers import run_answers
 from streams.runner.hooks import RunnerHooks
 from streams.runner.runner import run_sink
@@ -22,18 +25,27 @@ def run_target(
     *,
     stop: threading.Event,
     hooks: RunnerHooks | None = None,
+    may_work: Callable[[], bool] = lambda: True,
 ) -> None:
     """Run target `target` of the data map until `stop` is set.
 
     Raises Halt: going on would break a promise; Refused: the data map and the store do not fit.
     """
-    run_any(spec, build_sink(data_map, target, settings), stop=stop, hooks=hooks)
+    run_any(spec, build_sink(data_map, target, settings), stop=stop, hooks=hooks, may_work=may_work)
 
 
-def run_any(spec: RunnerSpec, sink: Sink, *, stop: threading.Event, hooks: RunnerHooks | None = None) -> None:
+def run_any(
+    spec: RunnerSpec,
+    sink: Sink,
+    *,
+    stop: threading.Event,
+    hooks: RunnerHooks | None = None,
+    may_work: Callable[[], bool] = lambda: True,
+) -> None:
     """Run `sink`, and the reader of its answers where it is an outside service. If one of the two ends, both do."""
+    spec = limited(spec, sink)
     if not isinstance(sink, ConsumerSink):
-        run_sink(spec, sink, stop=stop, hooks=hooks)
+        run_sink(spec, sink, stop=stop, hooks=hooks, may_work=may_work)
         return
     ended: list[BaseException] = []
 
@@ -48,9 +60,16 @@ def run_any(spec: RunnerSpec, sink: Sink, *, stop: threading.Event, hooks: Runne
     reader = threading.Thread(target=answers, name=f"answers-{sink.name}")
     reader.start()
     try:
-        run_sink(spec, sink, stop=stop, hooks=hooks)
+        run_sink(spec, sink, stop=stop, hooks=hooks, may_work=may_work)
     finally:
         stop.set()
         reader.join()
     if ended:
         raise ended[0]
+
+
+def limited(spec: RunnerSpec, sink: Sink) -> RunnerSpec:
+    """Return the spec with no more records at once than the kind of target can do while its group waits."""
+    if not isinstance(sink, S3Sink):
+        return spec
+    return replace(spec, limits=replace(spec.limits, records=min(spec.limits.records, MOST_RECORDS)))

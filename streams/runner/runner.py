@@ -15,45 +15,40 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from ebbtide.wire import WireError
-from schemas.errors import Halt, Reject, Retry
-from sinks.base import Job, NoPlan, Outcome, Sink, Source, Span, Write
-from sinks.batch import BadBatch, Batch, Receipt
+from schemas.errors import Reject, Retry
+from sinks.base import Outcome, Sink, Source, Span, Unfinished, Write
+from sinks.hiding import HideOrder
 from streams.runner.hooks import NoHooks, RunnerHooks
+from streams.runner.reading import Piece, Reader
 from streams.runner.spec import RunnerSpec
 from streams.runner.start import Known, StoreRestored, start_of
-from streams.runner.transaction import DeadLetter, Fenced, KafkaAway, Transactions, closed_quietly, dead_letter_writes
+from streams.runner.transaction import KafkaAway, Transactions, closed_quietly, dead_letter_writes
 
 log = logging.getLogger(__name__)
 
 _WAIT_S = 30.0
 
 
-class OffsetGone(Halt):
-    """The topic no longer has the offset that comes next."""
-
-
-@dataclass(slots=True)
-class _Piece:
-    """What was read in one go and goes through the store in one transaction."""
-
-    jobs: list[Job] = field(default_factory=list)
-    spans: dict[int, Span] = field(default_factory=dict)
-    letters: list[DeadLetter] = field(default_factory=list)
-    refused: list[tuple[int, Receipt]] = field(default_factory=list)
-
-
 class TargetRunner:
     """Runs one sink until told to stop."""
 
-    def __init__(self, spec: RunnerSpec, sink: Sink, *, hooks: RunnerHooks | None = None) -> None:
+    def __init__(
+        self,
+        spec: RunnerSpec,
+        sink: Sink,
+        *,
+        hooks: RunnerHooks | None = None,
+        may_work: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._spec = spec
         self._sink = sink
         self._hooks = hooks or NoHooks()
+        self._may_work = may_work
+        self._reader = Reader(spec, sink)
         self._topic = spec.topics.erasures(sink.name)
         self._group = spec.group(sink.name)
         self._assigned: list[int] = []
@@ -95,11 +90,14 @@ class TargetRunner:
                 if self._settled == self._joined:
                     return
             return
+        if not self._may_work():
+            self._stand_still(stop)
+            return
         piece = self._read()
         if not piece.spans:
             return
         joined = self._joined
-        waits = self._until_done(stop, lambda: self._carry_out(piece))
+        waits = self._until_done(stop, lambda: self._carry_out(piece), may=self._may_work)
         for _ in waits:
             with self._paused():
                 for _ in waits:
@@ -107,12 +105,31 @@ class TargetRunner:
                     if joined != self._joined:
                         return  # the partitions are somebody else's: so are the batches
 
-    def _until_done(self, stop: threading.Event, act: Callable[[], None]) -> Iterator[None]:
-        """Do `act` until it succeeds; yield every moment while waiting. Each wait is twice the one before."""
+    def _stand_still(self, stop: threading.Event) -> None:
+        """Keep the place in the group, and the batches where they are, until work is allowed again."""
+        with self._paused():
+            while not self._may_work() and not stop.wait(0.1):
+                self._keep_alive()
+
+    def _until_done(
+        self, stop: threading.Event, act: Callable[[], None], *, may: Callable[[], bool] = lambda: True
+    ) -> Iterator[None]:
+        """Do `act` until it succeeds; yield every moment while waiting. Each wait is twice the one before.
+
+        What takes several tries, or several calls, goes on only as long as `may` says that it may.
+        """
         wait = self._spec.limits.backoff_first_s
         while not stop.is_set():
+            if not may():
+                stop.wait(0.1)
+                yield
+                continue
             try:
                 act()
+            except Unfinished:
+                self._hooks.on_up()
+                wait = self._spec.limits.backoff_first_s
+                yield
             except Retry as error:
                 log.warning("target not available", extra={"target": self._sink.name, "why": str(error)})
                 self._hooks.on_unavailable(type(error).__name__, wait)
@@ -175,7 +192,9 @@ class TargetRunner:
             raise KafkaAway(f"the brokers do not answer ({error.args[0].name()})") from None
         if positions:
             positions.adopt(self._source, {p: offset for p, offset in starts.items() if stored[p] is None})
-        self._consumer.assign([TopicPartition(self._topic, p, offset) for p, offset in starts.items()])
+        reading = [TopicPartition(self._topic, p, offset) for p, offset in starts.items()]
+        self._consumer.assign(reading)
+        self._consumer.resume(reading)  # the client remembers what was paused before a rebalance, and never forgets it
         self._next = starts
         self._settled = self._joined
 
@@ -191,30 +210,33 @@ class TargetRunner:
     def _oldest_batch(self, partition: int, log_start: int) -> str:
         """Return the id of the first batch that a partition still has, zeros where it has none."""
         self._consumer.assign([TopicPartition(self._topic, partition, log_start)])
-        for message in self._valid(self._consumer.consume(1, 5.0)):
+        for message in self._reader.valid(self._consumer.consume(1, 5.0)):
             with suppress(WireError, Reject):
-                return self._decode(message).id
+                return self._reader.decode(message).id
         return "0" * 32
 
     # --- reading ---
 
-    def _read(self) -> _Piece:
+    def _read(self) -> Piece:
         """Read some batches, at most what one transaction may hold."""
         limits = self._spec.limits
         joined = self._joined
         fresh = self._consumer.consume(max(1, limits.batches - len(self._left)), 0.0 if self._left else limits.linger_s)
         messages = self._left + self._still_ours(fresh, joined)
         if joined != self._joined:
-            return _Piece()
-        piece = _Piece()
+            return Piece()
+        piece = Piece()
         records = 0
         for taken, message in enumerate(messages):
             partition, offset = int(message.partition() or 0), int(message.offset() or 0)
-            rows = self._take(piece, message, partition)
+            if piece.spans and self._reader.is_order(message):
+                self._left = messages[taken:]
+                break
+            rows = self._reader.take(piece, message, partition)
             records += rows
             span = piece.spans.get(partition)
             piece.spans[partition] = Span(span.first if span else self._next[partition], offset + 1)
-            if records >= limits.records:
+            if records >= limits.records or piece.order is not None:
                 self._left = messages[taken + 1 :]
                 break
         else:
@@ -224,62 +246,16 @@ class TargetRunner:
 
     def _still_ours(self, messages: Sequence[Message], joined: int) -> list[Message]:
         """Drop what was fetched under an assignment that has ended: it is read again from the store's position."""
-        good = self._valid(messages)
+        good = self._reader.valid(messages)
         return good if joined == self._joined == self._settled else []
-
-    def _valid(self, messages: Sequence[Message]) -> list[Message]:
-        good = []
-        for message in messages:
-            error = message.error()
-            if error is None:
-                good.append(message)
-            elif error.fatal() or error.code() == KafkaError._FENCED:
-                raise Fenced(f"the consumer of {self._topic} cannot go on ({error.name()}): start the runner again")
-            elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
-                raise OffsetGone(
-                    f"topic {self._topic}, partition {message.partition()}: the next offset is no longer there; "
-                    "start the runner again: it compares the store's position with the topic"
-                )
-            else:
-                log.warning("kafka client", extra={"target": self._sink.name, "why": error.name()})
-        return good
-
-    def _take(self, piece: _Piece, message: Message, partition: int) -> int:
-        """Add one message to `piece`; return its rows."""
-        try:
-            batch = self._decode(message)
-            self._sink.plan(batch.category, batch.action)
-        except WireError as error:
-            self._drop(piece, message, "undecodable", str(error))
-        except NoPlan as error:
-            self._drop(piece, message, "no_plan", str(error))
-            piece.refused.append((partition, Receipt.all_failed(batch.id, batch.rows)))
-        except BadBatch as error:
-            self._drop(piece, message, error.reason, str(error))
-            if error.batch_id is not None:
-                piece.refused.append((partition, Receipt.all_failed(error.batch_id, error.rows)))
-        else:
-            piece.jobs.append(Job(batch=batch, partition=partition))
-            return batch.rows
-        return 0
-
-    def _decode(self, message: Message) -> Batch:
-        name, record = self._spec.codec.decode(message.value() or b"")
-        if name != "ErasureBatch":
-            raise WireError(f"it is a {name}, not an ErasureBatch")
-        batch = Batch.from_record(record)
-        if batch.target != self._sink.name:
-            raise BadBatch("it is for another target, whose batch it is not ours to answer", reason="other_target")
-        return batch
-
-    def _drop(self, piece: _Piece, message: Message, reason: str, detail: str) -> None:
-        log.error("a batch cannot be carried out", extra={"target": self._sink.name, "why": detail})
-        piece.letters.append(DeadLetter(message=message, reason=reason, detail=detail))
 
     # --- doing ---
 
-    def _carry_out(self, piece: _Piece) -> None:
+    def _carry_out(self, piece: Piece) -> None:
         """Apply and acknowledge. Raises Retry: do the same again, whatever part of it was done."""
+        if piece.order is not None:
+            self._obey(piece, piece.order)
+            return
         began = time.monotonic()
         outcomes = self._sink.apply(self._source, piece.jobs, piece.spans)
         self._hooks.on_up()
@@ -296,6 +272,16 @@ class TargetRunner:
         for letter in piece.letters:
             self._hooks.on_dead_letter(letter.reason)
 
+    def _obey(self, piece: Piece, order: HideOrder) -> None:
+        """Hide or bring back, and acknowledge. Raises Retry, as `_carry_out`."""
+        hidden = self._sink.hide(self._source, order, piece.spans)
+        self._hooks.on_up()
+        ((partition, span),) = piece.spans.items()
+        value = self._spec.codec.encode("HideAck", hidden.ack(order))
+        ack = Write(topic=self._spec.topics.acks, partition=partition, key=order.id.encode(), value=value)
+        self._transactions.commit([ack], {(self._topic, partition): span.next}, self._consumer)
+        self._hooks.on_hidden(order.action, hidden)
+
     @staticmethod
     def _writes(outcomes: Sequence[Outcome]) -> list[Write]:
         return [write for outcome in outcomes for write in outcome.writes]
@@ -306,6 +292,13 @@ class TargetRunner:
         return Write(topic=self._spec.topics.acks, partition=partition, key=key, value=value)
 
 
-def run_sink(spec: RunnerSpec, sink: Sink, *, stop: threading.Event, hooks: RunnerHooks | None = None) -> None:
-    """Run `sink` until `stop` is set. Raises Halt, Refused."""
-    TargetRunner(spec, sink, hooks=hooks).run(stop)
+def run_sink(
+    spec: RunnerSpec,
+    sink: Sink,
+    *,
+    stop: threading.Event,
+    hooks: RunnerHooks | None = None,
+    may_work: Callable[[], bool] = lambda: True,
+) -> None:
+    """Run `sink` until `stop` is set; while `may_work` says no, nothing is applied. Raises Halt, Refused."""
+    TargetRunner(spec, sink, hooks=hooks, may_work=may_work).run(stop)

@@ -7,21 +7,29 @@ what a stock client sees.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Protocol
 
 import psycopg
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from ops.local.s3 import ensure_bucket, s3_client
+from ops.local.service import S3Server
 from schemas.plans import ConsumerPlan, FieldAction, KafkaPlan, KeyTemplate, PostgresPlan
+from schemas.s3plan import ObjectTemplate, Replacement, S3Plan
 from sinks.anonymise import Anonymiser
 from sinks.base import Job, Outcome, Sink, Source, Span
 from sinks.batch import Batch, Receipt
 from sinks.consumer import ConsumerSink, Replies, read_answer
+from sinks.hiding import Hidden, HideOrder
 from sinks.kafka import KafkaSink
 from sinks.memory import MemorySink
 from sinks.postgres import PostgresLimits, PostgresSink
+from sinks.s3 import S3Sink
+from sinks.s3_client import S3Limits, S3Place
 from tests.integration.targets.support import Cluster, batch_id, wait_for
 
 SECRET = b"a secret of the tests only, 32 B"
@@ -40,6 +48,7 @@ ROW = {
 }
 ORIGINALS = ("Ada", "ada@", "7946", "0958", "tea")
 SOURCE = Source("cluster", "erasures.contract")
+FIRST = time.time_ns() // 1_000 + 7
 
 
 def batch(org: str, ids: Sequence[str], *, action: str = "delete", seed: str = "", category: str = "messages") -> Batch:
@@ -53,10 +62,34 @@ def batch(org: str, ids: Sequence[str], *, action: str = "delete", seed: str = "
     )
 
 
+def order(org: str, action: str = "hide", *, stamp: int = 0, category: str = "messages", seed: str = "") -> HideOrder:
+    """An order about all of an org. A `stamp` of 0 is that of the first hide, made now."""
+    return HideOrder(
+        id=batch_id(f"{org} {action} {stamp} {category} {seed}"),
+        target="contract",
+        org=org,
+        category=category,
+        action=action,
+        stamp=stamp or FIRST,
+    )
+
+
 class Bench(Protocol):
     """One store, empty at first. Record ids are texts such as "1"."""
 
     sink: Sink
+
+    def visible(self) -> set[tuple[str, str]]:
+        """Return what a reader of the store sees, by (org, id)."""
+        ...
+
+    def everything(self) -> object:
+        """Return all that the store holds, to be compared: rows, versions, markers; not when they were written."""
+        ...
+
+    def hide_one(self, org: str, record_id: str) -> None:
+        """Hide, or delete, one record as its owner would."""
+        ...
 
     def fill(self, org: str, ids: Sequence[str]) -> None:
         """Put rows like `ROW` into the store."""
@@ -103,6 +136,18 @@ class Driver:
         span = Span(self.offset, self.offset + len(batches))
         return sink.apply(SOURCE, [Job(batch=b, partition=0) for b in batches], {0: span})
 
+    def obey(self, *orders: HideOrder) -> list[Hidden]:
+        """Hand over orders, each alone."""
+        answers = []
+        for one in orders:
+            answers.append(self.attempt(self.bench.sink, one))
+            self.offset += 1
+        return answers
+
+    def attempt(self, sink: Sink, one: HideOrder) -> Hidden:
+        """Hand over an order without what comes after: a crash before the ack."""
+        return sink.hide(SOURCE, one, {0: Span(self.offset, self.offset + 1)})
+
 
 class MemoryBench:
     def __init__(self) -> None:
@@ -114,6 +159,15 @@ class MemoryBench:
 
     def rows(self) -> Mapping[tuple[str, str], Mapping[str, object]]:
         return {(org, i): row for (_, org, i), row in self._memory.contents.rows.items()}
+
+    def visible(self) -> set[tuple[str, str]]:
+        return {place[1:] for place in self._memory.contents.rows.keys() - self._memory.contents.hidden.keys()}
+
+    def everything(self) -> object:
+        return deepcopy((self._memory.contents.rows, self._memory.contents.hidden))
+
+    def hide_one(self, org: str, record_id: str) -> None:
+        self._memory.contents.hidden["messages", org, record_id] = 1
 
     def commit(self, outcomes: Sequence[Outcome], batches: Sequence[Batch]) -> list[Receipt]:
         return [outcome.receipt for outcome in outcomes if outcome.receipt]
@@ -138,7 +192,7 @@ class PostgresBench:
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute(
                 "CREATE TABLE messages (id bigint, org_id text, body text, email varchar(80), phone varchar(20),"
-                " note text, kept text, PRIMARY KEY (org_id, id))"
+                " note text, kept text, hidden_at timestamptz, PRIMARY KEY (org_id, id))"
             )
         self._broken = False
         self.sink: Sink = self.restarted()
@@ -151,6 +205,7 @@ class PostgresBench:
             table="messages",
             key="id",
             org="org_id",
+            hidden="hidden_at",
             anonymise=FIELDS,
         )
         return PostgresSink(
@@ -164,7 +219,7 @@ class PostgresBench:
     def fill(self, org: str, ids: Sequence[str]) -> None:
         with psycopg.connect(self._dsn) as connection:
             connection.cursor().executemany(
-                "INSERT INTO messages VALUES (%s, %s, %s, %s, %s, %s, %s)",
+                "INSERT INTO messages VALUES (%s, %s, %s, %s, %s, %s, %s, NULL)",
                 [(i, org, *ROW.values()) for i in ids],
             )
 
@@ -172,6 +227,21 @@ class PostgresBench:
         with psycopg.connect(self._dsn) as connection:
             found = connection.execute("SELECT org_id, id::text, body, email, phone, note, kept FROM messages")
             return {(str(row[0]), str(row[1])): dict(zip(ROW, row[2:], strict=True)) for row in found}
+
+    def visible(self) -> set[tuple[str, str]]:
+        with psycopg.connect(self._dsn) as connection:
+            found = connection.execute("SELECT org_id, id::text FROM messages WHERE hidden_at IS NULL").fetchall()
+            return {(str(org), str(i)) for org, i in found}
+
+    def everything(self) -> object:
+        with psycopg.connect(self._dsn) as connection:
+            return connection.execute("SELECT * FROM messages ORDER BY org_id, id").fetchall()
+
+    def hide_one(self, org: str, record_id: str) -> None:
+        with psycopg.connect(self._dsn) as connection:
+            connection.execute(
+                "UPDATE messages SET hidden_at = '2020-02-02' WHERE org_id = %s AND id = %s", (org, record_id)
+            )
 
     def commit(self, outcomes: Sequence[Outcome], batches: Sequence[Batch]) -> list[Receipt]:
         return [outcome.receipt for outcome in outcomes if outcome.receipt]
@@ -232,6 +302,15 @@ class KafkaBench:
                 latest[org, i] = json.loads(value)
         return latest
 
+    def visible(self) -> set[tuple[str, str]]:
+        return set(self.rows())
+
+    def everything(self) -> object:
+        return self._cluster.read_all(self._topic)
+
+    def hide_one(self, org: str, record_id: str) -> None:
+        raise NotImplementedError
+
     def commit(self, outcomes: Sequence[Outcome], batches: Sequence[Batch]) -> list[Receipt]:
         producer = Producer({"bootstrap.servers": self._cluster.bootstrap, "transactional.id": f"{self._topic}-bench"})
         producer.init_transactions(30)
@@ -248,6 +327,86 @@ class KafkaBench:
 
     def mend(self) -> None:
         self._cluster.compacted("profiles")
+
+
+class S3Bench:
+    """Objects `org/media/id`, written by a stock client, with a version below each; every version is a row.
+
+    Anonymising replaces the whole object, so the replacement is what the fields of the others become.
+    """
+
+    def __init__(self, server: S3Server, bucket: str) -> None:
+        self._server = server
+        self._bucket = bucket
+        self._client = s3_client(
+            endpoint=server.endpoint, access_key=server.access_key, secret_key=server.secret_key, region=server.region
+        )
+        ensure_bucket(self._client, bucket)
+        self.sink: Sink = self.restarted()
+
+    def restarted(self) -> Sink:
+        place = S3Place(
+            endpoint=self._server.endpoint,
+            region=self._server.region,
+            bucket=self._bucket,
+            access_key=self._server.access_key,
+            secret_key=self._server.secret_key,
+        )
+        anonymous = {**ROW, "body": "[erased]", "email": None, "phone": None, "note": None}
+        plan = S3Plan(
+            category="messages",
+            target="contract",
+            bucket=self._bucket,
+            template=ObjectTemplate("{org}/media/{id}"),
+            anonymise=Replacement(json.dumps(anonymous).encode(), "application/json"),
+        )
+        return S3Sink("contract", place, {"messages": plan}, limits=S3Limits(connect_s=1.0, read_s=5.0, attempts=1))
+
+    def fill(self, org: str, ids: Sequence[str]) -> None:
+        for body in ({**ROW, "note": "likes tea, and biscuits"}, ROW):
+            for i in ids:
+                self._client.put_object(Bucket=self._bucket, Key=f"{org}/media/{i}", Body=json.dumps(body).encode())
+
+    def rows(self) -> Mapping[tuple[str, str], Mapping[str, object]]:
+        found: dict[tuple[str, str], Mapping[str, object]] = {}
+        said = self._client.list_object_versions(Bucket=self._bucket)
+        assert not said["IsTruncated"]
+        older = {one["Key"] for one in said.get("Versions", ()) if not one["IsLatest"]}
+        for one in said.get("Versions", ()):
+            org, _, i = one["Key"].partition("/media/")
+            body = self._client.get_object(Bucket=self._bucket, Key=one["Key"], VersionId=one["VersionId"])["Body"]
+            row = json.loads(body.read())
+            if one["IsLatest"]:
+                found[org, i] = row
+            elif (org, i) not in found:
+                raise AssertionError("an older version outlived the newest one")
+            if row["body"] == "[erased]":
+                assert one["Key"] not in older, "an older version is left below an anonymised object"
+        for marker in said.get("DeleteMarkers", ()):
+            raise AssertionError(f"a delete marker is left: {marker['VersionId']}")
+        return found
+
+    def visible(self) -> set[tuple[str, str]]:
+        listed = self._client.list_objects_v2(Bucket=self._bucket).get("Contents", ())
+        parts = [one["Key"].partition("/media/") for one in listed]
+        return {(org, i) for org, between, i in parts if between}
+
+    def everything(self) -> object:
+        said = self._client.list_object_versions(Bucket=self._bucket)
+        names = ("Versions", "DeleteMarkers")
+        return sorted((one["Key"], one["VersionId"], one["IsLatest"], n) for n in names for one in said.get(n, ()))
+
+    def hide_one(self, org: str, record_id: str) -> None:
+        self._client.delete_object(Bucket=self._bucket, Key=f"{org}/media/{record_id}")
+
+    def commit(self, outcomes: Sequence[Outcome], batches: Sequence[Batch]) -> list[Receipt]:
+        return [outcome.receipt for outcome in outcomes if outcome.receipt]
+
+    def break_down(self) -> None:
+        self._server.kill()
+
+    def mend(self) -> None:
+        self._server.start()
 
 
 class ConsumerBench:
@@ -274,6 +433,15 @@ class ConsumerBench:
 
     def rows(self) -> Mapping[tuple[str, str], Mapping[str, object]]:
         return self._rows
+
+    def visible(self) -> set[tuple[str, str]]:
+        return set(self._rows)
+
+    def everything(self) -> object:
+        return deepcopy(self._rows)
+
+    def hide_one(self, org: str, record_id: str) -> None:
+        raise NotImplementedError
 
     def commit(self, outcomes: Sequence[Outcome], batches: Sequence[Batch]) -> list[Receipt]:
         for outcome in outcomes:

@@ -1,7 +1,7 @@
 """What every target promises, over the fake and over each kind on real components.
 
-A target of kind `consumer` cannot be asked what it found, and is down without our noticing: the two tests that need
-that run over the kinds that can.
+A target of kind `consumer` cannot be asked what it found, and is down without our noticing: the tests that need that
+run over the kinds that can. S3 keeps no receipts: what a new process finds of a batch that an old one has done is less.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from ops.local.config import StackConfig
 from ops.local.service import KafkaServer
+from ops.local.stack import start_s3
 from sinks.base import NoPlan, SinkUnavailable, Unknown
 from tests.contract.sinks import (
     ORIGINALS,
@@ -24,12 +26,14 @@ from tests.contract.sinks import (
     KafkaBench,
     MemoryBench,
     PostgresBench,
+    S3Bench,
     batch,
 )
 from tests.integration.targets.support import Cluster
 
-KINDS = ("memory", "postgres", "kafka", "consumer")
-SEEING = ("memory", "postgres", "kafka")
+KINDS = ("memory", "postgres", "kafka", "s3", "consumer")
+SEEING = ("memory", "postgres", "kafka", "s3")
+REMEMBERING = ("memory", "postgres", "kafka")
 IDS = [str(n) for n in range(1, 21)]
 
 
@@ -38,6 +42,11 @@ def make_bench(kind: str, request: pytest.FixtureRequest, tmp_path: Path, prefix
         return MemoryBench()
     if kind == "postgres":
         return PostgresBench(request.getfixturevalue("database"))
+    if kind == "s3":
+        config: StackConfig = request.getfixturevalue("stack_config")
+        server = start_s3(replace(config, s3_endpoint=None), tmp_path / "s3")  # of its own: one test kills it
+        request.addfinalizer(server.stop)
+        return S3Bench(server, prefix)
     kafka: KafkaServer = request.getfixturevalue("kafka")
     cluster = Cluster(kafka.bootstrap, prefix, targets=["contract"], consumers=["contract"])
     return KafkaBench(cluster, tmp_path) if kind == "kafka" else ConsumerBench(cluster)
@@ -51,6 +60,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path, prefix: str) -> Iterat
 
 
 every_kind = pytest.mark.parametrize("bench", KINDS, indirect=True)
+kinds_that_remember = pytest.mark.parametrize("bench", REMEMBERING, indirect=True)
 kinds_that_see = pytest.mark.parametrize("bench", SEEING, indirect=True)
 
 
@@ -148,7 +158,7 @@ def test_a_row_that_is_already_anonymous_is_found_and_not_changed(bench: Bench) 
     assert (receipt.found, receipt.changed) == (8, 3)
 
 
-@kinds_that_see
+@kinds_that_remember
 def test_a_crash_between_effect_and_ack_gives_the_same_receipt(bench: Bench) -> None:
     bench.fill("acme", IDS)
     driver = Driver(bench)
@@ -163,6 +173,36 @@ def test_a_crash_between_effect_and_ack_gives_the_same_receipt(bench: Bench) -> 
     assert again == lost
     assert [receipt.changed for receipt in again] == [5, 5]
     assert len(bench.rows()) == 15
+
+
+@kinds_that_see
+def test_what_a_crash_left_unacknowledged_may_be_done_again(bench: Bench) -> None:
+    bench.fill("acme", IDS)
+    driver = Driver(bench)
+    work = batch("acme", IDS[:5]), batch("acme", IDS[5:10], action="anonymise")
+    driver.effects(bench.sink, *work)
+    bench.sink.close()
+    bench.sink = bench.restarted()
+    bench.sink.check()
+
+    again = driver.apply(*work)
+
+    assert [receipt.withheld + receipt.failed for receipt in again] == [(), ()]
+    assert set(bench.rows()) == {("acme", i) for i in IDS[5:]}
+    assert all((row == ROW) == (i in IDS[10:]) for (_, i), row in bench.rows().items())
+
+
+@kinds_that_see
+def test_a_call_that_is_tried_again_in_the_same_process_gives_the_same_receipt(bench: Bench) -> None:
+    bench.fill("acme", IDS)
+    driver = Driver(bench)
+    work = batch("acme", IDS[:5]), batch("acme", IDS[5:10], action="anonymise")
+    first = [outcome.receipt for outcome in driver.effects(bench.sink, *work)]
+
+    again = driver.apply(*work)
+
+    assert again == first
+    assert [receipt.changed for receipt in again] == [5, 5]
 
 
 @kinds_that_see

@@ -77,6 +77,7 @@ class Up:
             "EBBTIDE_KAFKA_BOOTSTRAP": self.facts["kafka"]["bootstrap"],
             "EBBTIDE_POSTGRES_DSN": self.facts["postgres"]["dsn"],
             "EBBTIDE_PARTITIONS": str(self.facts["partitions"]),
+            "EBBTIDE_DATA_DIR": str(self.data_dir),
         }
 
     def ebbtide(self, *arguments: str, code: int = 0) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ops.datamaps import variables
-from ops.engine import prepare
+from ops.engine import prepare, role_settings
 from ops.local.process import tail_of
 from ops.progress import Progress, read_progress
 from ops.settings import Settings, read_settings, to_environ
@@ -43,6 +43,7 @@ class Roles:
             data_map=str(path),
             master_key="11" * 32,
             dead_letter_key="22" * 32,
+            signing_key="33" * 32,
             lateness_s=0,
             **changes,  # type: ignore[arg-type]
         )
@@ -69,7 +70,8 @@ class Roles:
     def start(self, *names: str) -> None:
         """Start these roles, all if none is named, and wait until they are ready."""
         for name in names or self.all_names:
-            self.running[name] = Supervisor([Role(name, to_environ(self.settings))], self.settings.data_dir / "roles")
+            environment = to_environ(role_settings(self.settings, name))
+            self.running[name] = Supervisor([Role(name, environment)], self.settings.data_dir / "roles")
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda name: self.running[name].start(), names or self.all_names))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 
@@ -31,7 +32,7 @@ class Running:
 
     def _run(self, spec: ClockSpec) -> None:
         def now_ms() -> int:
-            return time.time_ns() // 1_000_000
+            return time.time_ns() // 1_000_000 * 6000  # each tick is a new minute, which coordinators are told as well
 
         run_clock(spec, full_codec(), now_ms=now_ms, stop=self.stop, on_tick=self._ticked)
 
@@ -57,8 +58,9 @@ def test_one_clock_ticks_and_the_other_takes_over(kafka: KafkaServer, prefix: st
 
     assert alone == 0
     codec = full_codec()
-    for partition in range(PARTITIONS):
-        mine = [m for m in committed(kafka.bootstrap, topics.ledger) if m.partition() == partition]
+    every = {topic: committed(kafka.bootstrap, topic) for topic in (topics.ledger, topics.answers)}
+    for topic, partition in itertools.product(every, range(PARTITIONS)):
+        mine = [m for m in every[topic] if m.partition() == partition]
         places = [Sequence.decode(dict(m.headers() or [])[HEADER]) for m in mine]
         times = [codec.decode(m.value() or b"")[1]["now"] for m in mine]
         lives = list(dict.fromkeys(p.incarnation for p in places))

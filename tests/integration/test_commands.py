@@ -9,14 +9,17 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from typer.testing import CliRunner
 
 from ebbtide.publisher import Publisher
+from ops.cli.app import app
 from ops.local.service import KafkaServer
 from ops.settings import to_environ
 from tests.integration.engine import eventually
@@ -72,7 +75,7 @@ def policy(roles: Roles, org: str) -> dict[str, Any]:
     return {row["category"]: row for row in found[0]["categories"]}
 
 
-def test_a_day_of_work_with_the_commands(roles: Roles, database: str) -> None:
+def test_a_day_of_work_with_the_commands(roles: Roles, database: str, tmp_path: Path) -> None:
     now = time.time_ns() // 1_000_000
     ages = {str(uuid.uuid4()): days for days in (1, 50, 100, 200)}
     with psycopg.connect(database) as connection, connection.cursor() as cursor:
@@ -101,9 +104,57 @@ def test_a_day_of_work_with_the_commands(roles: Roles, database: str) -> None:
     assert {f["level"] for f in findings} <= {"ok", "watch"}
     assert {"level": "ok", "what": "sweep", "text": "all that is due today is acknowledged"} in findings
 
-    # Taken back to the rules' default.
-    ebbtide(roles, "policy", "set", "acme", "messages.period=default")
+    # Taken back to the rules' default, and every version is still there.
+    ebbtide(roles, "policy", "set", "acme", "messages.period=default", "--by", "ann")
     assert policy(roles, "acme")["messages"]["period"] == "90 d"
+    versions, _ = ebbtide(roles, "policy", "history", "acme", "--json")
+    assert [[s["period"] for s in v["settings"]] for v in versions] == [["150 d"], ["30 d"], []]
+    assert [v["requested_by"] for v in versions] == ["cli", "cli", "ann"]
+
+    # A locked policy is only extended, and what was asked shows as jobs.
+    ebbtide(roles, "policy", "lock", "acme", "--until", "2999-12-31")
+    _, refused = ebbtide(roles, "policy", "set", "acme", "messages_days=60", code=2)
+    assert "policy_locked" in refused
+    ebbtide(roles, "policy", "set", "acme", "messages_days=120")
+
+    # A deletion is asked for by the org's name, stopped in its grace, and leaves all as it was.
+    before = set(left(database))
+    ebbtide(roles, "request", "delete", "acme", "--confirm-name", "acme", "--wait", code=2)
+    ebbtide(roles, "request", "delete", "acme", "--confirm-name", "Acme", "--id", "goodbye")
+    _, late = ebbtide(roles, "jobs", "watch", "acme", "goodbye", "--limit-s", "5", code=4)
+    assert "is grace" in late
+    ebbtide(roles, "jobs", "extend", "acme", "goodbye", "--reason", "complexity")
+    ebbtide(roles, "jobs", "deny", "acme", "goodbye", "--reason", "no_match", code=2)  # nobody is waited for
+    for move in ("pause", "resume", "restore"):
+        ebbtide(roles, "jobs", move, "acme", "goodbye")
+    ebbtide(roles, "jobs", "watch", "acme", "goodbye", code=1)
+    shown, _ = ebbtide(roles, "jobs", "show", "acme", "goodbye", "--json")
+
+    # A file of more people than one request may name; the same once more asks for nothing new.
+    people = tmp_path / "people"
+    people.write_text("\n".join(f"nobody-{n}" for n in range(2001)))
+    bulk = ("request", "erase", "acme", "--subjects", str(people), "--id", "bulk", "--json")
+    erased, _ = ebbtide(roles, *bulk)
+    again, _ = ebbtide(roles, *bulk)
+    jobs, _ = ebbtide(roles, "jobs", "list", "--org", "acme", "--json")
+    assert [(e["request_id"][:10], e["state"]) for e in erased] == [(f"bulk-000{n}-", "completed") for n in (1, 2, 3)]
+    assert again == erased
+    assert shown[0]["detail"]["extension"]["reason"] == "complexity"
+    assert (shown[0]["state"], shown[0]["kind"]) == ("cancelled", "delete")
+    assert Counter((j["kind"], j["state"]) for j in jobs) == {
+        ("policy", "completed"): 4,
+        ("policy", "refused"): 1,
+        ("lock", "completed"): 1,
+        ("delete", "refused"): 1,
+        ("delete", "cancelled"): 1,
+        ("pause", "completed"): 1,
+        ("extend", "completed"): 1,
+        ("deny", "refused"): 1,
+        ("erase", "completed"): 3,
+        ("resume", "completed"): 1,
+        ("restore", "completed"): 1,
+    }
+    assert set(left(database)) == before
 
 
 def test_a_refused_event_is_listed_with_its_reason_and_opens_only_on_request(roles: Roles) -> None:
@@ -131,6 +182,18 @@ def left(database: str) -> list[str]:
         (("policy", "set", "acme", "messages_days=3651"), 2, "outside 1 to 3650"),
         (("policy", "set", "acme", "dreams_days=5"), 2, "'dreams'"),
         (("policy", "set", "acme", "messages=5"), 2, "CATEGORY_days=N"),
+        (("policy", "lock", "acme", "--until", "soon"), 2, "'soon' is no date"),
+        (("policy", "preview", "acme"), 2, "unknown_org"),
+        (("hold", "release", "acme", "case-1"), 2, "unknown_org"),
+        (("hold", "place", "acme", "a/b"), 2, "bad_body: hold_id"),
+        (("hold", "place", "acme", "h", "--category", "dreams"), 2, "unknown_category"),
+        (("request", "erase", "acme"), 2, "nobody is named"),
+        (("request", "erase", "acme", "--subjects", "/nowhere"), 2, "cannot be read"),
+        (("request", "erase", "acme", "--subject", "u-1"), 2, "unknown_org"),
+        (("request", "erase", "acme", "--subject", "u-1", "--id", "a/b"), 2, "request_id"),
+        (("request", "delete", "acme", "--confirm-name", "Acme", "--wait"), 2, "unknown_org"),
+        (("jobs", "show", "acme", "nothing"), 2, "org 'acme' has no job 'nothing'"),
+        (("jobs", "cancel", "acme", "nothing"), 2, "unknown_org"),
         (("backfill", "moon"), 2, "target 'moon' is not in the data map"),
         (("sweep",), 2, "--once"),
         (("run", "moon"), 2, "there is no role 'moon'"),
@@ -140,15 +203,27 @@ def left(database: str) -> list[str]:
         "too-long",
         "unknown-category",
         "bad-form",
+        "no-date",
+        "preview-of-no-org",
+        "release-of-no-org",
+        "bad-hold-id",
+        "hold-of-no-category",
+        "erase-nobody",
+        "no-file",
+        "erase-in-no-org",
+        "bad-request-id",
+        "delete-no-org",
+        "no-job",
+        "cancel-in-no-org",
         "unknown-target",
         "sweep-without-once",
         "unknown-role",
     ],
 )
 def test_what_is_not_allowed_is_refused_by_name(quiet: Roles, arguments: tuple[str, ...], code: int, said: str) -> None:
-    _, text = ebbtide(quiet, *arguments, code=code)
+    result = CliRunner().invoke(app, list(arguments), env=to_environ(quiet.settings))
 
-    assert said in " ".join(text.split())
+    assert (result.exit_code, said in " ".join(result.stderr.split())) == (code, True), result.output
 
 
 @pytest.fixture(scope="module")

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import hashlib
+import io
+import json
 import os
 import signal
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
+import httpx2
 import psycopg
 import pytest
 from confluent_kafka import Producer
 
 from ebbtide.partition import partition_of
 from ebbtide.publisher import Publisher
+from ops.dashboards.write import DASHBOARDS
+from ops.local.install import PrometheusTools
 from ops.topics import create_topics
 from schemas.topics import COMPACTED, TopicSpec
 from tests.integration.engine import DATA_MAP, Up, eventually
 from tests.integration.log import committed
+from tests.integration.prometheus import Prometheus
 
 DAY_MS = 86_400_000
 RECORDS = 6_000
@@ -45,6 +55,13 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     engine.start()
     yield engine
     engine.kill()
+
+
+@pytest.fixture
+def prometheus(prometheus_tools: PrometheusTools, tmp_path: Path) -> Iterator[Prometheus]:
+    server = Prometheus.start(prometheus_tools, tmp_path / "prometheus")
+    yield server
+    server.stop()
 
 
 def make_stores(up: Up, records: dict[str, str]) -> None:
@@ -90,11 +107,56 @@ def moved_on(up: Up, done: int, whole: int) -> bool:
     return now > done or now == whole
 
 
-def test_every_role_and_then_all_killed_in_the_middle_of_a_sweep_leave_exactly_the_right_stores(up: Up) -> None:
+def unanswered(prometheus: Prometheus) -> list[str]:
+    """Return the expressions on dashboards that have no data."""
+    expressions = {query.expr for dashboard in DASHBOARDS for query in dashboard.queries}
+    return sorted(expr for expr in expressions if not prometheus.values(expr))
+
+
+def unevaluated(prometheus: Prometheus) -> list[str]:
+    """Return the rules that were not, or could not be, evaluated."""
+    return [f"{rule['name']}: {rule}" for rule in prometheus.rules() if rule["health"] != "ok"]
+
+
+def at_last_none(look: Callable[[], list[str]], *, limit_s: float = 30.0) -> list[str]:
+    """Look again and again until nothing is left; return what is left when time is up."""
+    end = time.monotonic() + limit_s
+    while (left := look()) and time.monotonic() < end:
+        time.sleep(0.5)
+    return left
+
+
+def exported(up: Up, token: str, org: str) -> Counter[str]:
+    """Ask for an export on the command line, fetch its files over HTTP, and return its rows by category."""
+    last = json.loads(up.ebbtide("request", "export", org, "--format", "csv", "--json").splitlines()[-1])
+    assert last["state"] == "completed", last
+    found: Counter[str] = Counter()
+    with httpx2.Client(base_url=up.facts["api"]["url"], timeout=30, trust_env=False) as client:
+        mine = {"Authorization": f"Bearer {token}"}
+        job = client.get(f"/api/v1/privacy/jobs/{last['request_id']}", headers=mine).json()
+        for file in job["files"][1:]:
+            link = client.get(file["href"], headers=mine)
+            assert link.status_code == 302, link.text
+            body = httpx2.get(link.headers["Location"], timeout=30, trust_env=False).content
+            assert hashlib.sha256(body).hexdigest() == file["sha256"]
+            rows = list(csv.reader(io.StringIO(gzip.decompress(body).decode())))
+            assert len(rows) - 1 == file["rows"]
+            found[file["name"].split("/")[0]] += file["rows"]
+        job = client.get(f"/api/v1/privacy/jobs/{last['request_id']}", headers=mine).json()
+        assert len(job["hand_outs"]) == len(job["files"]) - 1
+    return found
+
+
+def test_every_role_and_then_all_killed_in_the_middle_of_a_sweep_leave_exactly_the_right_stores(
+    up: Up, prometheus: Prometheus
+) -> None:
     records = {str(uuid.uuid4()): ("messages", "logs")[i % 2] for i in range(RECORDS)}
     old = {record_id for i, record_id in enumerate(records) if i % 3}
     now = time.time_ns() // 1_000_000
+    prometheus.look_at(up.facts["metrics"])
     make_stores(up, records)
+    scraped = partial(prometheus.values, 'count(up{job="ebbtide"} == 1)')
+    eventually(lambda: scraped() == [len(up.facts["metrics"])], what="a scrape of every role")
     with Publisher(up.facts["kafka"]["bootstrap"], producer="test") as publisher:
         for record_id, category in records.items():
             age = 200 if record_id in old else 1
@@ -107,6 +169,7 @@ def test_every_role_and_then_all_killed_in_the_middle_of_a_sweep_leave_exactly_t
         eventually(partial(moved_on, up, done, len(old)), what=f"work after {role} died")
     up.kill()  # and all of it at once: roles and servers die with it
     up.start()
+    prometheus.look_at(up.facts["metrics"])
     eventually(lambda: len(rows(up)[2]) >= len(old), what="the sweep of PostgreSQL")
     eventually(lambda: len(tombstones(up)) >= len([r for r in old if records[r] == "messages"]), what="the topic's")
 
@@ -118,4 +181,17 @@ def test_every_role_and_then_all_killed_in_the_middle_of_a_sweep_leave_exactly_t
     }
     assert effects == Counter(old)
     assert tombstones(up) == Counter(r for r in old if records[r] == "messages")
+    api, token = up.facts["api"]["url"], up.facts["api"]["tokens"]["acme"]
+    answer = httpx2.get(f"{api}/api/v1/privacy/retention", headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    assert (answer.status_code, answer.json()["messages_days"]) == (200, 90)
+    kept = [r for r in records if r not in old]
+    assert exported(up, token, "acme") == Counter(
+        {"messages": 2 * len([r for r in kept if records[r] == "messages"])}
+        | {"logs": len([r for r in kept if records[r] == "logs"])}
+    )
+
+    # The same run, as it was scraped: nothing on the dashboards is empty, and no rule fails over real series.
+    assert at_last_none(partial(unanswered, prometheus)) == []
+    assert at_last_none(partial(unevaluated, prometheus)) == []
+    assert prometheus.values("sum(ebbtide_events_total)")
     assert up.stop() == 0

@@ -10,7 +10,17 @@ from schemas.policy import Setting
 from schemas.rules import CategoryRules, Rules
 from schemas.sequence import Sequence
 from tests.model.broker import Draft, Partition, commit
-from tests.model.facts import Fact, Opened, PolicySaid, RulesSaid, Tick
+from tests.model.facts import (
+    EraseSaid,
+    Fact,
+    HoldSaid,
+    Opened,
+    PolicySaid,
+    PreviewAsked,
+    ReleaseSaid,
+    RulesSaid,
+    Tick,
+)
 from tests.model.periods import Said
 from tests.support.ledger_log import CODEC, SOURCE
 
@@ -74,12 +84,57 @@ class Coordinator:
         }
         self._tell("PolicySet", record, fact, self._of(fact.org, shards), log_ms)
 
+    def preview(self, fact: PreviewAsked, shards: list[int], log_ms: int) -> int:
+        """Ask every partition that has a shard of the org; return how many those are."""
+        record = {
+            "org": fact.org,
+            "epoch": fact.epoch,
+            "request_id": fact.request_id,
+            "settings": _settings(fact.said),
+            "as_of_day": fact.day,
+        }
+        partitions = self._of(fact.org, shards)
+        self._tell("Preview", record, fact, partitions, log_ms)
+        return len(partitions)
+
+    def hold(self, fact: HoldSaid, shards: list[int], log_ms: int, *, but: list[int] | None = None) -> None:
+        """Place a hold on the org's partitions; `but`: not on those of these shards."""
+        record = {
+            "org": fact.org,
+            "epoch": fact.epoch,
+            "hold_id": fact.hold,
+            "categories": list(fact.categories),
+            "subjects": _refs(fact.subjects),
+            "records": list(fact.records),
+            "grace_days": fact.grace,
+        }
+        self._tell("HoldPlaced", record, fact, self._of(fact.org, shards, but), log_ms)
+
+    def release(self, fact: ReleaseSaid, shards: list[int], log_ms: int) -> None:
+        record = {"org": fact.org, "epoch": fact.epoch, "hold_id": fact.hold}
+        self._tell("HoldReleased", record, fact, self._of(fact.org, shards), log_ms)
+
+    def erase(self, fact: EraseSaid, shards: list[int], log_ms: int, *, but: list[int] | None = None) -> None:
+        """Order an erasure on the org's partitions; `but`: not on those of these shards."""
+        record = {
+            "org": fact.org,
+            "epoch": fact.epoch,
+            "request_id": fact.request,
+            "everyone": fact.everyone,
+            "subjects": _refs(fact.subjects),
+            "categories": list(fact.categories),
+            "through": fact.through,
+        }
+        self._tell("Erase", record, fact, self._of(fact.org, shards, but), log_ms)
+
     def tick(self, now: int, approved: bool, log_ms: int) -> None:
         self._tell("Tick", {"now": now, "approved": approved}, Tick(now, approved), self._partitions, log_ms, "clock")
 
-    def _of(self, org: str, shards: list[int]) -> list[Partition]:
+    def _of(self, org: str, shards: list[int], but: list[int] | None = None) -> list[Partition]:
         count = len(self._partitions)
-        return [self._partitions[p] for p in sorted({ledger_partition(org, s, count) for s in range(max(shards))})]
+        found = {ledger_partition(org, s, count) for s in range(max(shards))}
+        found -= {ledger_partition(org, s, count) for s in range(max(but, default=0))} if but is not None else set()
+        return [self._partitions[p] for p in sorted(found)]
 
     def _tell(
         self,
@@ -96,6 +151,10 @@ class Coordinator:
             sequence = Sequence(writer, 0, self._seqs[writer, partition.number])
             for _ in range(1 + (self._random.random() < self._twice)):
                 commit([Draft(partition.ledger, value, sequence, fact)], log_ms)
+
+
+def _refs(subjects: tuple[int, ...]) -> bytes:
+    return b"".join(s.to_bytes(8, "little") for s in subjects)
 
 
 def _setting(category: str, said: Said) -> Setting:

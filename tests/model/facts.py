@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from zlib import crc32
 
 from tests.model.periods import Kind, Said
 
@@ -26,6 +27,7 @@ class Event:
     name: str = ""
     source: int = 0
     offset: int = 0
+    subjects: tuple[int, ...] = ()
 
     def short(self) -> str:
         """Return it in one line."""
@@ -105,4 +107,74 @@ class PolicySaid:
         return f"policy {self.org} version {self.version}: {self.said}"
 
 
-Fact = Events | Marks | Tick | RulesSaid | Opened | PolicySaid
+@dataclass(frozen=True, slots=True)
+class PreviewAsked:
+    """What would be erased under these settings as of a day; -1: the ledger's."""
+
+    org: str
+    epoch: int
+    request_id: str
+    said: dict[str, Said]
+    day: int
+
+    def short(self) -> str:
+        return f"preview {self.request_id} of {self.org} as of {self.day}: {self.said}"
+
+
+PEOPLE = (11, 22, 33, 44, 55, 66, 1 << 63)
+"""References of all subjects there are."""
+
+
+def subjects_of(record: str) -> tuple[int, ...]:
+    """Return whose a record is: none, one or two people, and the same whenever it is told."""
+    chosen = crc32(record.encode())
+    people = (PEOPLE[chosen % len(PEOPLE)], PEOPLE[chosen // 7 % len(PEOPLE)])
+    return tuple(sorted(set(people[: chosen // 49 % 4])))
+
+
+@dataclass(frozen=True, slots=True)
+class HoldSaid:
+    """A hold; with neither subjects nor records it concerns everyone. `grace` in days."""
+
+    org: str
+    epoch: int
+    hold: str
+    categories: tuple[str, ...]
+    subjects: tuple[int, ...]
+    records: tuple[str, ...]
+    grace: int
+
+    def short(self) -> str:
+        return (
+            f"{self.hold} of {self.org}: {self.categories or 'all'} {self.subjects} {self.records} grace {self.grace}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSaid:
+    org: str
+    epoch: int
+    hold: str
+
+    def short(self) -> str:
+        return f"release {self.hold} of {self.org}"
+
+
+@dataclass(frozen=True, slots=True)
+class EraseSaid:
+    """An erasure. `through` in ms."""
+
+    org: str
+    epoch: int
+    request: str
+    everyone: bool
+    subjects: tuple[int, ...]
+    categories: tuple[str, ...]
+    through: int
+
+    def short(self) -> str:
+        who = "everyone" if self.everyone else self.subjects
+        return f"{self.request} of {self.org}: {who} {self.categories or 'all'} through {self.through / 86_400_000:.3f}"
+
+
+Fact = Events | Marks | Tick | RulesSaid | Opened | PolicySaid | PreviewAsked | HoldSaid | ReleaseSaid | EraseSaid

@@ -12,11 +12,11 @@ from random import Random
 import numpy as np
 
 from ebbtide.partition import ledger_partition, partition_of, shard_of
-from schemas.columns import Columns, Ids
+from schemas.columns import Columns, Ids, Subjects
 from schemas.frames import GroupHeader, encode_frame
 from schemas.sequence import Sequence
 from tests.model.broker import Draft, Log, Partition, abort, commit
-from tests.model.facts import Event, Events, Marks
+from tests.model.facts import Event, Events, Marks, subjects_of
 from tests.support.ledger_log import CODEC, SOURCE
 
 DAY_S = 86_400
@@ -39,7 +39,8 @@ class Gateway:
         source = partition_of(event.org.encode(), len(self.sources))
         placed = {name: getattr(event, name) for name in Event.__slots__}
         log = self.sources[source]
-        log.append(Event(**{**placed, "source": source, "offset": len(log)}))
+        subjects = subjects_of(event.id) if event.kind in ("created", "derived") else ()
+        log.append(Event(**{**placed, "source": source, "offset": len(log), "subjects": subjects}))
 
     def is_done(self) -> bool:
         """Whether everything produced is in frames."""
@@ -135,6 +136,12 @@ def columns_of(kind: str, rows: list[Event]) -> Columns:
     return Columns(
         ids=Ids.of([e.id for e in rows]),
         clocks=np.array([e.at for e in rows], np.uint32),
+        subjects=_subjects(rows) if any(e.subjects for e in rows) else None,
         parents=Ids.of([e.parent for e in rows]) if any(e.parent for e in rows) else None,
         targets=tuple(e.target for e in rows) if kind == "moved" else None,
     )
+
+
+def _subjects(rows: list[Event]) -> Subjects:
+    counts = np.array([len(e.subjects) for e in rows], np.int64)
+    return Subjects.of(counts, np.array([s for e in rows for s in e.subjects], np.uint64))

@@ -12,14 +12,19 @@ Id = tuple[str, str, str]
 
 @dataclass(slots=True, eq=False)
 class Row:
-    """One record as it was told, or as a target gave it back (`returned`, from day `since` on)."""
+    """One record as it was told, or as a target gave it back (`returned`, from day `since` on).
+
+    `requested`: of a request's batch. It goes as the request stands, and does not follow its source any more.
+    """
 
     key: Id = field(repr=False)
     at: int
     target: str = ""
     returned: bool = False
+    requested: bool = False
     since: int = -1
     sure: bool = True
+    parent: str = ""
     live: bool = True
     got: set[str] = field(default_factory=set)
     memo: tuple[int, int, int] | None = None
@@ -27,7 +32,7 @@ class Row:
 
 @dataclass(slots=True, eq=False)
 class Forced:
-    """A derived record that follows its erased source in one target, from `day` on."""
+    """A derived record that follows its erased source in one target, from `day` on if no minimum retain keeps it."""
 
     key: Id = field(repr=False)
     target: str

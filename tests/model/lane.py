@@ -1,4 +1,4 @@
-"""A model of the lane: checkpoints of a real `Ledger` over a real `Overlay` and `Position`, on a fake broker.
+"""A model of the lane: checkpoints of a real `Ledger` over a real, metered `Overlay` and `Position`, on a fake broker.
 
 Fence, restore from committed changelog rows (into an empty store or one that is behind), then checkpoints: entries,
 one transaction, one write of the store. `Fate` says where a checkpoint ends.
@@ -6,16 +6,19 @@ one transaction, one write of the store. `Fate` says where a checkpoint ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from random import Random
 
+from schemas.bodies import decode_columns
 from schemas.sequence import Sequence as Numbered
-from streams.lane.overlay import Overlay
 from streams.lane.position import KEY, Position
+from streams.ledger.keys import pending
 from streams.ledger.ledger import Ledger
+from streams.ledger.rows import PendingHead, split
 from streams.reducer import Entry, Send
+from tests.model.bounds import Handled, Metered
 from tests.model.broker import Draft, Log, Partition, Record, abort, commit
 from tests.model.disk import Disk
 from tests.support.ledger_log import CODEC, TOPICS
@@ -40,11 +43,14 @@ class Fenced(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """One committed entry and what it sent."""
+    """One committed entry, what it sent, and how much it did."""
 
     topic: str
     record: Record
     sends: tuple[Send, ...]
+    rows: Mapping[bytes | None, tuple[bool, list[int]]]
+    """Of each batch that it sent, by its key: whether it followed a source, and its records' clocks in seconds."""
+    handled: Handled
 
 
 Seen = Callable[[Partition, Sequence[Applied]], None]
@@ -65,7 +71,7 @@ class Lane:
             disk.write(broker.changelog[at], at + 1)
         self.position = Position.decode(disk.get(KEY))
         assert self.position.next == broker.committed, "position and committed offsets disagree"
-        self._overlay = Overlay(disk)
+        self._overlay = Metered(disk)
         self._ledger = Ledger(broker.number, partitions, TOPICS, CODEC)
 
     def unread(self) -> bool:
@@ -102,10 +108,23 @@ class Lane:
                 assert record.sequence is not None
                 if not self.position.hear(topic, record.offset, record.sequence):
                     continue
+            self._overlay.meter()
             sends = tuple(self._ledger.apply(self._overlay, entry_of(self.broker.number, topic, record)))
-            applied.append(Applied(topic, record, sends))
+            applied.append(Applied(topic, record, sends, self._rows(sends), self._overlay.handled))
             drafts += [draft for send in sends if (draft := self._draft(send)) is not None]
         self._commit(applied, drafts, fate)
+
+    def _rows(self, sends: Sequence[Send]) -> dict[bytes | None, tuple[bool, list[int]]]:
+        """Read the batches that were sent where the ledger keeps them: what is sent says no clock."""
+        found = {}
+        for send in sends:
+            if send.topic.startswith(TOPICS.erasures("")):
+                assert send.key is not None
+                raw = self._overlay.get(pending(send.topic.removeprefix(TOPICS.erasures("")), send.key.hex()))
+                assert raw is not None
+                head, body = split(raw)
+                found[send.key] = PendingHead.unpack(head).forced, decode_columns(body).clocks.tolist()
+        return found
 
     def _draft(self, send: Send) -> Draft | None:
         assert send.value is not None
@@ -141,7 +160,7 @@ class Lane:
         other = object.__new__(Lane)
         other.broker, other.disk, other._epoch, other._seen = self.broker, self.disk.copy(), self._epoch, self._seen
         other.position = Position.decode(other.disk.get(KEY))
-        other._overlay = Overlay(other.disk)
+        other._overlay = Metered(other.disk)
         other._ledger = self._ledger
         return other
 

@@ -1,152 +1,28 @@
 """The oracle: what one partition must and must not have erased, told by loops over single records.
 
 It knows what docs/ledger.md promises and shares no code with the ledger, the policies or the frames: only plain values
-of `tests.model.facts` go in. `tests.model.witness` holds what the ledger sends against it. Where the promise leaves a
-choice (which of two twins is read first), a record has two due days: from `may` on it may go, from `must` on it must.
+of `tests.model.facts` go in, and `tests.model.history` keeps them. `tests.model.witness` holds what the ledger sends
+against it. Where the promise leaves a choice (which of two twins is read first), a record has two due days: from `may`
+on it may go, from `must` on it must.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 
-from tests.model.facts import Event, Events, Fact, Marks, Opened, PolicySaid, RulesSaid, Tick
-from tests.model.known import Forced, Id, OrgFacts, Row
-from tests.model.periods import Held, Kind, due, held_for, passed
+from tests.model.history import DAY_S, History
+from tests.model.known import Forced, Id, Row
+from tests.model.periods import Held, due, held_for, passed
 
-DAY_S = 86_400
-DAY_MS = 86_400_000
 NEVER = 1 << 40
 
 
-class Oracle:
+class Oracle(History):
     """One partition's history, and what follows from it."""
 
-    def __init__(self) -> None:
-        self.kinds: dict[str, Kind] = {}
-        self.version = 0
-        self.room = 0
-        self._rules: RulesSaid | None = None
-        self._tick = -1
-        self._through: dict[int, int] = {}
-        self._now = -1
-        self._next: dict[int, int] = {}
-        self.orgs: dict[str, OrgFacts] = defaultdict(OrgFacts)
-        self.rows: dict[Id, list[Row]] = defaultdict(list)
-        self.forced: dict[Id, list[Forced]] = defaultdict(list)
-        self._marks: dict[Id, list[tuple[str, int, str]]] = defaultdict(list)
-        self._following: list[tuple[Id, int, str]] = []
-        self._children: dict[tuple[str, str], list[tuple[Id, int, str, bool]]] = defaultdict(list)
-
-    @property
-    def today(self) -> int:
-        """The ledger's day; -1 while it is unknown."""
-        return self._now // DAY_MS if self._now >= 0 else -1
-
-    # -- what is told --------------------------------------------------------------------------------------------
-
-    def tell(self, fact: Fact, log_ms: int) -> None:
-        """Take in one entry of the log."""
-        match fact:
-            case Events(events, through):
-                self._frame(events, through)
-            case Marks(through):
-                for source, at in through.items():
-                    self._through[source] = max(self._through.get(source, -1), at)
-                self._pass()
-            case Tick(now, approved):
-                self._ticked(now, approved, log_ms)
-            case RulesSaid():
-                if fact.version > self.version:
-                    self.version, self.kinds, self.room, self._rules = fact.version, fact.kinds, fact.room, fact
-                    for org in self.orgs.values():
-                        org.changed()
-                    self._pass()
-            case Opened():
-                self._opened(fact)
-            case PolicySaid(name, epoch, version, said):
-                org = self.orgs[name]
-                if org.open and epoch >= org.stamp[0] and version > org.policy_version:
-                    org.policy_version, org.said = version, said
-                    org.changed()
-
-    def _opened(self, fact: Opened) -> None:
-        org = self.orgs[fact.org]
-        if (fact.epoch, fact.version) <= org.stamp:
-            return
-        org.stamp, org.open = (fact.epoch, fact.version), True
-        if fact.contract != org.contract_told:
-            org.contract = org.contract_told = fact.contract
-        if fact.policy_version > org.policy_version:
-            org.policy_version, org.said = fact.policy_version, fact.said
-        org.changed()
-
-    def _ticked(self, now: int, approved: bool, log_ms: int) -> None:
-        if now <= self._tick:
-            return
-        leap = self._rules.leap_days if self._rules is not None else 2
-        if leap and not approved:
-            if now - log_ms > 3_600_000:
-                return
-            if self._tick >= 0 and now - self._tick > leap * DAY_MS:
-                return
-        self._tick = now
-        self._pass()
-
-    def _pass(self) -> None:
-        rules = self._rules
-        if rules is None or self._tick < 0 or any(self._through.get(s, -1) < 0 for s in range(rules.sources)):
-            return
-        slowest = min([self._tick, *(self._through[s] for s in range(rules.sources))])
-        self._now = max(self._now, slowest - rules.lateness_s * 1000)
-
-    def _frame(self, events: tuple[Event, ...], through: dict[int, int]) -> None:
-        ends: dict[tuple[object, ...], int] = {}
-        for event in events:
-            ends[_group(event)] = max(ends.get(_group(event), 0), event.offset + 1)
-        for event in sorted(events, key=lambda e: (e.source, e.offset)):
-            before = self._next.get(event.source, 0)
-            if ends[_group(event)] > before:  # else the whole group is a replay
-                self._event(event, replayed=event.offset < before)
-        for source, following in through.items():
-            self._next[source] = max(self._next.get(source, 0), following)
-
-    def _event(self, event: Event, *, replayed: bool) -> None:
-        key = (event.org, event.category, event.id)
-        if event.kind in ("created", "derived"):
-            # Of a replay the group may be new in part: then its rows come twice, which does no harm.
-            self._add(Row(key, event.at, event.target, sure=not replayed))
-            if event.parent:
-                self._children[event.org, event.parent].append((key, event.at, event.target, not replayed))
-        elif replayed:
-            return
-        elif event.id:
-            kind = f"named:{event.name}" if event.kind == "named" else event.kind
-            self._marks[key].append((kind, event.at, event.target))
-            self._forget(key)
-        else:
-            self._org_event(event)
-
-    def _org_event(self, event: Event) -> None:
-        org = self.orgs[event.org]
-        if event.kind == "contract" and not event.category:
-            org.contract = event.at
-        elif event.kind == "contract":
-            org.clocks[event.category, "contract"] = event.at
-        else:
-            scope = (event.category, f"named:{event.name}" if event.kind == "named" else event.kind)
-            org.clocks[scope] = max(org.clocks.get(scope, 0), event.at)
-        org.changed()
-
-    def _add(self, row: Row) -> None:
-        self.rows[row.key].append(row)
-        self._forget(row.key)
-
-    def _forget(self, key: Id) -> None:
-        for row in self.rows.get(key, ()):
-            row.memo = None
-
-    # -- what follows --------------------------------------------------------------------------------------------
+    def is_held(self, key: Id) -> bool:
+        """Whether a hold keeps a record today."""
+        return self.orders.is_held(self.kinds, key, self.subjects.get(key, ()), self.today)
 
     def held(self, org_name: str, category: str) -> Held:
         """Return what holds for a category of an org."""
@@ -161,11 +37,29 @@ class Oracle:
         if not org.open or row.key[1] not in self.kinds:
             return NEVER, NEVER
         if row.memo is None or row.memo[0] != org.changes:
-            days = [self._due(row, at) for at in {row.at, self._merged(row)}]
+            days = [min(self._due(row, at), self._requested(row, at)) for at in {row.at, self.merged(row)}]
             row.memo = org.changes, max(min(days), row.since), max(*days, row.since)
         return row.memo[1], row.memo[2]
 
-    def _merged(self, row: Row) -> int:
+    def may_go(self, row: Row, *, requested: bool) -> bool:
+        """Whether the row may go today, by its policy or because it is `requested`."""
+        if self.due_days(row)[0] > self.today or self.is_held(row.key):
+            return False
+        why = self._requested if requested else self._due
+        return any(max(why(row, at), row.since) <= self.today for at in {row.at, self.merged(row)})
+
+    def _requested(self, row: Row, created: int) -> int:
+        """Return the day from which requests let the row go, created then: when every minimum retain has passed."""
+        subjects = self.subjects.get(row.key, ())
+        if not any(created <= said.through // 1000 for said in self.orders.concerning(self.kinds, row.key, subjects)):
+            return NEVER
+        held = self.held(*row.key[:2])
+        if not held.retains:
+            return -1
+        clock = self._clock(row.key, held.clock, created)
+        return NEVER if clock is None else max(passed(clock // DAY_S, text) for text in held.retains)
+
+    def merged(self, row: Row) -> int:
         """Return the row's clock when it is read together with its twins: the latest of one created day."""
         twins = [r for r in self.rows[row.key] if r.live and r.target == row.target]
         return max([row.at, *(r.at for r in twins if r.at // DAY_S == row.at // DAY_S)])
@@ -206,13 +100,19 @@ class Oracle:
 
     def wanted(self, row: Row) -> tuple[set[str], set[str]]:
         """Return the targets in which the row may be erased, and those in which it must be."""
-        found = [self._wanted(row, at) for at in {row.at, self._merged(row)}]
-        must = set.intersection(*found)
+        found = [self._wanted(row, at) for at in {row.at, self.merged(row)}]
+        must = set.intersection(*found) - self._followed(row)
         if row.returned:
             must &= {row.target}
         elif self._was_gone(row):
             must = set()
         return set.union(*found), must
+
+    def _followed(self, row: Row) -> set[str]:
+        """Return the targets in which a request's row may be cancelled, since a twin of it has followed its source."""
+        marks = self._marks.get(row.key, []) if row.requested else ()
+        gone = [target for kind, when, target in marks if kind == "followed" and when >= row.at]
+        return {target for name in gone for target in ({name} if name else self.kinds[row.key[1]].targets)}
 
     def _targets(self, row: Row) -> set[str]:
         return {row.target} if row.target else set(self.kinds[row.key[1]].targets)
@@ -237,60 +137,68 @@ class Oracle:
             if row.target and not row.returned:
                 found.clear()
             found.add(move[1])
+        kinds = ("deleted",) if row.requested else ("deleted", "followed")
         for kind, when, target in self._marks.get(row.key, []):
-            if kind in ("deleted", "followed") and when >= at:
+            if kind in kinds and when >= at:
                 found -= {target} if target else found.copy()
         return found & set(self.kinds[row.key[1]].targets)
 
-    def is_deleted(self, key: Id, at: int, target: str, kind: str = "deleted") -> bool:
-        """Whether its producer deleted the record from `target` (or with "followed": it has followed its source)."""
-        return any(k == kind and when >= at and where in ("", target) for k, when, where in self._marks.get(key, []))
+    def is_deleted(self, key: Id, at: int, target: str) -> bool:
+        """Whether its producer deleted the record from `target`."""
+        marks = self._marks.get(key, [])
+        return any(kind == "deleted" and when >= at and where in ("", target) for kind, when, where in marks)
 
     def erased(self, key: Id) -> None:
-        """Let the children of a record that the sweep erased follow it."""
+        """Let the children of a record that the sweep erased follow it, in the targets where they still are.
+
+        What a target kept of a request's batch goes as the request stands, and follows nothing.
+        """
         org, _, record = key
         for child, at, target, sure in self._children.pop((org, record), []):
-            held = self.held(org, child[1])
-            day = max([self.today, *(passed(at // DAY_S, text) for text in held.retains)])
-            for name in (target,) if target else self.kinds[child[1]].targets:
-                first = not self.is_deleted(child, at, name, "followed") and (child, at, target) not in self._following
-                there = any(row.live and row.at <= at and name not in row.got for row in self.rows[child])
-                self.forced[child].append(Forced(child, name, day, at, sure=sure and first and there))
-            self._following.append((child, at, target))
-
-    def follows_now(self, key: Id) -> bool:
-        """Whether the record's source was erased by the entry at hand."""
-        return any(child == key for child, _, _ in self._following)
-
-    def settle(self) -> None:
-        """End an entry: records that follow their source are no longer due by themselves."""
-        for child, at, target in self._following:
-            self._marks[child].append(("followed", at, target))
+            may: set[str] = set()
+            must: set[str] = set()
+            for row in self.rows[child]:
+                if row.live and row.at <= at and row.target == target and not row.requested:
+                    found = self.wanted(row)
+                    may |= found[0] - row.got
+                    must |= found[1] - row.got
+            for name in sorted(may):
+                self.forced[child].append(Forced(child, name, self.today, at, sure=sure and name in must))
+            for name in sorted(may) if target else [""] * bool(may):  # it is no longer due by itself
+                self._marks[child].append(("followed", at, name))
             self._forget(child)
-        self._following.clear()
 
-    def give_back(self, key: Id, target: str, at: int, *, forced: bool, sure: bool) -> None:
+    def is_there(self, key: Id, at: int, target: str) -> bool:
+        """Whether a record of that second or before lies in a target, which it has neither left nor been sent to."""
+        rows = [row for row in self.rows[key] if row.live and row.at <= at and target not in row.got]
+        return any(target in self._wanted(row, row.at) for row in rows)
+
+    def follow_day(self, child: Forced) -> int:
+        """Return the day from which a derived record follows its source."""
+        held = self.held(*child.key[:2])
+        return max([child.day, *(passed(child.at // DAY_S, text) for text in held.retains)])
+
+    def give_back(self, key: Id, target: str, at: int, *, forced: bool, requested: bool) -> None:
         """A target kept a record: it is looked at again tomorrow."""
         if forced:
-            self.forced[key].append(Forced(key, target, self.today + 1, at, sure=sure))
-        else:
-            self._add(Row(key, at, target, returned=True, since=self.today + 1, sure=sure))
+            self.forced[key].append(Forced(key, target, self.today + 1, at))
+            return
+        sources = {row.parent for row in self.rows[key] if row.at == at and row.parent}
+        self._add(Row(key, at, target, returned=True, requested=requested, since=self.today + 1))
+        for source in () if requested else sources:  # it has left its source when it was sent, and is under it again
+            known = self._children[key[0], source]
+            if not any(child[:3] == (key, at, target) for child in known):
+                known.append((key, at, target, True))
 
     def overdue(self) -> Iterator[tuple[Id, str, int]]:
         """Yield what must be erased by now and is not: record, target, and since when."""
         for key, rows in self.rows.items():
             for row in rows:
-                if row.live and row.sure and (since := self.due_days(row)[1]) <= self.today:
+                if row.live and row.sure and not self.is_held(key) and (since := self.due_days(row)[1]) <= self.today:
                     for target in self.wanted(row)[1] - row.got:
                         yield key, target, since
         for key, waiting in self.forced.items():
             for child in waiting:
-                if child.sure and child.day <= self.today and not self.is_deleted(key, child.at, child.target):
+                due = child.sure and not self.is_held(key) and self.follow_day(child) <= self.today
+                if due and not self.is_deleted(key, child.at, child.target):
                     yield key, child.target, child.day
-
-
-def _group(event: Event) -> tuple[object, ...]:
-    """Return what a frame keeps together: rows that are judged as a replay together."""
-    kind = "record" if event.kind in ("created", "derived") else event.kind
-    target = "" if kind == "moved" else event.target
-    return kind, event.org, event.category, target, event.at // DAY_S, event.name, event.source

@@ -37,6 +37,11 @@ class Producer:
         self._made = 0
         self._moved: set[tuple[str, str, str, int]] = set()
 
+    @property
+    def made(self) -> int:
+        """How many records were made."""
+        return self._made
+
     def work(self, org: str, day: int) -> None:
         """Let an org have one day of events, some of them told later."""
         random = self._random

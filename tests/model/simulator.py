@@ -7,22 +7,31 @@ ledger without any crash: the same rows and the same sends, byte for byte.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from schemas.errors import EbbtideError
+from streams.lane.overlay import after
 from streams.lane.position import KEY
+from streams.ledger import keys
 from streams.ledger.ledger import Ledger
+from tests.model.bounds import DeadRows
 from tests.model.broker import Partition
 from tests.model.disk import Disk
 from tests.model.lane import Applied, Died, Fate, Fenced, Lane, entry_of
+from tests.model.periods import Kind
 from tests.model.story import Line, story
-from tests.model.witness import Broken, Witness
+from tests.model.sums import check_orders, check_rows
+from tests.model.witness import Broken, Sent, Witness
 from tests.model.world import Shape, World
 from tests.support.ledger_log import CODEC, TOPICS
 from tests.support.memory_store import MemoryStore
 
 ERASURES = TOPICS.erasures("")
 CALM_DAYS = 3
+INTERRUPTS = 0.04
+"""How often something is ordered in the middle of the work, at most: only what is on its way is ordered of."""
 RESTLESS = 5_000
 """More entries than any day of such a world takes."""
 
@@ -34,6 +43,7 @@ class Simulator(World):
         super().__init__(seed, days=days, shape=shape)
         self.witnesses = [Witness(p.number) for p in self.partitions]
         self.history: list[list[Applied]] = [[] for _ in self.partitions]
+        self.dead = [DeadRows() for _ in self.partitions]
         self.told: list[Line] = []
         self.lanes = [Lane(p, len(self.partitions), Disk(), self._seen) for p in self.partitions]
 
@@ -60,8 +70,24 @@ class Simulator(World):
         """Play until the evening of the next day or days."""
         self.live()
         self.drain()
+        self.look_at_rows()
         if self.all_well():
             self.check()
+
+    def look_at_rows(self) -> None:
+        """Hold each evening that no dead row is older than its bound, and that counts are right. Raises Broken."""
+        for witness, lane, dead in zip(self.witnesses, self.lanes, self.dead, strict=True):
+            late = dead.late(witness.oracle.today, lane.disk.range(keys.DEAD, after(keys.DEAD)))
+            if late:
+                raise Broken(late, partition=witness.partition)
+            self._look(check_orders, witness, lane)
+
+    def _look(self, check: Callable[[Disk, dict[str, Kind]], object], witness: Witness, lane: Lane) -> None:
+        if witness.oracle.kinds:
+            try:
+                check(lane.disk, witness.oracle.kinds)
+            except AssertionError as e:
+                raise Broken(f"day {witness.oracle.today}: {e}", partition=witness.partition) from e
 
     def check(self) -> None:
         """Hold that nothing that is due is left. Raises Broken."""
@@ -79,7 +105,10 @@ class Simulator(World):
             self.day += 1
             self.tell_time()
             self.drain()
+            self.look_at_rows()
         self.check()
+        for witness, lane in zip(self.witnesses, self.lanes, strict=True):
+            self._look(check_rows, witness, lane)
         self.fold_again()
 
     def fold_again(self) -> None:
@@ -114,6 +143,8 @@ class Simulator(World):
                     worked |= target.work(random, self.day, self.now_ms)
             if not busy and not worked:
                 return
+            if random.random() < INTERRUPTS:
+                self.interrupt()
 
     def _pending(self) -> list[dict[str, int]]:
         return [dict(witness.pending) for witness in self.witnesses]
@@ -161,9 +192,24 @@ class Simulator(World):
         name, body = ("", {}) if record.fact is not None else CODEC.decode(record.value)
         witness = self.witnesses[p]
         again = witness.entry(record.fact, body["ack"] if name == "Acked" else None, record.log_ms)
-        raws = [s.value for s in entry.sends if s.topic.startswith(TOPICS.erasures("")) and s.value is not None]
-        batches = [(CODEC.decode(raw)[1], raw) for raw in raws]
+        batches = [
+            Sent(send.value, CODEC.decode(send.value)[1], entry.rows[send.key][1], entry.rows[send.key][0])
+            for send in entry.sends
+            if send.topic.startswith(ERASURES) and send.value is not None
+        ]
         ack = body["ack"] if name == "Acked" else None
-        made = tuple(batch for batch, _ in batches)
+        made = tuple(batch.record for batch in batches)
         self.told.append(Line(p, record.offset, witness.oracle.today, record.fact, ack, made))
         witness.sent(batches, again)
+        answers = [s.value for s in entry.sends if s.topic == TOPICS.answers and s.value is not None]
+        witness.orders.answered([CODEC.decode(raw)[1] for raw in answers])
+        if name == "Step":
+            self._hold_to_its_bound(p, entry, made)
+
+    def _hold_to_its_bound(self, p: int, entry: Applied, made: Sequence[dict[str, Any]]) -> None:
+        sent: Counter[str] = Counter()
+        for batch in made:
+            sent[batch["target"]] += len(batch["record_ids"])
+        over = entry.handled.over(self.shape.step_records, sent)
+        if over:
+            raise Broken(f"partition {p}, offset {entry.record.offset}: {over}", partition=p)

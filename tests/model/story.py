@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.model.facts import Events, Fact, Opened, PolicySaid, RulesSaid
+from tests.model.facts import (
+    EraseSaid,
+    Events,
+    Fact,
+    HoldSaid,
+    Opened,
+    PolicySaid,
+    PreviewAsked,
+    ReleaseSaid,
+    RulesSaid,
+)
 from tests.model.known import Id
 
 LINES = 40
@@ -67,4 +77,9 @@ def _words(line: Line, key: Id | None) -> list[str]:
         ]
     if isinstance(fact, RulesSaid):
         return [f"rules {fact.version}: {fact.kinds[key[1]].said}"]
-    return [fact.short()] if isinstance(fact, Opened | PolicySaid) and fact.org == key[0] else []
+    return (
+        [fact.short()]
+        if isinstance(fact, Opened | PolicySaid | PreviewAsked | HoldSaid | ReleaseSaid | EraseSaid)
+        and fact.org == key[0]
+        else []
+    )

@@ -27,6 +27,14 @@ class Target:
     def is_well(self, day: int) -> bool:
         return day >= max(self.ill_until, self.silent_until)
 
+    def on_way(self, org: str) -> list[str]:
+        """Return the records of an org that it was told to erase and has not answered for."""
+        found: list[str] = []
+        for partition, waiting, at in zip(self.partitions, self._open, self._next, strict=True):
+            unread = [CODEC.decode(record.value)[1] for record in partition.erasures[self.name].records[at:]]
+            found += [i for batch in (*waiting.values(), *unread) if batch["org"] == org for i in batch["record_ids"]]
+        return found
+
     def work(self, random: Random, day: int, log_ms: int) -> bool:
         """Take what has come, answer some of it; tell whether anything was done."""
         if day < self.silent_until:

@@ -9,9 +9,11 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.model.facts import Fact
+from tests.model.facts import EraseSaid, Fact, HoldSaid, ReleaseSaid
+from tests.model.history import DAY_S
 from tests.model.known import Id, Row
 from tests.model.oracle import Oracle
+from tests.model.order_witness import OrderWitness
 
 
 class Broken(AssertionError):
@@ -25,13 +27,19 @@ class Broken(AssertionError):
 
 @dataclass(slots=True)
 class Sent:
-    """A batch as it was first sent; `clocks` are those of the records that each row may be."""
+    """A batch as it was first sent; `clocks` are those of its rows, which only the ledger's own row of it says."""
 
     raw: bytes = field(repr=False)
     record: dict[str, Any] = field(repr=False)
-    clocks: list[tuple[int, ...]]
+    clocks: list[int]
     forced: bool
     pending: bool = True
+
+
+def rows_of(batch: Sent) -> list[tuple[Id, int]]:
+    """Return the records of a batch, each with its clock."""
+    org, category, ids = batch.record["org"], batch.record["category"], batch.record["record_ids"]
+    return [((org, category, name), clock) for name, clock in zip(ids, batch.clocks, strict=True)]
 
 
 class Witness:
@@ -46,6 +54,9 @@ class Witness:
         self.resent = 0
         self.returned = 0
         self.followed = 0
+        self.withdrawn = 0
+        self.orders = OrderWitness(self.oracle)
+        self._rest: Sent | None = None
         self._gone: list[Id] = []
         self._twins: dict[tuple[Id, str], list[int]] = defaultdict(list)
 
@@ -53,6 +64,8 @@ class Witness:
         """Take in an entry; return the (target, batch id) that the ledger must send again because of it."""
         if fact is not None:
             self.oracle.tell(fact, log_ms)
+            if isinstance(fact, HoldSaid | ReleaseSaid | EraseSaid):
+                self.orders.told(fact)
         return self._acked(acked) if acked is not None else None
 
     def _acked(self, ack: dict[str, Any]) -> tuple[str, str] | None:
@@ -62,42 +75,85 @@ class Witness:
         if batch is None or not batch.pending or (rows and rows[-1] >= len(batch.clocks)):
             return None
         if ack["outcome"] == "retry":
-            return name
+            return None if self._withdraw(name, batch) else name
         if ack["outcome"] == "restored" or ack["level"] == "hidden":
             return None
-        batch.pending = False
-        self.pending[name[0]] -= 1
         record = batch.record
+        self.orders.acked(name, rows_of(batch), set(rows), forced=batch.forced, reason=record["reason"])
+        self._settle(name, batch)
         for row in rows:
             key = (record["org"], record["category"], record["record_ids"][row])
-            clocks = batch.clocks[row]
-            for clock in clocks:  # of several it was one, and the log does not say which
-                self.oracle.give_back(key, name[0], clock, forced=batch.forced, sure=len(clocks) == 1)
+            self._give_back(key, name[0], batch, batch.clocks[row])
             self.returned += 1
         return None
 
-    def sent(self, batches: list[tuple[dict[str, Any], bytes]], again: tuple[str, str] | None) -> None:
+    def _give_back(self, key: Id, target: str, batch: Sent, clock: int) -> None:
+        requested = batch.record["reason"] == "request" and not batch.forced
+        self.oracle.give_back(key, target, clock, forced=batch.forced, requested=requested)
+
+    def _settle(self, name: tuple[str, str], batch: Sent) -> None:
+        batch.pending = False
+        self.pending[name[0]] -= 1
+        self.orders.settled(name)
+
+    def _withdraw(self, name: tuple[str, str], batch: Sent) -> bool:
+        """A batch is asked for again: if rows of it are held since, it is withdrawn, and the rest must be sent anew."""
+        rows = rows_of(batch)
+        held = [self.oracle.is_held(key) for key, _ in rows]
+        if not any(held):
+            return False
+        self._settle(name, batch)
+        for (key, clock), is_held in zip(rows, held, strict=True):
+            if is_held:
+                self._give_back(key, name[0], batch, clock)
+        left = [row for row, is_held in zip(rows, held, strict=True) if not is_held]
+        if left:
+            record = {**batch.record, "record_ids": [key[2] for key, _ in left]}
+            self._rest = Sent(b"", record, [clock for _, clock in left], batch.forced)
+        self.withdrawn += 1
+        return True
+
+    def _is_rest(self, name: tuple[str, str], batch: Sent) -> bool:
+        """Whether a new batch is what is left of a withdrawn one."""
+        rest = self._rest
+        if rest is None or {**batch.record, "batch_id": ""} != {**rest.record, "batch_id": ""}:
+            return False
+        if (batch.clocks, batch.forced) != (rest.clocks, rest.forced):
+            raise Broken(f"batch {name} is not what is left of the withdrawn one: {rest.record}")
+        self._rest = None
+        self.batches[name] = batch
+        self.orders.sent(name, rows_of(rest), taken=False)
+        self.pending[name[0]] += 1
+        return True
+
+    def sent(self, batches: list[Sent], again: tuple[str, str] | None) -> None:
         """Judge the batches that one entry sent, in their order."""
         touched: list[Row] = []
-        for record, raw in batches:
-            name = (record["target"], record["batch_id"])
+        for batch in batches:
+            name = (batch.record["target"], batch.record["batch_id"])
             known = self.batches.get(name)
-            if known is None:
-                self._new(name, record, raw, touched)
+            if known is None and self._is_rest(name, batch):
                 continue
-            if known.raw != raw:
+            if known is None:
+                self._new(name, batch, touched)
+                continue
+            if known.raw != batch.raw:
                 raise Broken(f"batch {name} was sent again with other content")
             if not known.pending:
                 raise Broken(f"batch {name} was settled, and its id is used again")
+            held = [key for key, _ in rows_of(known) if self.oracle.is_held(key)]
+            if held:
+                raise Broken(f"batch {name} is sent again with held rows", partition=self.partition, key=held[0])
             self.resent += 1
             again = None if again == name else again
         if again is not None:
             raise Broken(f"the target asked for batch {again} again and did not get it")
-        self._let_children_follow()
+        if self._rest is not None:
+            raise Broken(f"what is left of a withdrawn batch was not sent: {self._rest.record}")
         for row in touched:
             if row.live and not self.oracle.wanted(row)[1] - row.got:
                 row.live = False
-        self.oracle.settle()
+        self._let_children_follow()
         self._check_room()
 
     def _let_children_follow(self) -> None:
@@ -111,78 +167,79 @@ class Witness:
             if count > self.oracle.room:
                 raise Broken(f"{count} batches are pending for target {target!r}; {self.oracle.room} is the bound")
 
-    def _new(self, name: tuple[str, str], record: dict[str, Any], raw: bytes, touched: list[Row]) -> None:
-        oracle = self.oracle
-        org, category, target, ids = record["org"], record["category"], record["target"], record["record_ids"]
-        if not ids or record["as_of_day"] != oracle.today:
+    def _new(self, name: tuple[str, str], batch: Sent, touched: list[Row]) -> None:
+        oracle, record = self.oracle, batch.record
+        org, category, target = record["org"], record["category"], record["target"]
+        if not batch.clocks or record["as_of_day"] != oracle.today:
             raise Broken(f"batch {name} is empty, or not of the ledger's day {oracle.today}: {record['as_of_day']}")
         if category not in oracle.kinds or target not in oracle.kinds[category].targets:
             raise Broken(f"batch {name} is of category {category!r}, which has no target {target!r}")
         if record["action"] != oracle.held(org, category).action:
             raise Broken(f"batch {name} is to {record['action']}, the policy says {oracle.held(org, category).action}")
-        batch = Sent(raw, record, [], forced=False)
-        for record_id in ids:
-            key = (org, category, record_id)
-            follows = oracle.follows_now(key) and all(row.key != key for row in touched)
-            clock = None if follows else self._own(key, target, touched)
-            if clock is None:
-                self._let_children_follow()
-                clock = self._followed(key, target)
-                batch.forced |= clock is not None
-            if clock is None:
-                clock = self._own(key, target, touched)
-            if clock is None:
-                clock = self._twin(key, target)
-            if clock is None:
+        requested = record["reason"] == "request"
+        if batch.forced:
+            self._let_children_follow()
+        for key, clock in rows_of(batch):
+            if batch.forced:
+                known = self._followed(key, target, clock)
+            else:
+                known = self._own(key, target, clock, touched, requested) or self._twin(key, target, clock)
+            if not known:
                 raise Broken(self._why(key, target), partition=self.partition, key=key)
-            batch.clocks.append(clock)
+        self.orders.sent(name, rows_of(batch), taken=requested and not batch.forced)
         self.batches[name] = batch
         self.pending[target] += 1
-        self.erased += len(ids)
+        self.erased += len(batch.clocks)
 
-    def _own(self, key: Id, target: str, touched: list[Row]) -> tuple[int, ...] | None:
-        """Match a batch's row with records that are due; return their clocks."""
+    def _own(self, key: Id, target: str, clock: int, touched: list[Row], requested: bool) -> bool:
+        """Match a batch's row with records that are due: one of that clock, and its twins that were read with it."""
         oracle = self.oracle
         found = [
             row
             for row in oracle.rows.get(key, ())
             if row.live
+            and row.at // DAY_S == clock // DAY_S
+            and row.at <= clock
             and target not in row.got
-            and oracle.due_days(row)[0] <= oracle.today
+            and oracle.may_go(row, requested=requested)
             and target in oracle.wanted(row)[0]
         ]
         if not found:
-            return None
+            return False
         for row in found:
             row.got.add(target)
             touched.append(row)
         self._twins[key, target] += sorted(row.at for row in found)[:-1]
         self._gone.append(key)
-        return tuple(sorted({row.at for row in found}))
+        return True
 
-    def _followed(self, key: Id, target: str) -> tuple[int, ...] | None:
+    def _followed(self, key: Id, target: str, clock: int) -> bool:
         """Match a batch's row with a derived record that follows its source."""
         oracle = self.oracle
         waiting = [
             f
             for f in oracle.forced.get(key, ())
-            if f.target == target and f.day <= oracle.today and not oracle.is_deleted(key, f.at + 1, target)
+            if f.target == target
+            and f.at == clock
+            and oracle.follow_day(f) <= oracle.today
+            and not oracle.is_held(key)
+            and not oracle.is_deleted(key, f.at + 1, target)
         ]
         if not waiting:
-            return None
-        chosen = min(waiting, key=lambda f: not f.sure)
-        oracle.forced[key].remove(chosen)
+            return False
+        oracle.forced[key].remove(min(waiting, key=lambda f: not f.sure))
         self.followed += 1
         self._gone.append(key)
-        return (chosen.at,)
+        return True
 
-    def _twin(self, key: Id, target: str) -> tuple[int, ...] | None:
+    def _twin(self, key: Id, target: str, clock: int) -> bool:
         """Match a batch's row with a twin of what was erased before: it finds nothing, but its children follow."""
-        twins = self._twins.get((key, target))
-        if not twins:
-            return None
+        twins = self._twins.get((key, target), [])
+        if clock not in twins:
+            return False
+        twins.remove(clock)
         self._gone.append(key)
-        return (twins.pop(),)
+        return True
 
     def _why(self, key: Id, target: str) -> str:
         oracle = self.oracle
@@ -194,8 +251,12 @@ class Witness:
         ]
         return f"day {oracle.today}: {key} is to be erased from {target!r}, but is not due there: {known or 'unknown'}"
 
+    def twins_left(self, org: str) -> list[tuple[Id, str, int]]:
+        """Return rows of an org that went in the name of a twin, and may lie in a segment of their own yet."""
+        return [(key, target, at) for (key, target), ats in self._twins.items() for at in ats if key[0] == org]
+
     def check_all_gone(self) -> None:
-        """Raise Broken if anything that is due now was not sent."""
+        """Raise Broken if anything that is due now was not sent, or an order is not carried out."""
         late = list(self.oracle.overdue())
         if late:
             key, target, since = late[0]
@@ -204,3 +265,7 @@ class Witness:
                 partition=self.partition,
                 key=key,
             )
+        try:
+            self.orders.check()
+        except AssertionError as e:
+            raise Broken(f"day {self.oracle.today}: {e}", partition=self.partition) from e

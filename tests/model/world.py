@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from random import Random
+from typing import ClassVar
 
+from tests.model.authority import Authority
 from tests.model.broker import Partition
 from tests.model.coordinator import Coordinator
 from tests.model.facts import Opened, PolicySaid, RulesSaid
@@ -62,6 +64,9 @@ class Shape:
 class World:
     """Everything but the lanes. `shape` replaces what the seed would choose."""
 
+    ORDERS: ClassVar[bool] = True
+    """Whether holds and erasures are ordered."""
+
     def __init__(self, seed: int, *, days: int = 240, shape: Shape | None = None) -> None:
         self.random = random = Random(seed)
         self.seed = seed
@@ -75,11 +80,11 @@ class World:
         self.kinds = _kinds()
         self.producer = Producer(random, self.gateway, self.kinds, self.shape.derived)
         self.counts: Counter[str] = Counter()
+        self.authority = Authority(seed, self.coordinator, list(self.kinds))
         self._opened: dict[str, Opened] = {}
         self._policies: Counter[str] = Counter()
         self._saids: dict[str, dict[str, Said]] = {}
         self._version = 0
-        self._well_since = self.day
 
     @property
     def now_ms(self) -> int:
@@ -133,12 +138,17 @@ class World:
         )
         self._opened[org] = fact
         self.coordinator.open(fact, shards, self.now_ms)
+        if epoch > 1 and shards != self.gateway.shards[org]:
+            self.authority.grown(org, epoch, self.gateway.shards[org], shards, self.now_ms)
         self.gateway.shards[org] = shards
 
     def say_policy(self, org: str) -> None:
-        self._policies[org] += 1
         names = self.random.sample(list(self.kinds), self.random.randint(0, 3))
-        self._saids[org] = {name: self._said() for name in names}
+        self.set_policy(org, {name: self._said() for name in names})
+
+    def set_policy(self, org: str, said: dict[str, Said]) -> None:
+        self._policies[org] += 1
+        self._saids[org] = said
         fact = PolicySaid(org, self._opened[org].epoch, self._policies[org], self._saids[org])
         self.coordinator.policy(fact, self.gateway.shards[org], self.now_ms)
 
@@ -165,11 +175,9 @@ class World:
                     target.silent_until = self.day + random.randint(3, 20)
                 else:
                     target.ill_until = self.day + random.randint(3, 30)
-        if not all(target.is_well(self.day) for target in self.targets):
-            self._well_since = self.day + 1
 
     def all_well(self) -> bool:
-        return self.day >= self._well_since + 2
+        return all(target.is_well(self.day) for target in self.targets)
 
     def _say_something(self) -> None:
         random = self.random
@@ -183,6 +191,24 @@ class World:
                 self.say_policy(org)
         if random.random() < 0.015:
             self.say_rules()
+        for org in ORGS if self.ORDERS else ():
+            shards = self.gateway.shards.get(org, [1])
+            self.authority.work(org, self.epoch(org), shards, self.producer.made, self.on_way(org), self.now_ms)
+
+    def on_way(self, org: str) -> list[str]:
+        """Return the records of an org that targets were told to erase and have not answered for."""
+        return [record for target in self.targets for record in target.on_way(org)]
+
+    def interrupt(self) -> None:
+        """Order something in the middle of a day's work."""
+        org = self.random.choice(ORGS)
+        on_way = self.on_way(org)
+        if on_way and self.ORDERS:
+            self.authority.interrupt(org, self.epoch(org), self.gateway.shards.get(org, [1]), on_way, self.now_ms)
+
+    def epoch(self, org: str) -> int:
+        """Return an org's epoch as the coordinator knows it."""
+        return self._opened[org].epoch if org in self._opened else 1
 
     def _pack(self) -> None:
         random = self.random

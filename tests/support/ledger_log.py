@@ -6,6 +6,7 @@ makes a fresh `Ledger` for each entry unless told otherwise, so that nothing but
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from schemas.codec import full_codec
-from schemas.columns import Columns, Ids
+from schemas.columns import Columns, Ids, Subjects
 from schemas.frames import GroupHeader, encode_frame
 from schemas.policy import Setting
 from schemas.rules import CategoryRules, Rules
@@ -60,8 +61,12 @@ def group(
     name: str = "",
     parents: Sequence[str] | None = None,
     targets: Sequence[str] | None = None,
+    subjects: Sequence[int | Sequence[int]] | None = None,
 ) -> tuple[GroupHeader, Columns]:
-    """One group of a frame, all of one day. `seconds` since the epoch: one for all, or one each."""
+    """One group of a frame, all of one day. `seconds` since the epoch: one for all, or one each.
+
+    `subjects`: the references of each row, one or several.
+    """
     clocks = [int(seconds)] * len(ids) if isinstance(seconds, (int, float)) else [int(s) for s in seconds]
     days = {clock // DAY_S for clock in clocks}
     assert len(days) == 1, "a group is of one day"
@@ -70,9 +75,21 @@ def group(
         ids=Ids.of(ids),
         clocks=np.array(clocks, np.uint32),
         parents=Ids.of(parents) if parents is not None else None,
+        subjects=_subjects(subjects) if subjects is not None else None,
         targets=tuple(targets) if targets is not None else None,
     )
     return header, columns
+
+
+def _subjects(rows: Sequence[int | Sequence[int]]) -> Subjects:
+    lists = [[row] if isinstance(row, int) else list(row) for row in rows]
+    counts = np.array([len(row) for row in lists], np.int64)
+    return Subjects.of(counts, np.array([ref for row in lists for ref in row], np.uint64))
+
+
+def refs(*subjects: int) -> bytes:
+    """Subject references as a command carries them."""
+    return b"".join(subject.to_bytes(8, "little") for subject in subjects)
 
 
 def day(number: float) -> float:
@@ -92,6 +109,7 @@ class Batch:
     as_of_day: int
     ids: list[str] = field(repr=False)
     raw: bytes = field(repr=False)
+    reason: str = "retention"
 
 
 class LedgerLog:
@@ -239,6 +257,109 @@ class LedgerLog:
         }
         return self.append("PolicySet", record, run=run)
 
+    def preview(
+        self,
+        *settings: Setting,
+        day: int = -1,
+        org: str = "acme",
+        epoch: int = 1,
+        request_id: str = "p1",
+        run: bool = True,
+    ) -> list[Send]:
+        record = {
+            "org": org,
+            "epoch": epoch,
+            "request_id": request_id,
+            "settings": [s.record() for s in settings],
+            "as_of_day": day,
+        }
+        return self.append("Preview", record, run=run)
+
+    def hold(
+        self,
+        name: str = "hold",
+        *,
+        org: str = "acme",
+        epoch: int = 1,
+        categories: Sequence[str] = (),
+        subjects: Sequence[int] = (),
+        records: Sequence[str] = (),
+        grace: int = 0,
+        run: bool = True,
+    ) -> list[Send]:
+        record = {
+            "org": org,
+            "epoch": epoch,
+            "hold_id": name,
+            "categories": list(categories),
+            "subjects": refs(*subjects),
+            "records": list(records),
+            "grace_days": grace,
+        }
+        return self.append("HoldPlaced", record, run=run)
+
+    def release(self, name: str = "hold", *, org: str = "acme", epoch: int = 1, run: bool = True) -> list[Send]:
+        return self.append("HoldReleased", {"org": org, "epoch": epoch, "hold_id": name}, run=run)
+
+    def erase(
+        self,
+        name: str = "request",
+        *subjects: int,
+        org: str = "acme",
+        epoch: int = 1,
+        categories: Sequence[str] = (),
+        through: float = 1000,
+        run: bool = True,
+    ) -> list[Send]:
+        """Ask for an erasure of these subjects, of everyone without any, `through` a day."""
+        record = {
+            "org": org,
+            "epoch": epoch,
+            "request_id": name,
+            "everyone": not subjects,
+            "subjects": refs(*subjects),
+            "categories": list(categories),
+            "through": int(through * DAY_MS),
+        }
+        return self.append("Erase", record, run=run)
+
+    def select(
+        self,
+        name: str = "export",
+        *subjects: int,
+        org: str = "acme",
+        epoch: int = 1,
+        categories: Sequence[str] = (),
+        run: bool = True,
+    ) -> list[Send]:
+        """Ask for a list of what these subjects have, of what the org has without any."""
+        record = {
+            "org": org,
+            "epoch": epoch,
+            "request_id": name,
+            "everyone": not subjects,
+            "subjects": refs(*subjects),
+            "categories": list(categories),
+            "options": '{"formats": ["csv"]}',
+        }
+        return self.append("Select", record, run=run)
+
+    def parts(self, sends: Sequence[Send] | None = None, name: str = "export") -> list[dict[str, Any]]:
+        """Return the parts of a list among `sends`, or among all so far."""
+        found = [
+            CODEC.decode(send.value)[1]
+            for send in (self.sends if sends is None else sends)
+            if send.topic == TOPICS.selections and send.value is not None
+        ]
+        return [part for part in found if part["request_id"] == name]
+
+    def said(self, name: str = "request", *, org: str = "acme") -> dict[str, Any]:
+        """Return what the newest `erase` answer of a request says."""
+        found = [a for a in self.answers(self.sends) if a["kind"] == "erase" and a["request_id"] == name]
+        newest = max((a for a in found if a["org"] == org), key=lambda a: int(a["version"]))
+        body: dict[str, Any] = json.loads(newest["body"])
+        return body
+
     def tick(self, number: float, *, approved: bool = False, run: bool = True) -> list[Send]:
         return self.append("Tick", {"now": int(number * DAY_MS), "approved": approved}, run=run)
 
@@ -268,6 +389,7 @@ class LedgerLog:
                         r["as_of_day"],
                         r["record_ids"],
                         send.value,
+                        r["reason"],
                     )
                 )
         return found

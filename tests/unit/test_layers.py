@@ -40,7 +40,11 @@ def test_an_init_holds_a_docstring_only(package: str) -> None:
         assert path in allowed or (len(body) == 1 and ast.get_docstring(ast.Module(body, [])) is not None), path
 
 
-@pytest.mark.parametrize("module", ["ledger", "coordinator.py", "reducer.py"], ids=["ledger", "coordinator", "reducer"])
+@pytest.mark.parametrize(
+    "module",
+    ["ledger", "coordinator", "reducer.py", "projector/fold.py", "projector/rows.py"],
+    ids=["ledger", "coordinator", "reducer", "fold", "rows"],
+)
 def test_a_pure_core_imports_no_engine_clock_or_client(module: str) -> None:
     impure = {"faust", "mode", "aiokafka", "confluent_kafka", "psycopg", "rocksdict", "time", "random", "os", "logging"}
     place = ROOT / "streams" / module

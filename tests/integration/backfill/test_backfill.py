@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from confluent_kafka import Producer
 from ebbtide.partition import partition_of
 from ops.backfill.run import run_backfill
 from ops.backfill.spec import BackfillSpec, NotBackfillable
-from ops.local.service import KafkaServer
+from ops.local.s3 import ensure_bucket, s3_client
+from ops.local.service import KafkaServer, S3Server
 from ops.topics import create_topics
 from schemas.codec import full_codec
 from schemas.datamap import load_data_map
@@ -27,6 +29,7 @@ from tests.integration.log import committed
 
 PARTITIONS = 3
 ROWS = 5000
+OBJECTS = 160
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 MAP = """
@@ -35,6 +38,7 @@ targets:
   crm: {{kind: postgres, dsn: "${{DSN}}"}}
   profiles: {{kind: kafka}}
   vault: {{kind: consumer}}
+  files: {{kind: s3, endpoint: "${{S3}}", bucket: {prefix}, access_key: "${{S3_KEY}}", secret_key: "${{S3_SECRET}}"}}
 categories:
   messages:
     targets:
@@ -48,6 +52,10 @@ categories:
   media:
     targets:
       vault: {{}}
+      files: {{key: "{{org}}/media/{{id}}"}}
+  files:
+    targets:
+      files: {{prefix: "{{org}}/files/{{id}}/", subject: user, created: made}}
 """
 
 TABLES = """
@@ -62,7 +70,12 @@ SpecOf = Callable[[int], BackfillSpec]
 
 
 @pytest.fixture
-def spec_of(kafka: KafkaServer, database: str, prefix: str, tmp_path: Path) -> SpecOf:
+def variables(database: str, s3: S3Server) -> dict[str, str]:
+    return {"DSN": database, "S3": s3.endpoint, "S3_KEY": s3.access_key, "S3_SECRET": s3.secret_key}
+
+
+@pytest.fixture
+def spec_of(kafka: KafkaServer, database: str, variables: dict[str, str], prefix: str, tmp_path: Path) -> SpecOf:
     """An engine's topics, two tables, and the data map that binds them; a spec for a number of rows a page."""
     create_topics(kafka.bootstrap, all_topics(Topics(prefix), partitions=PARTITIONS))
     create_topics(kafka.bootstrap, [TopicSpec(name=f"{prefix}.profiles", partitions=2, config=COMPACTED)])
@@ -75,7 +88,7 @@ def spec_of(kafka: KafkaServer, database: str, prefix: str, tmp_path: Path) -> S
         return BackfillSpec(
             bootstrap=kafka.bootstrap,
             prefix=prefix,
-            data_map=load_data_map(path, {"DSN": database}),
+            data_map=load_data_map(path, variables),
             page_rows=page_rows,
         )
 
@@ -119,6 +132,32 @@ def fill_topic(bootstrap: str, topic: str) -> list[Row]:
                 producer.produce(topic, value, key=key, partition=partition_of(key, 2))
             producer.poll(0)
     assert producer.flush(60) == 0
+    return rows
+
+
+def fill_bucket(s3: S3Server, bucket: str) -> list[Row]:
+    """Write objects, two below each prefix, some of them twice; return what backfill must tell of them."""
+    client = s3_client(endpoint=s3.endpoint, access_key=s3.access_key, secret_key=s3.secret_key, region=s3.region)
+    ensure_bucket(client, bucket)
+    rows: list[Row] = []
+
+    def write(i: int) -> Row:
+        at = START + timedelta(days=i % 40, seconds=i)
+        metadata = {"user": f"u{i}", "made": at.isoformat()}
+        for name in ("a", "b/c", "a"):
+            client.put_object(Bucket=bucket, Key=f"org-{i % 7}/files/{i}/{name}", Body=b"x", Metadata=metadata)
+        return f"org-{i % 7}", "files", str(i), _ms(at), (f"u{i}",), "files"
+
+    with ThreadPoolExecutor(8) as pool:
+        rows += pool.map(write, range(OBJECTS))
+    for i in range(OBJECTS // 4):
+        key = f"org-{i % 7}/media/m{i}"
+        client.put_object(Bucket=bucket, Key=key, Body=b"x")
+        if i % 3 == 0:  # gone for its readers, its bytes are still there
+            client.delete_object(Bucket=bucket, Key=key)
+        versions = client.list_object_versions(Bucket=bucket, Prefix=key)["Versions"]
+        (written,) = [one["LastModified"] for one in versions if one["Key"] == key]
+        rows.append((f"org-{i % 7}", "media", f"m{i}", _ms(written.replace(microsecond=0)), (), "files"))
     return rows
 
 
@@ -176,13 +215,24 @@ def test_the_newest_value_of_each_key_is_told_once_and_no_tombstone(
     assert result.records == len(rows)
 
 
-@pytest.mark.parametrize("target", ["crm", "profiles"])
+@pytest.mark.parametrize(("target", "page_rows"), [("crm", 400), ("profiles", 400), ("files", 60)])
 def test_a_backfill_killed_again_and_again_tells_the_same_as_one_that_was_not(
-    target: str, spec_of: SpecOf, database: str, kafka: KafkaServer, prefix: str, tmp_path: Path
+    target: str,
+    page_rows: int,
+    spec_of: SpecOf,
+    variables: dict[str, str],
+    s3: S3Server,
+    kafka: KafkaServer,
+    prefix: str,
+    tmp_path: Path,
 ) -> None:
-    rows = fill_tables(database) if target == "crm" else fill_topic(kafka.bootstrap, f"{prefix}.profiles")
+    rows = {
+        "crm": lambda: fill_tables(variables["DSN"]),
+        "profiles": lambda: fill_topic(kafka.bootstrap, f"{prefix}.profiles"),
+        "files": lambda: fill_bucket(s3, prefix),
+    }[target]()
     command = [sys.executable, "-m", "tests.integration.backfill.child", kafka.bootstrap, prefix]
-    command += [str(tmp_path / "map.yaml"), target, database, "400"]
+    command += [str(tmp_path / "map.yaml"), target, json.dumps(variables), str(page_rows)]
     kills = 0
     for pages in (1, 3, 2):  # killed while it works on the page after so many
         child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -193,7 +243,7 @@ def test_a_backfill_killed_again_and_again_tells_the_same_as_one_that_was_not(
         child.stdout.close()
         kills += 1
 
-    result = run_backfill(spec_of(400), target)
+    result = run_backfill(spec_of(page_rows), target)
 
     assert kills == 3
     assert result.resumed
@@ -248,7 +298,7 @@ def test_a_target_that_backfill_cannot_read_is_refused_with_the_reason(spec_of: 
     with psycopg.connect(database) as connection:
         connection.execute("alter table messages rename column created_at to made_at")
 
-    with pytest.raises(NotBackfillable, match=r"'nowhere' is not in the data map .*there are crm, profiles, vault"):
+    with pytest.raises(NotBackfillable, match=r"'nowhere' is not in the data map .*there are crm, files, prof"):
         run_backfill(spec_of(10), "nowhere")
     with pytest.raises(NotBackfillable, match="only its own service knows"):
         run_backfill(spec_of(10), "vault")

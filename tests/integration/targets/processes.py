@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from ops.local.service import S3Server
 
 MAP = """\
 version: 1
@@ -14,6 +17,7 @@ targets:
   crm: {kind: postgres, dsn: "${DSN}"}
   profiles: {kind: kafka}
   billing: {kind: consumer}
+  media: {kind: s3, endpoint: "${S3}", bucket: "${S3_BUCKET}", access_key: "${S3_KEY}", secret_key: "${S3_SECRET}"}
 categories:
   messages:
     retention: {period: "90 d"}
@@ -21,13 +25,31 @@ categories:
       crm: {table: messages, key: id, org: org_id, anonymise: {body: {replace: "[erased]"}}}
       profiles: {topic: TOPIC, key: "{org}/{id}", anonymise: {email: {hash: true}}}
       billing: {anonymise: {email: {replace: "[erased]"}}}
+      media: {key: "{org}/media/{id}", anonymise: {replace: "[erased]"}}
 """
+
+
+def s3_variables(s3: S3Server, bucket: str) -> dict[str, str]:
+    """What the map's target of kind s3 needs."""
+    return {"S3": s3.endpoint, "S3_BUCKET": bucket, "S3_KEY": s3.access_key, "S3_SECRET": s3.secret_key}
+
+
+NOWHERE = {"S3": "http://none", "S3_BUCKET": "none", "S3_KEY": "none", "S3_SECRET": "none"}
 
 
 class Processes:
     """Runner processes of one test; `kill_all` ends what is left."""
 
-    def __init__(self, directory: Path, *, bootstrap: str, prefix: str, dsn: str = "none", topic: str = "none") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        bootstrap: str,
+        prefix: str,
+        dsn: str = "none",
+        topic: str = "none",
+        variables: Mapping[str, str] = NOWHERE,
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "map.yaml").write_text(MAP.replace("TOPIC", topic))
         self._directory = directory
@@ -35,7 +57,7 @@ class Processes:
             "bootstrap": bootstrap,
             "prefix": prefix,
             "data_map": str(directory / "map.yaml"),
-            "variables": {"DSN": dsn},
+            "variables": {"DSN": dsn, **variables},
             "directory": str(directory),
             "batches": 3,
         }

@@ -16,6 +16,7 @@ from schemas.codec import full_codec
 from schemas.seal import Seal
 from schemas.topics import Topics, all_topics
 from sinks.base import Sink
+from sinks.hiding import HideOrder
 from streams.runner.hooks import RunnerHooks
 from streams.runner.runner import run_sink
 from streams.runner.spec import RunnerLimits, RunnerSpec
@@ -100,6 +101,12 @@ class Cluster:
                 self.topics.erasures(record["target"]), CODEC.encode("ErasureBatch", record), partition=partition
             )
         assert self.producer.flush(30) == 0
+
+    def send_order(self, order: HideOrder, *, topic: str = "") -> None:
+        """Write an order to hide as the ledger does; `topic`: that of another target."""
+        names = ("target", "org", "category", "action", "stamp")
+        record = {"order_id": order.id, **{name: getattr(order, name) for name in names}}
+        self.send_raw(self.topics.erasures(topic or order.target), CODEC.encode("HideOrder", record))
 
     def send_raw(self, topic: str, value: bytes | None, *, key: bytes | None = None, partition: int = 0) -> None:
         self.producer.produce(topic, value, key, partition)

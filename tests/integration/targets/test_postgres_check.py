@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
 
+from ops.doctor import hiding_findings
+from schemas.datamap import load_data_map
 from schemas.errors import Refused
 from schemas.plans import FieldAction, PostgresPlan
 from sinks.anonymise import Anonymiser
@@ -16,7 +19,8 @@ from tests.integration.targets.test_postgres import PLAN
 TABLE = """
     CREATE DOMAIN address AS varchar(20);
     CREATE TABLE messages (id bigint PRIMARY KEY, org_id text, body text, email text UNIQUE, phone varchar(20),
-        mail address, amount numeric(9, 2), day date NOT NULL, spot point);
+        mail address, amount numeric(9, 2), day date NOT NULL, spot point, naive timestamp, gone timestamptz,
+        never timestamptz NOT NULL);
 """
 
 
@@ -35,6 +39,10 @@ def check(dsn: str, plan: PostgresPlan) -> None:
         ({"key": "ident"}, "no column 'ident'"),
         ({"key": "spot"}, "cannot name records"),
         ({"where": {"amount": "much"}}, "is no numeric"),
+        ({"hidden": "hidden_at"}, "no column 'hidden_at'"),
+        ({"hidden": "body"}, "must be timestamptz, and may be null; it is text"),
+        ({"hidden": "naive"}, "it is timestamp without time zone"),
+        ({"hidden": "never"}, "it is timestamp with time zone not null"),
         ({"anonymise": {"fax": FieldAction("null")}}, "no column 'fax'"),
         ({"anonymise": {"id": FieldAction("null")}}, "cannot be anonymised"),
         ({"anonymise": {"day": FieldAction("null")}}, "use replace"),
@@ -64,6 +72,7 @@ def test_a_plan_that_fits_is_accepted_with_replacements_of_any_type(database: st
         database,
         replace(
             PLAN,
+            hidden="gone",
             anonymise={
                 "email": FieldAction("hash"),
                 "mail": FieldAction("mask"),
@@ -100,3 +109,37 @@ def test_a_role_that_may_not_delete_or_does_not_see_all_rows_is_refused(database
         with psycopg.connect(database) as connection:
             connection.execute("DROP OWNED BY ebbtide_check CASCADE")
             connection.execute("DROP ROLE ebbtide_check")
+
+
+MAP = """
+version: 1
+targets:
+  crm: {kind: postgres, dsn: "${DSN}"}
+  feed: {kind: kafka}
+categories:
+  messages:
+    targets:
+      crm: {table: messages, key: id, org: org_id, hidden: HIDDEN}
+      feed: {topic: t, key: "{org}/{id}"}
+  metrics: {targets: {crm: {table: messages, key: id, org: org_id}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("column", "levels", "text"),
+    [("gone", ["watch"], "cannot hide metrics"), ("body", ["watch", "mend"], "must be timestamptz")],
+)
+def test_the_doctor_says_what_a_deletion_can_hide(
+    database: str, tmp_path: Path, column: str, levels: list[str], text: str
+) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute(TABLE)
+    (tmp_path / "map.yaml").write_text(MAP.replace("HIDDEN", column))
+    data_map = load_data_map(tmp_path / "map.yaml", {"DSN": database})
+
+    found = list(hiding_findings(data_map, "crm"))
+    (kafka,) = hiding_findings(data_map, "feed")
+
+    assert [finding.level for finding in found] == levels
+    assert text in found[-1].text
+    assert (kafka.level, "cannot hide" in kafka.text) == ("ok", True)

@@ -7,10 +7,19 @@ import urllib.request
 
 import pytest
 
-from ops.metrics import DEFINITIONS, Domains, Metrics
+from ops.metric_defs import DEFINITIONS
+from ops.metrics import Domains, Metrics
 
-DOMAINS = Domains(partitions=2, targets=["crm"], producers=["shop"], kinds=["created"], reasons=["undecodable"])
-ROLES = ("gateway", "ledger", "coordinator", "clock", "target")
+DOMAINS = Domains(
+    partitions=2,
+    targets=["crm"],
+    producers=["shop"],
+    kinds=["created"],
+    reasons=["undecodable"],
+    operations=["get_retention"],
+    problems=["not-found"],
+)
+ROLES = ("gateway", "ledger", "coordinator", "clock", "target", "projector", "api", "exporter")
 
 
 def scrape(metrics: Metrics) -> str:

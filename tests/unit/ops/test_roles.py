@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 
 import pytest
 
-from ops import roles
+from ops import engine, roles
+from ops.settings import read_settings
 from ops.supervisor import Role
+from schemas.datamap import DataMap
 from schemas.rules import BadRules, Rules
 
 
@@ -23,3 +26,21 @@ def test_a_gateway_starts_again_when_the_rules_in_force_cannot_be_read(monkeypat
 
 def test_a_role_does_not_show_the_keys_it_is_given() -> None:
     assert "secret" not in repr(Role("ledger", {"EBBTIDE_MASTER_KEY": "secret"}))
+
+
+NO_MAP = DataMap(file="", template="", producers=(), targets={}, categories={}, plans={})
+
+
+def test_the_api_gets_a_key_to_ask_with_and_none_that_opens_anything() -> None:
+    settings = dataclasses.replace(
+        read_settings({}),
+        **dict.fromkeys(("master_key", "dead_letter_key", "signing_key"), "5a" * 32),
+        s3_secret_key="hush",
+    )
+    started = {role.name: role.environment for role in engine._roles(settings, NO_MAP)}
+
+    shown = str(started["api"])
+    assert "5a" * 32 not in shown
+    assert "hush" not in shown
+    assert started["api"]["EBBTIDE_API_SIGNING_KEY"] == settings.api_key().hex()
+    assert not any(env["EBBTIDE_API_SIGNING_KEY"] for name, env in started.items() if name != "api")

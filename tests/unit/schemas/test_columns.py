@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.bodies import BadBody, compress, decode_columns, encode_columns
+from schemas.bodies import (
+    BadBody,
+    compress,
+    decode_columns,
+    decompress,
+    encode_columns,
+    read_columns,
+    read_subjects,
+)
 from schemas.columns import Columns, Ids, Subjects
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=45)
@@ -83,6 +91,18 @@ def test_columns_come_back_as_they_were(given_columns: Columns) -> None:
     assert encode_columns(given_columns) == body
 
 
+@given(columns())
+def test_subjects_are_read_alone_as_with_all_the_rest(given_columns: Columns) -> None:
+    data = decompress(encode_columns(given_columns))
+
+    alone, whole = read_subjects(data), read_columns(data).subjects
+
+    assert (alone is None) == (whole is None)
+    if alone is not None and whole is not None:
+        assert np.array_equal(alone.counts, whole.counts)
+        assert np.array_equal(alone.refs(), whole.refs())
+
+
 @given(columns(), st.data())
 def test_the_same_rows_make_the_same_bytes_whatever_they_were_cut_from(whole: Columns, data: st.DataObject) -> None:
     first = data.draw(st.integers(0, len(whole)))
@@ -106,6 +126,8 @@ def test_a_damaged_body_is_refused_or_read_but_never_breaks_out(whole: Columns, 
     for bad in (bytes(body), compress(bytes(raw)), b"", bytes(raw)):
         with suppress(BadBody):
             decode_columns(bad)
+        with suppress(BadBody):
+            read_subjects(decompress(bad))
 
 
 def test_a_claim_of_four_billion_rows_in_six_bytes_is_refused() -> None:

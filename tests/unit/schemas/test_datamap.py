@@ -9,6 +9,8 @@ import pytest
 from schemas.datamap import DataMap, load_data_map
 from schemas.plans import BadPlan, FieldAction, KafkaPlan, KeyTemplate, PostgresPlan
 from schemas.policy import Setting
+from schemas.rules import Regime, Requester
+from schemas.s3plan import ObjectTemplate, Replacement, S3Plan
 from schemas.yamlmap import MAX_BYTES, BadFile
 
 DEMO_MAP = Path(__file__).parents[3] / "ops" / "demo" / "datamap.yaml"
@@ -21,6 +23,14 @@ targets:
   crm: {kind: postgres, dsn: "${DSN}", schema: app}
   profiles: {kind: kafka}
   billing: {kind: consumer}
+  files:
+    kind: s3
+    endpoint: "${S3}"
+    region: eu-central-1
+    bucket: media
+    access_key: "${S3_KEY}"
+    secret_key: "${S3_SECRET}"
+    replicas: [media-copy]
 categories:
   messages:
     retention: {period: "60 d"}
@@ -31,6 +41,7 @@ categories:
         org: org_id
         subject: user_id
         created: created_at
+        hidden: hidden_at
         where: {kind: text}
         anonymise: {body: {replace: "[erased]"}, email: {hash: true}, phone: {mask: true}, note: {null: true}}
       billing: {anonymise: {name: mask}}
@@ -41,8 +52,19 @@ categories:
     parent: contract
     targets:
       billing: {}
+  media:
+    targets:
+      files: {key: "{org}/media/{id}", subject: user-id, created: made, anonymise: {replace: "[erased]"}}
+  files:
+    targets:
+      files: {prefix: "{org}/files/{id}/", anonymise: {base64: aGk=, content_type: image/png}}
 """
-VARIABLES = {"DSN": "postgresql://u:secret@db/x"}
+VARIABLES = {
+    "DSN": "postgresql://u:secret@db/x",
+    "S3": "https://s3.example.org/",
+    "S3_KEY": "key",
+    "S3_SECRET": "hush",
+}
 
 
 def load(tmp_path: Path, text: str) -> DataMap:
@@ -59,6 +81,7 @@ def test_a_good_map_says_where_everything_lies(tmp_path: Path) -> None:
         "crm": "postgres",
         "profiles": "kafka",
         "billing": "consumer",
+        "files": "s3",
     }
     assert m.plans["messages", "crm"] == PostgresPlan(
         category="messages",
@@ -69,6 +92,7 @@ def test_a_good_map_says_where_everything_lies(tmp_path: Path) -> None:
         org="org_id",
         subject="user_id",
         created="created_at",
+        hidden="hidden_at",
         where={"kind": "text"},
         anonymise={
             "body": FieldAction("replace", "[erased]"),
@@ -85,6 +109,23 @@ def test_a_good_map_says_where_everything_lies(tmp_path: Path) -> None:
         subject="user.id",
     )
     assert set(m.plans_of("billing")) == {"messages", "invoices"}
+    assert m.targets["files"].replicas == ("media-copy",)
+    assert m.plans["media", "files"] == S3Plan(
+        category="media",
+        target="files",
+        bucket="media",
+        template=ObjectTemplate("{org}/media/{id}"),
+        subject="user-id",
+        created="made",
+        anonymise=Replacement(b"[erased]", "text/plain; charset=utf-8"),
+    )
+    assert m.plans["files", "files"] == S3Plan(
+        category="files",
+        target="files",
+        bucket="media",
+        template=ObjectTemplate("{org}/files/{id}/"),
+        anonymise=Replacement(b"hi", "image/png"),
+    )
 
 
 def test_its_rules_hold_defaults_parents_and_targets(tmp_path: Path) -> None:
@@ -100,22 +141,30 @@ def test_its_rules_hold_defaults_parents_and_targets(tmp_path: Path) -> None:
 
 
 def test_the_demos_map_is_good() -> None:
-    m = load_data_map(DEMO_MAP, {"EBBTIDE_POSTGRES_DSN": "postgresql://x"})
+    s3 = {"ENDPOINT": "http://127.0.0.1:1", "REGION": "r", "BUCKET": "media", "ACCESS_KEY": "a", "SECRET_KEY": "s"}
+    m = load_data_map(
+        DEMO_MAP, {"EBBTIDE_POSTGRES_DSN": "postgresql://x"} | {f"EBBTIDE_S3_{k}": v for k, v in s3.items()}
+    )
 
-    assert {t.kind for t in m.targets.values()} == {"postgres", "kafka", "consumer"}
+    assert {t.kind for t in m.targets.values()} == {"postgres", "kafka", "consumer", "s3"}
 
 
 def test_a_password_in_a_targets_address_does_not_show(tmp_path: Path) -> None:
     m = load(tmp_path, GOOD)
 
     assert m.targets["crm"].options["dsn"] == VARIABLES["DSN"]
-    assert "secret" not in repr(m)
+    assert m.targets["files"].options["secret_key"] == "hush"
+    assert "u:secret" not in repr(m)
+    assert "hush" not in repr(m)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "line", "message"),
     [
-        ("table:", "tabel:", 13, "unknown key 'tabel' in CRM; did you mean 'table'?"),
+        ("table:", "tabel:", 21, "unknown key 'tabel' in CRM; did you mean 'table'?"),
+        ("hidden_at", "org_id", 26, "column 'org_id' says whether a row is hidden, and cannot be key, org, where or"),
+        ("hidden_at", "kind", 26, "column 'kind' says whether a row is hidden, and cannot be key, org, where or"),
+        ("hidden_at", "body", 26, "column 'body' says whether a row is hidden, and cannot be key, org, where or"),
         ("version: 1", "version: 2", 1, "version 2 is not known here; write version: 1"),
         ("version: 1", "vresion: 1", 1, "unknown key 'vresion' in the file; did you mean 'version'?"),
         ("version: 1\n", "", 1, "the file has no 'version'; add `version: 1`"),
@@ -131,44 +180,102 @@ def test_a_password_in_a_targets_address_does_not_show(tmp_path: Path) -> None:
         (
             "billing: {anonymise",
             "biling: {anonymise",
-            20,
+            29,
             "target 'biling' of category 'messages' is not declared; did",
         ),
-        ('{topic: app.profiles, key: "{org}/{id}", subject: user.id}', "{}", 23, "category 'logs.audit' has no plan"),
-        ("    targets:\n      billing: {}\n", "", 24, "category 'invoices' has no plan for any target"),
-        ("parent: contract", "parent: contrat", 24, "parent 'contrat' of category 'invoices' is unknown; did you mean"),
-        ("parent: contract", "parent: invoices", 24, "category 'invoices' is below itself; mend `parent`"),
-        ("    parent: contract\n", "", 24, "category 'invoices' has no retention"),
-        ("  invoices:", "  in voices:", 24, "'in voices' is not a category's name"),
-        ("  invoices:", "  conversations:", 24, "'conversations' is another name of 'messages'; write messages"),
-        ("  invoices:", "  messages:", 24, "key 'messages' is there twice in categories; remove one"),
-        ('"60 d"', "soon", 10, "category 'messages': period: 'soon' is not a period; write '90 d'"),
-        ('"60 d"', "none_kept", 10, "category 'messages': period 'none_kept' is for templates only"),
-        ('"60 d"', '"60 d", action: archive', 10, "category 'messages': action: 'archive' is not supported yet"),
+        ('{topic: app.profiles, key: "{org}/{id}", subject: user.id}', "{}", 32, "category 'logs.audit' has no plan"),
+        ("    targets:\n      billing: {}\n", "", 33, "category 'invoices' has no plan for any target"),
+        ("parent: contract", "parent: contrat", 33, "parent 'contrat' of category 'invoices' is unknown; did you mean"),
+        ("parent: contract", "parent: invoices", 33, "category 'invoices' is below itself; mend `parent`"),
+        ("    parent: contract\n", "", 33, "category 'invoices' has no retention"),
+        ("  invoices:", "  in voices:", 33, "'in voices' is not a category's name"),
+        ("  invoices:", "  conversations:", 33, "'conversations' is another name of 'messages'; write messages"),
+        ("  invoices:", "  messages:", 33, "key 'messages' is there twice in categories; remove one"),
+        ('"60 d"', "soon", 18, "category 'messages': period: 'soon' is not a period; write '90 d'"),
+        ('"60 d"', "none_kept", 18, "category 'messages': period 'none_kept' is for templates only"),
+        ('"60 d"', '"60 d", action: archive', 18, "category 'messages': action: 'archive' is not supported yet"),
         (
             '"60 d"',
             '"60 d", perid: 1',
-            10,
+            18,
             "unknown key 'perid' in categories.messages.retention; did you mean 'period'?",
         ),
-        ('{period: "60 d"}', "60 d", 10, "categories.messages.retention must be a mapping"),
-        ("table: messages", 'table: "messages; drop table x"', 13, "CRM.table: 'messages; drop"),
-        ("table: messages", "table: pg_authid", 13, "CRM.table: 'pg_authid' belongs to PostgreSQL"),
-        ("table: messages", "table: information_schema.x", 13, "CRM.table: 'information_schema.x'"),
-        ("key: id\n", "key: id--\n", 14, "CRM.key: 'id--' is not a column's name"),
-        ("org: org_id", "org: 'a\"b'", 15, "CRM.org: 'a\"b' is not a column's name"),
-        ("org: org_id\n", "org:\n", 12, "CRM has no 'org'; add `org: org_id`"),
-        ("where: {kind: text}", "where: {'1=1 or x': y}", 18, "CRM.where: '1=1 or x' is not"),
-        ("where: {kind: text}", "where: kind = 1", 18, "CRM.where must be a mapping"),
-        ("{body:", "{id:", 19, "column 'id' is how a row is found again (key or org) and cannot be anonymised"),
-        ("phone: {mask", "phone: {maks", 19, "unknown key 'maks' in CRM.anonymise.phone"),
-        ("phone: {mask: true}", "phone: {mask: no}", 19, "CRM.anonymise.phone.mask is 'no'"),
-        ("phone: {mask: true}", "phone: replace", 19, "CRM.anonymise.phone is 'replace'"),
-        ("{org}/{id}", "{org}{id}", 23, "PROFILES.key: key template '{org}{id}' must"),
-        ("{org}/{id}", "{id}", 23, "PROFILES.key: key template '{id}' must hold"),
-        ("app.profiles", "__consumer_offsets", 23, "PROFILES.topic: '__consumer_offsets'"),
-        ("app.profiles", "'a/b'", 23, "PROFILES.topic: 'a/b' is not a topic's name"),
-        ("subject: user.id", "subject: user..id", 23, "PROFILES.subject: 'user..id' is"),
+        ('{period: "60 d"}', "60 d", 18, "categories.messages.retention must be a mapping"),
+        ("table: messages", 'table: "messages; drop table x"', 21, "CRM.table: 'messages; drop"),
+        ("table: messages", "table: pg_authid", 21, "CRM.table: 'pg_authid' belongs to PostgreSQL"),
+        ("table: messages", "table: information_schema.x", 21, "CRM.table: 'information_schema.x'"),
+        ("key: id\n", "key: id--\n", 22, "CRM.key: 'id--' is not a column's name"),
+        ("org: org_id", "org: 'a\"b'", 23, "CRM.org: 'a\"b' is not a column's name"),
+        ("org: org_id\n", "org:\n", 20, "CRM has no 'org'; add `org: org_id`"),
+        ("where: {kind: text}", "where: {'1=1 or x': y}", 27, "CRM.where: '1=1 or x' is not"),
+        ("where: {kind: text}", "where: kind = 1", 27, "CRM.where must be a mapping"),
+        ("{body:", "{id:", 28, "column 'id' is how a row is found again (key or org) and cannot be anonymised"),
+        ("phone: {mask", "phone: {maks", 28, "unknown key 'maks' in CRM.anonymise.phone"),
+        ("phone: {mask: true}", "phone: {mask: no}", 28, "CRM.anonymise.phone.mask is 'no'"),
+        ("phone: {mask: true}", "phone: replace", 28, "CRM.anonymise.phone is 'replace'"),
+        ("{org}/{id}", "{org}{id}", 32, "PROFILES.key: key template '{org}{id}' must"),
+        ("{org}/{id}", "{id}", 32, "PROFILES.key: key template '{id}' must hold"),
+        ("app.profiles", "__consumer_offsets", 32, "PROFILES.topic: '__consumer_offsets'"),
+        ("app.profiles", "'a/b'", 32, "PROFILES.topic: 'a/b' is not a topic's name"),
+        ("subject: user.id", "subject: user..id", 32, "PROFILES.subject: 'user..id' is"),
+        (
+            '    endpoint: "${S3}"\n',
+            "",
+            8,
+            "targets.files has no 'endpoint'; add `endpoint: \"${EBBTIDE_S3_ENDPOINT}\"`",
+        ),
+        (
+            '"${S3}"',
+            "s3.example.org",
+            10,
+            "targets.files.endpoint: it is no address of an S3 endpoint; write `https://",
+        ),
+        ('"${S3}"', '"${S4}"', 10, "${S4} in targets.files.endpoint is not set; set S4 in the environment"),
+        ("eu-central-1", "'eu central'", 11, "targets.files.region: 'eu central' is not a region's name"),
+        ("bucket: media", "bucket: Media", 12, "targets.files.bucket: 'Media' is not a bucket's name"),
+        ("bucket: media", "bukcet: media", 12, "unknown key 'bukcet' in targets.files; did you mean 'bucket'?"),
+        ('"${S3_SECRET}"', "hush", 14, "targets.files.secret_key must come from the environment: write `secret_key: "),
+        ('"${S3_KEY}"', "AKIA-${S3_KEY}", 13, "targets.files.access_key must come from the environment"),
+        ("[media-copy]", "media-copy", 15, "targets.files.replicas must be a list, such as [one, two]"),
+        ("[media-copy]", "[media]", 15, "targets.files.replicas names bucket 'media' twice; leave one out"),
+        ("[media-copy]", "[b, media-copy]", 15, "targets.files.replicas: 'b' is not a bucket's name"),
+        ("{org}/media/{id}", "{org}/media", 39, "MEDIA.key: template '{org}/media' must hold {org} and {id} once each"),
+        ("{org}/media/{id}", "{org}{id}", 39, "MEDIA.key: template '{org}{id}' must hold"),
+        ("{org}/media/{id}", "/{org}/{id}", 39, "MEDIA.key: template '/{org}/{id}' must be a path without a leading"),
+        ("{org}/media/{id}", "{org}/../{id}", 39, "MEDIA.key: template '{org}/../{id}' must be a path"),
+        (
+            "{org}/media/{id}",
+            "{org}/media/{id}/",
+            39,
+            "MEDIA.key: template '{org}/media/{id}/' names a prefix; write it",
+        ),
+        (
+            "{org}/files/{id}/",
+            "{org}/files/{id}",
+            42,
+            "FILES.prefix: template '{org}/files/{id}' names one object; end",
+        ),
+        ("{prefix:", '{key: "{org}/f/{id}", prefix:', 42, "FILES has both key and prefix; write key where"),
+        ('{prefix: "{org}/files/{id}/", ', "{", 42, "FILES has no 'key'; add `key: \"{org}/media/{id}\"`"),
+        ("prefix:", "prefxi:", 42, "unknown key 'prefxi' in FILES; did you mean 'prefix'?"),
+        (
+            '{prefix: "{org}/files/{id}/"',
+            '{key: "{org}/media/{id}"',
+            42,
+            "categories 'media' and 'files' have the same",
+        ),
+        ("subject: user-id", "subject: x-amz-meta-user", 39, "MEDIA.subject: 'x-amz-meta-user' is not a name of user"),
+        ("created: made", "created: Made", 39, "MEDIA.created: 'Made' is not a name of user metadata"),
+        (
+            '{replace: "[erased]"}}\n  files',
+            "{}}\n  files",
+            39,
+            "MEDIA.anonymise must say one thing, {replace: text} or",
+        ),
+        ('{replace: "[erased]"}}\n  files', "{mask: true}}\n  files", 39, "unknown key 'mask' in MEDIA.anonymise"),
+        ("{base64: aGk=,", "{base64: aGk=, replace: x,", 42, "FILES.anonymise must say one thing"),
+        ("aGk=", "aGk", 42, "FILES.anonymise.base64 is not base64; encode the bytes again"),
+        ("image/png", "'a\tb'", 42, "FILES.anonymise.content_type: 'a\\tb' is not a content type"),
         ("template: vantage", "template: &x vantage", 2, "anchors and aliases (& and *) are not read"),
         ("template: vantage", "template: !!python/name:os.system vantage", 2, "tag 'tag:yaml.org,2002:python/name"),
         ("producers: [crm, chat]", "producers: [crm, chat", 4, "is not YAML: "),
@@ -179,6 +286,7 @@ def test_a_wrong_map_is_refused_with_file_line_and_fix(
 ) -> None:
     assert old in GOOD
     places = {"CRM": "categories.messages.targets.crm", "PROFILES": "categories.logs.audit.targets.profiles"}
+    places |= {"MEDIA": "categories.media.targets.files", "FILES": "categories.files.targets.files"}
     for short, place in places.items():
         message = message.replace(short, place)
 
@@ -191,7 +299,7 @@ def test_a_wrong_map_is_refused_with_file_line_and_fix(
 def test_a_category_to_be_anonymised_needs_fields_in_each_of_its_targets(tmp_path: Path) -> None:
     text = GOOD.replace('"60 d"', '"60 d", action: anonymise').replace("{anonymise: {name: mask}}", "{}")
 
-    with pytest.raises(BadFile, match=r"map\.yaml:9: category 'messages' is to be anonymised, but not each of its"):
+    with pytest.raises(BadFile, match=r"map\.yaml:17: category 'messages' is to be anonymised, but not each of its"):
         load(tmp_path, text)
 
 
@@ -250,3 +358,66 @@ def test_a_key_is_read_back_only_if_its_template_can_have_made_it(
 def test_a_template_by_which_two_orgs_could_share_a_key_cannot_be_made(text: str) -> None:
     with pytest.raises(BadPlan, match="once each, with text between them"):
         KeyTemplate(text)
+
+
+KEY = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"  # RFC 8032, test 1
+
+
+def test_requesters_and_safety_go_into_the_rules(tmp_path: Path) -> None:
+    text = (
+        GOOD
+        + f"""\
+requesters:
+  portal: {{public_key: "{KEY.upper()}", orgs: [acme, globex], kinds: [erase, hold]}}
+  back-office: {{public_key: "{KEY}", orgs: all, kinds: all}}
+safety: {{approval_over: 100, approve_deletes: true, verify_identity: true}}
+regimes: {{lgpd: {{days: 15}}, ours: {{days: 20, extension_days: 10}}}}
+"""
+    )
+
+    rules = load(tmp_path, text).rules(version=1, sources={})
+
+    assert rules.requesters == {
+        "portal": Requester(public_key=KEY, orgs=("acme", "globex"), kinds=("erase", "hold")),
+        "back-office": Requester(public_key=KEY),
+    }
+    assert (rules.approval_over, rules.approve_deletes, rules.verify_identity) == (100, True, True)
+    assert rules.regimes == {"lgpd": Regime(days=15), "ours": Regime(days=20, extension_days=10)}
+
+
+def test_nobody_may_ask_and_nothing_waits_for_approval_unless_the_map_says_so(tmp_path: Path) -> None:
+    rules = load(tmp_path, GOOD).rules(version=1, sources={})
+
+    assert (rules.requesters, rules.approval_over, rules.approve_deletes) == ({}, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("requesters: {portal: {orgs: all, kinds: all}}", "has no 'public_key'"),
+        ('requesters: {portal: {public_key: "ab", orgs: all, kinds: all}}', "64 lower-case hex digits"),
+        (f'requesters: {{portal: {{public_key: "{"00" * 32}", orgs: all, kinds: all}}}}', "anybody can sign for"),
+        (f'requesters: {{portal: {{public_key: "{KEY}", kinds: all}}}}', "names no orgs; add `orgs: [acme]`"),
+        (f'requesters: {{portal: {{public_key: "{KEY}", orgs: [], kinds: all}}}}', "names no orgs"),
+        (f'requesters: {{portal: {{public_key: "{KEY}", orgs: acme, kinds: all}}}}', "write a list such as"),
+        (f'requesters: {{portal: {{public_key: "{KEY}", orgs: all, kinds: [earse]}}}}', "did you mean 'erase'"),
+        (f'requesters: {{portal: {{public_key: "{KEY}", orgs: all, kinds: all, role: x}}}}', "unknown key 'role'"),
+        (f'requesters: {{installation: {{public_key: "{KEY}", orgs: all, kinds: all}}}}', "the engine's own"),
+        (f'requesters: {{"The Portal": {{public_key: "{KEY}", orgs: all, kinds: all}}}}', "lower-case letters"),
+        ("safety: {approval_over: many}", "must be a whole number"),
+        ("safety: {approve_deletes: perhaps}", "write true or false"),
+        ("safety: {brake: 3}", "unknown key 'brake'"),
+        ("regimes: {lgpd: {}}", "add `days: 30`"),
+        ("regimes: {lgpd: {days: 0}}", "days must be from 1 to 365"),
+        ("regimes: {lgpd: {days: 15, extension: 2}}", "unknown key 'extension'"),
+        ("regimes: {ccpa: {days: 15}}", "is there already"),
+        ("regimes: {The Law: {days: 15}}", "lower-case letters"),
+    ],
+)
+def test_who_may_ask_is_refused_with_file_line_and_fix(tmp_path: Path, said: str, why: str) -> None:
+    line = GOOD.count("\n") + 1
+
+    with pytest.raises(BadFile, match=rf"^map\.yaml:{line}: ") as refused:
+        load(tmp_path, GOOD + said + "\n")
+
+    assert why in str(refused.value)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ebbtide.envelope import public_key_of
 from schemas.policy import Setting
-from schemas.rules import BadRules, CategoryRules, Rules
+from schemas.rules import WEAK_KEYS, BadRules, CategoryRules, Regime, Requester, Rules
 
 LOGS = CategoryRules(name="logs", default=Setting(category="logs", period="30 d"), days_range=(1, 3650))
 AUDIT = CategoryRules(
@@ -25,6 +26,15 @@ RULES = Rules(
     sources={"ebbtide.lifecycle": 12, "other": 3},
     categories={"logs": LOGS, "logs.audit": AUDIT},
     aliases={"trail": "logs.audit"},
+    requesters={
+        "portal": Requester(public_key=public_key_of(b"p" * 32).hex(), orgs=("acme",), kinds=("erase", "hold")),
+        "installation": Requester(public_key=public_key_of(b"i" * 32).hex()),
+    },
+    sealing_key="ab" * 32,
+    approval_over=100,
+    approve_deletes=True,
+    verify_identity=True,
+    regimes={"lgpd": Regime(days=15)},
 )
 
 
@@ -49,7 +59,20 @@ def test_the_same_rules_have_the_same_text_whatever_the_order_they_were_made_in(
 
 @pytest.mark.parametrize(
     "change",
-    [{"version": 4}, {"lateness_s": 1}, {"sources": {}}, {"pending_batches": 65}, {"aliases": {}}],
+    [
+        {"version": 4},
+        {"lateness_s": 1},
+        {"sources": {}},
+        {"pending_batches": 65},
+        {"aliases": {}},
+        {"requesters": {}},
+        {"sealing_key": ""},
+        {"approval_over": 0},
+        {"approve_deletes": False},
+        {"verify_identity": False},
+        {"paused": True},
+        {"regimes": {}},
+    ],
     ids=lambda change: next(iter(change)),
 )
 def test_any_change_has_another_hash(change: dict[str, object]) -> None:
@@ -63,7 +86,16 @@ def test_a_category_accepts_records_if_it_has_a_place_to_erase_them_from() -> No
     assert [c.name for c in RULES.lineage("logs.audit")] == ["logs.audit", "logs"]
 
 
-@pytest.mark.parametrize("change", [{"version": 0}, {"batch_records": 0}, {"lateness_s": -1}, {"resend_days": 0}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 0},
+        {"batch_records": 0},
+        {"lateness_s": -1},
+        {"resend_days": 0},
+        {"approval_over": -1},
+    ],
+)
 def test_a_number_outside_its_range_is_refused(change: dict[str, int]) -> None:
     with pytest.raises(BadRules, match=next(iter(change))):
         dataclasses.replace(RULES, **change)  # type: ignore[arg-type]
@@ -98,3 +130,47 @@ def test_a_setting_that_could_not_be_made_is_not_read_from_a_body_either() -> No
 
     with pytest.raises(Exception, match="'soon' is not a period"):
         Rules.from_json(json.dumps(body))
+
+
+def test_a_regime_does_not_hide_a_law_and_has_days() -> None:
+    with pytest.raises(BadRules, match="'ccpa' is there already"):
+        dataclasses.replace(RULES, regimes={"ccpa": Regime(days=9)})
+    with pytest.raises(BadRules, match="days must be from 1 to 365"):
+        Regime(days=0)
+
+
+def test_a_requester_may_ask_for_what_it_was_given_and_no_more() -> None:
+    portal, installation = RULES.requesters["portal"], RULES.requesters["installation"]
+
+    assert portal.may("erase", "acme")
+    assert not portal.may("erase", "globex")
+    assert not portal.may("delete", "acme")
+    assert installation.may("delete", "globex")
+
+
+def test_rules_from_before_there_were_requesters_are_read() -> None:
+    body = json.loads(RULES.to_json())
+    for name in (
+        "requesters",
+        "sealing_key",
+        "approval_over",
+        "approve_deletes",
+        "verify_identity",
+        "regimes",
+        "paused",
+    ):
+        del body[name]
+
+    assert Rules.from_json(json.dumps(body)).requesters == {}
+
+
+@pytest.mark.parametrize("key", ["", "ab", "AB" * 32, "zz" * 32, *sorted(WEAK_KEYS)])
+def test_a_public_key_that_is_none_or_that_anybody_can_sign_for_is_refused(key: str) -> None:
+    with pytest.raises(BadRules, match="public_key"):
+        Requester(public_key=key)
+
+
+@pytest.mark.parametrize("change", [{"sealing_key": "ab"}, {"sealing_key": "x" * 64}])
+def test_a_sealing_key_that_is_none_is_refused(change: dict[str, str]) -> None:
+    with pytest.raises(BadRules, match="sealing_key"):
+        dataclasses.replace(RULES, **change)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import pytest
 
 from ops.local import install as installer
 from ops.local.errors import MissingTool, ServiceFailed
-from ops.local.install import ensure_kafka_jars, ensure_versitygw, install
+from ops.local.install import ensure_kafka_jars, ensure_prometheus, ensure_versitygw, install
 from ops.local.java import find_java, version_of
 
 
@@ -142,6 +142,80 @@ def test_the_gateway_is_built_once_at_the_pinned_version(tools: Path, tmp_path: 
     built = ensure_versitygw(tmp_path / "cache")
 
     assert built.read_text() == f"github.com/versity/versitygw/cmd/versitygw@{installer.VERSITYGW_VERSION}"
+
+
+APT = """
+with open(os.environ["CALLS"], "a") as calls: calls.write(sys.argv[1] + "\\n")
+if sys.argv[1] == "update": pathlib.Path(os.environ["CALLS"] + ".lists").touch()
+elif LISTS or os.path.exists(os.environ["CALLS"] + ".lists"): pathlib.Path("prometheus_2.42.0_amd64.deb").touch()
+else: print("E: Unable to locate package prometheus"); sys.exit(100)
+"""
+DPKG = """
+if not os.path.exists(sys.argv[2]): sys.exit("no such archive")
+programs = pathlib.Path(sys.argv[3], "usr", "bin")
+programs.mkdir(parents=True)
+for name in ("promtool", "prometheus"): (programs / name).touch()
+"""
+
+
+def said_to_apt(path: Path) -> list[str]:
+    return path.read_text().split()
+
+
+def test_prometheus_is_taken_out_of_the_package_once_and_nothing_is_installed(tools: Path, tmp_path: Path) -> None:
+    program(tools, "apt-get", APT.replace("LISTS", "True"))
+    program(tools, "dpkg-deb", DPKG)
+
+    first = ensure_prometheus(tmp_path / "cache")
+    second = ensure_prometheus(tmp_path / "cache")
+
+    assert first == second
+    assert first.there
+    assert first.promtool.is_relative_to(tmp_path / "cache")
+    assert said_to_apt(tmp_path / "calls") == ["download"]
+
+
+def test_prometheus_on_the_path_is_used_as_it_is(tools: Path, tmp_path: Path) -> None:
+    for name in ("promtool", "prometheus"):
+        program(tools, name, "")
+
+    found = ensure_prometheus(tmp_path / "cache")
+
+    assert (found.promtool, found.prometheus) == (tools / "promtool", tools / "prometheus")
+
+
+def test_missing_package_lists_are_fetched_by_root_alone(
+    tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tools, "apt-get", APT.replace("LISTS", "False"))
+    program(tools, "dpkg-deb", DPKG)
+
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(MissingTool) as missing:
+        ensure_prometheus(tmp_path / "cache")
+    before = said_to_apt(tmp_path / "calls")
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    found = ensure_prometheus(tmp_path / "cache")
+
+    assert str(missing.value).endswith("install it with:\n    sudo apt-get update")
+    assert before == ["download"]
+    assert said_to_apt(tmp_path / "calls") == ["download", "download", "update", "download"]
+    assert found.there
+
+
+def test_a_download_that_fails_for_another_reason_is_shown_and_no_lists_are_fetched(
+    tools: Path, tmp_path: Path
+) -> None:
+    program(tools, "apt-get", "print('Could not connect', sys.argv[1]); sys.exit(100)")
+    program(tools, "dpkg-deb", DPKG)
+
+    with pytest.raises(ServiceFailed, match="Could not connect download"):
+        ensure_prometheus(tmp_path / "cache")
+
+
+def test_without_debians_tools_the_error_says_what_to_put_on_the_path(tools: Path, tmp_path: Path) -> None:
+    with pytest.raises(MissingTool, match=r"promtool and prometheus .* on PATH"):
+        ensure_prometheus(tmp_path / "cache")
 
 
 def test_install_stops_at_the_first_missing_tool_instead_of_skipping_it(tools: Path, tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from schemas.policy import Setting
+from streams.ledger.marks import Marks
+from streams.reducer import Send
 from tests.support.ledger_log import LedgerLog, category, day, group, ready
 
 
@@ -212,3 +215,130 @@ def test_children_of_two_sources_that_one_step_erases_are_forgotten_by_a_long_li
         states.append((log.store.rows(), sends))  # type: ignore[attr-defined]
 
     assert states[0] == states[1]
+
+
+def test_a_derived_record_that_went_by_its_own_clock_does_not_go_again_with_its_source() -> None:
+    log = ready(category("messages", "90 d"), category("transcripts", "30 d", targets=("lake",)))
+    log.frame(group(["m1"], day(0)), group(["t1"], day(1), category="transcripts", parents=["m1"]))
+
+    own = settled(log, 32)
+    later = settled(log, 91)
+
+    assert log.erased(own, "lake") == ["t1"]
+    assert log.erased(later, "lake") == []
+
+
+def test_a_derived_record_that_its_producer_deleted_never_follows_however_long_its_source_stays() -> None:
+    log = ready(category("messages", "150 d"), category("transcripts", "30 d", targets=("crm", "lake")))
+    log.frame(group(["m1"], day(0)), group(["t1", "t2"], day(1), category="transcripts", parents=["m1", "m1"]))
+    log.frame(group(["t1"], day(2), kind="deleted", category="transcripts", target="lake"))
+    log.frame(group(["t2"], day(2), kind="deleted", category="transcripts"))
+    for number in range(30, 150, 10):
+        settled(log, number)
+
+    sends = settled(log, 151)
+
+    assert log.erased(target="lake") == []
+    assert log.erased(target="crm") == ["m1", "t1"]
+    assert log.erased(sends) == ["m1"]
+
+
+def test_a_deleted_derived_record_that_a_merge_left_out_never_follows() -> None:
+    log = ready(category("messages", "150 d"), category("transcripts", "300 d", targets=("lake",)))
+    log.frame(group(["m1"], day(0)))
+    log.frame(group(["gone"], day(1), kind="deleted", category="transcripts"))
+    for number in range(8):
+        ids = [f"t{number}", *(["gone"] if number == 0 else [])]
+        log.frame(group(ids, day(1), category="transcripts", parents=["m1"] * len(ids)), min_segment=1)
+    kept = _children(log)
+
+    sends = log.to_day(151)
+
+    assert kept == [f"t{number}" for number in range(8)]
+    assert log.erased(sends, "lake") == kept
+
+
+def test_a_withheld_derived_record_that_its_policy_now_keeps_still_goes_with_its_source() -> None:
+    log = ready(category("messages", "90 d"), category("transcripts", "30 d", targets=("crm", "lake")))
+    log.frame(group(["m1"], day(0)), group(["t1"], day(1), category="transcripts", parents=["m1"]))
+    for batch in log.batches(log.to_day(32)):
+        log.ack(batch, withheld=[0] if batch.target == "lake" else [])
+    log.policy(Setting(category="transcripts", period="300 d"), version=1)
+
+    between = log.to_day(33)
+    sends = settled(log, 91)
+    own = settled(log, 400)
+
+    assert log.batches(between) == []
+    assert (log.erased(sends, "crm"), log.erased(sends, "lake")) == (["m1"], ["t1"])
+    assert log.batches(own) == []
+
+
+def test_what_is_known_of_derived_records_goes_when_the_last_of_them_goes() -> None:
+    log = ready(category("messages", "30 d"), category("transcripts", "60 d", targets=("lake",)))
+    log.frame(group(["m1"], day(0)), group(["m1"], day(1), kind="deleted"))
+    log.frame(group(["t1", "t2"], day(0), category="transcripts", parents=["m1", "elsewhere"]))
+    log.to_day(31)
+    before = _children(log)
+
+    log.to_day(61)
+
+    assert before == ["t1", "t2"]
+    assert _children(log) == []
+
+
+def test_of_two_records_of_one_id_the_one_that_stays_follows() -> None:
+    log = ready(category("messages", "90 d"), category("transcripts", "30 d", targets=("lake",)))
+    log.frame(group(["m1"], day(0)))
+    log.frame(group(["t1"], day(1), category="transcripts", parents=["m1"]))
+    log.frame(group(["t1"], day(80), category="transcripts", parents=["m1"]))
+
+    own = settled(log, 32)
+    sends = settled(log, 91)
+
+    assert log.erased(own, "lake") == ["t1"]
+    assert log.erased(sends, "lake") == ["t1"]
+
+
+def test_a_moved_derived_record_follows_from_where_it_is_now() -> None:
+    log = ready(category("messages", "30 d"), category("transcripts", "300 d", targets=("crm", "lake")))
+    log.frame(group(["m1"], day(0)))
+    log.frame(group(["t1", "t2"], day(1), category="transcripts", target="lake", parents=["m1", "m1"]))
+    log.frame(group(["t1"], day(2), kind="moved", category="transcripts", targets=["crm"]))
+
+    sends = settled(log, 31)
+    own = settled(log, 302)
+
+    assert log.erased(sends, "crm") == ["m1", "t1"]
+    assert log.erased(sends, "lake") == ["t2"]
+    assert log.batches(own) == []
+
+
+def test_a_derived_record_that_moved_and_was_deleted_there_does_not_follow() -> None:
+    log = ready(category("messages", "30 d"), category("transcripts", "300 d", targets=("crm", "lake")))
+    log.frame(group(["m1"], day(0)))
+    log.frame(group(["t1"], day(1), category="transcripts", target="lake", parents=["m1"]))
+    log.frame(group(["t1"], day(2), kind="moved", category="transcripts", targets=["crm"]))
+    log.frame(group(["t1"], day(3), kind="deleted", category="transcripts", target="crm"))
+
+    sends = settled(log, 31)
+
+    assert (log.erased(sends, "crm"), log.erased(sends, "lake")) == (["m1"], [])
+
+
+def settled(log: LedgerLog, number: float) -> list[Send]:
+    """Let a day come, and every target do what it is told."""
+    sends = log.to_day(number)
+    for batch in log.batches(sends):
+        log.ack(batch)
+    return sends
+
+
+def _children(log: LedgerLog) -> list[str]:
+    """Return the ids of derived records that are kept under their sources."""
+    found: list[str] = []
+    for _, value in log.store.scan(b"l"):
+        parents = Marks(value).columns.parents
+        assert parents is not None
+        found += parents.texts()
+    return sorted(found)

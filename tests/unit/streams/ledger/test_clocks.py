@@ -356,3 +356,13 @@ def test_an_old_contract_end_does_not_come_back_when_a_later_told_one_is_past() 
     erased = on(log, 81, 101, 600)
 
     assert erased == {101: ["a"]}
+
+
+def test_an_orgs_event_reaches_records_that_are_the_first_of_their_category_in_the_same_frame() -> None:
+    log = ready(category("messages", "30 d", clock="contract_end"))
+    contract = group([""], day(10), kind="contract", category="")
+    log.frame(group(["r1"], day(0)), contract, min_segment=1)
+
+    sends = log.to_day(41)
+
+    assert log.erased(sends) == ["r1"]

@@ -39,3 +39,9 @@ def test_places_in_the_queues_read_back(day: int, turn: int, org: str, category:
     assert keys.read_due(keys.due(day, turn, org, category)) == (day, turn, org, category)
     assert keys.read_blocked(keys.blocked(category, turn, org, category)) == (category, org, category)
     assert keys.read_pair(keys.pair(org, category)) == (org, category)
+
+
+@given(NUMBERS, SEGMENTS)
+def test_a_segments_place_by_its_dead_rows_reads_back_and_sorts_by_day(day: int, key: SegmentKey) -> None:
+    assert keys.read_dead_since(keys.dead_since(day, key)) == (day, key)
+    assert keys.dead_since(day, key) > keys.DEAD_SINCE + keys.u32(day)

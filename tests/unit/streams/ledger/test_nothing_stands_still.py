@@ -170,3 +170,24 @@ def test_many_small_segments_that_came_at_once_are_merged_all() -> None:
     log.run()
 
     assert len(list(log.store.scan(b"s"))) < 8
+
+
+def test_a_step_looks_at_no_more_records_of_pairs_that_must_wait_than_the_rules_say() -> None:
+    log = ready(
+        category("messages", "30 d", clock="deactivation"), step_records=100, batch_records=10, pending_batches=1
+    )
+    for number in range(12):
+        org = f"org{number:02}"
+        log.open(org)
+        log.frame(group(IDS[:60], day(0), org=org), min_segment=1)
+        log.frame(group(IDS[:60], day(1), org=org, kind="deactivated"))
+    log.to_day(32, run=False)
+    blocked = []
+
+    while log.own:
+        before = len(list(log.store.scan(b"b")))
+        log.step()
+        blocked.append(len(list(log.store.scan(b"b"))) - before)
+
+    assert sum(blocked) == 12
+    assert max(blocked) == 2

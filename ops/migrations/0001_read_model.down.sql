@@ -1,0 +1,9 @@
+DROP TABLE ebbtide.target_progress;
+DROP TABLE ebbtide.holds;
+DROP TABLE ebbtide.job_parts;
+DROP TABLE ebbtide.privacy_jobs;
+DROP TABLE ebbtide.policy_history;
+DROP TABLE ebbtide.org_retention;
+DROP TABLE ebbtide.orgs;
+DROP TABLE ebbtide.positions;
+DROP TABLE ebbtide.read_from;

@@ -1,0 +1,1 @@
+"""The read model's schema, one step a file: `NNNN_name.up.sql` and `.down.sql`; `migrate` runs them."""

@@ -1,0 +1,119 @@
+"""Who may ask for what, what waits for a person first, and which laws there are: three sections of the data map.
+
+    requesters: {portal: {public_key: "<64 hex digits>", orgs: [acme], kinds: [erase]}}
+    safety:     {approval_over: 100, approve_deletes: true, verify_identity: true}
+    regimes:    {lgpd: {days: 15, extension_days: 0}}
+
+Called by `schemas.datamap`, whose tests cover it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from schemas.jobs import KINDS as KINDS_OF_REQUEST
+from schemas.keys import OWN
+from schemas.plans import BadPlan, check_target
+from schemas.rules import LAWS, BadRules, Regime, Requester
+from schemas.yamlmap import Scalar, Table, near
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """The three sections, checked; what the fields mean stands in `schemas.rules.Rules`."""
+
+    requesters: Mapping[str, Requester] = field(default_factory=dict)
+    approval_over: int = 0
+    approve_deletes: bool = False
+    verify_identity: bool = False
+    regimes: Mapping[str, Regime] = field(default_factory=dict)
+
+
+def read_asking(top: Table) -> Asking:
+    """Read the sections of a map; what is left out has its default. Raises schemas.yamlmap.BadFile."""
+    safety = top.table("safety")
+    if safety is not None:
+        safety.only("approval_over", "approve_deletes", "verify_identity")
+    over = safety.scalar("approval_over") if safety else None
+    return Asking(
+        requesters=_requesters(top),
+        approval_over=over.number() if over else 0,
+        approve_deletes=_flag(safety, "approve_deletes"),
+        verify_identity=_flag(safety, "verify_identity"),
+        regimes=_regimes(top),
+    )
+
+
+def _flag(section: Table | None, key: str) -> bool:
+    found = section.scalar(key) if section else None
+    if found is not None and found.text not in ("true", "false"):
+        raise found.where.refuse(f"{found.where.path} is {found.text!r}; write true or false")
+    return found is not None and found.text == "true"
+
+
+def _regimes(top: Table) -> dict[str, Regime]:
+    found = top.table("regimes")
+    regimes = {}
+    for name, entry in found.tables() if found else ():
+        try:
+            check_target(name)
+        except BadPlan:
+            raise entry.where.refuse(
+                f"regime {name!r}: a regime's name is lower-case letters, digits and '-' (at most 48)"
+            ) from None
+        if name in LAWS:
+            raise entry.where.refuse(f"regime {name!r} is there already; choose another name")
+        entry.only("days", "extension_days")
+        longer = entry.scalar("extension_days")
+        days = entry.must("days", "30")
+        try:
+            regimes[name] = Regime(days=days.number(), extension_days=longer.number() if longer else 0)
+        except BadRules as error:
+            raise days.where.refuse(f"regime {name!r}: {error}") from None
+    return regimes
+
+
+def _requesters(top: Table) -> dict[str, Requester]:
+    found = top.table("requesters")
+    requesters = {}
+    for name, entry in found.tables() if found else ():
+        if name in OWN:
+            raise entry.where.refuse(f"requester {name!r} is the engine's own, which is always there; choose another")
+        try:
+            check_target(name)
+        except BadPlan:
+            raise entry.where.refuse(
+                f"requester {name!r}: a requester's name is lower-case letters, digits and '-' (at most 48)"
+            ) from None
+        entry.only("public_key", "orgs", "kinds")
+        key = entry.must("public_key", '"<64 hex digits of its Ed25519 public key>"')
+        orgs, kinds = _all_or_some(entry, "orgs", "[acme]"), _all_or_some(entry, "kinds", "[erase]")
+        for kind in kinds or ():
+            if kind.text not in KINDS_OF_REQUEST:
+                raise kind.where.refuse(
+                    f"kind {kind.text!r} of requester {name!r} is unknown{near(kind.text, KINDS_OF_REQUEST)}"
+                )
+        try:
+            requesters[name] = Requester(public_key=key.text.lower(), orgs=_texts(orgs), kinds=_texts(kinds))
+        except BadRules as error:
+            raise key.where.refuse(f"requester {name!r}: {error}") from None
+    return requesters
+
+
+def _all_or_some(entry: Table, key: str, example: str) -> tuple[Scalar, ...] | None:
+    """Return a list that must be there and not be empty; None where the word `all` stands for it."""
+    if isinstance(entry.entries.get(key), Scalar):
+        word = entry.must(key, example)
+        if word.text != "all":
+            raise word.where.refuse(f"{word.where.path} is {word.text!r}; write a list such as {example}, or all")
+        return None
+    words = entry.words(key)
+    if not words:
+        where = entry.lines.get(key, entry.where)
+        raise where.refuse(f"{entry.where.path} names no {key}; add `{key}: {example}`, or `{key}: all`")
+    return words
+
+
+def _texts(words: tuple[Scalar, ...] | None) -> tuple[str, ...] | None:
+    return None if words is None else tuple(dict.fromkeys(word.text for word in words))

@@ -1,0 +1,107 @@
+"""Which targets there are, and where: the section `targets` of the data map.
+
+    targets: {crm: {kind: postgres, dsn: "${EBBTIDE_POSTGRES_DSN}"}}
+
+Called by `schemas.datamap`, whose tests cover it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from schemas.plans import BadPlan, check_column, check_target
+from schemas.s3plan import check_bucket, check_endpoint, check_region
+from schemas.yamlmap import Table, near
+
+KINDS: Final = ("postgres", "kafka", "consumer", "s3")
+
+_TARGET_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "postgres": ("kind", "dsn", "schema"),
+    "kafka": ("kind", "bootstrap"),
+    "consumer": ("kind",),
+    "s3": ("kind", "endpoint", "region", "bucket", "access_key", "secret_key", "replicas"),
+}
+_S3_MUST: Final = {
+    "endpoint": '"${EBBTIDE_S3_ENDPOINT}"',
+    "bucket": "media",
+    "access_key": '"${EBBTIDE_S3_ACCESS_KEY}"',
+    "secret_key": '"${EBBTIDE_S3_SECRET_KEY}"',
+}
+_S3_CHECKS: Final[Mapping[str, Callable[[str], str]]] = {
+    "endpoint": check_endpoint,
+    "region": check_region,
+    "bucket": check_bucket,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TargetMap:
+    """One target. `options` are those of its kind, such as `dsn` or `bootstrap`; they may hold a password.
+
+    `replicas`, of kind s3, are further buckets of the same endpoint that hold copies under the same keys.
+    """
+
+    name: str
+    kind: str
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    replicas: tuple[str, ...] = ()
+
+
+def read_targets(top: Table, variables: Mapping[str, str]) -> dict[str, TargetMap]:
+    """Read the section `targets`; `variables` are what `${NAME}` may stand for. Raises schemas.yamlmap.BadFile."""
+    found = top.table("targets")
+    if found is None or not found.entries:
+        raise top.where.refuse("the file has no 'targets'; add at least one, such as `crm: {kind: postgres, dsn: ...}`")
+    targets = {}
+    for name, entry in found.tables():
+        try:
+            check_target(name)
+        except BadPlan as error:
+            raise entry.where.refuse(str(error)) from None
+        kind = entry.must("kind", "postgres")
+        if kind.text not in KINDS:
+            raise kind.where.refuse(f"kind {kind.text!r} of target {name!r} is unknown{near(kind.text, KINDS)}")
+        entry.only(*_TARGET_KEYS[kind.text])
+        if kind.text == "postgres":
+            entry.must("dsn", '"${EBBTIDE_POSTGRES_DSN}"')
+        schema = entry.scalar("schema")
+        if schema is not None:
+            try:
+                check_column(schema.text)
+            except BadPlan:
+                raise schema.where.refuse(
+                    f"{schema.text!r} is not a schema's name; write letters, digits and _"
+                ) from None
+        plain = [key for key in entry.entries if key not in ("kind", "replicas")]
+        options = {k: s.filled(variables) for k in plain if (s := entry.scalar(k))}
+        replicas = _check_s3(entry, options) if kind.text == "s3" else ()
+        targets[name] = TargetMap(name, kind.text, options, replicas)
+    return targets
+
+
+def _check_s3(entry: Table, options: Mapping[str, str]) -> tuple[str, ...]:
+    """Check the options of an S3 target; return its replicas."""
+    for key, example in _S3_MUST.items():
+        said = entry.must(key, example)
+        if key.endswith("_key") and not re.fullmatch(r"\$\{[^}]*\}", said.text):
+            raise said.where.refuse(
+                f"{said.where.path} must come from the environment: write `{key}: {example}`, or another variable"
+            )
+    for key, check in _S3_CHECKS.items():
+        if key in options:
+            try:
+                check(options[key])
+            except BadPlan as error:
+                raise entry.lines[key].refuse(f"{entry.where.path}.{key}: {error}") from None
+    buckets = [options["bucket"]]
+    for replica in entry.words("replicas"):
+        try:
+            buckets.append(check_bucket(replica.text))
+        except BadPlan as error:
+            raise replica.where.refuse(f"{replica.where.path}: {error}") from None
+        if buckets.count(replica.text) > 1:
+            raise replica.where.refuse(f"{replica.where.path} names bucket {replica.text!r} twice; leave one out")
+    return tuple(buckets[1:])

@@ -1,0 +1,272 @@
+"""Erasures of people and of whole orgs: checked, approved where the rules want it, sent as barriers, and followed.
+
+    erase    (verifying_identity ─▶ awaiting_approval ─▶) planning ─▶ running ─▶ awaiting_acks ─▶ completed, or
+             completed_with_exceptions
+    delete   (awaiting_approval ─▶) grace, hidden ─▶ the same, for everyone, up to the moment at which it was over
+
+Of raw subject ids only references are kept. What was sent stands for ever, so a job that is done goes back to work when
+late data of the erased arrives. Called by `streams.coordinator.requests`, `moves`, `decisions`, `answers` and `timers`;
+`tests/unit/streams/coordinator/test_erasures.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Final
+
+from schemas.jobs import ENDED, MOVES, State
+from schemas.rules import Rules
+from schemas.subjects import pack_refs
+from schemas.topics import DAY_MS
+from streams.coordinator import deadlines, hiding, keys, rights
+from streams.coordinator.holds import canonical_categories
+from streams.coordinator.refusal import No
+from streams.coordinator.rows import Erasure, Job
+from streams.coordinator.work import GRACE, Work
+from streams.ticks import AHEAD_MS
+
+REF_DIGITS: Final = 16
+
+
+def erase(work: Work, name: str, job: Job, subjects: list[str]) -> None:
+    """Erase people. Raises No."""
+    assert work.rules is not None
+    body = job.body
+    through = job.asked_at if body["through"] is None else body["through"]
+    if through > work.now + AHEAD_MS and not work.fast:
+        raise No("bad_body", "through: lies in the future; what does not exist yet cannot be erased")
+    deadline = rights.deadline_of(work, job)
+    categories = canonical_categories(work.rules, body["categories"])
+    refs = _hex(work.context.subjects.refs(name, subjects))
+    job.body = {"through": through, "categories": with_children(work.rules, categories), "refs": refs}
+    job.detail = {name: body[name] for name in ("regime", "identity")} | {"through": through, "categories": categories}
+    job.deadline = deadline
+    if not rights.waits_for_identity(work, job, body):
+        identified(work, name, job)
+
+
+def identified(work: Work, name: str, job: Job) -> None:
+    """Go on with a person's request when it is sure who asks."""
+    assert work.rules is not None
+    refs, most = job.body["refs"], work.rules.approval_over
+    if 0 < most < len({refs[i : i + REF_DIGITS] for i in range(0, len(refs), REF_DIGITS)}):
+        work.to(job, State.AWAITING_APPROVAL, text=f"it names more than {most} subjects: somebody else must approve it")
+    else:
+        approved(work, name, job)
+
+
+def delete(work: Work, name: str, job: Job, _: list[str]) -> None:
+    """Erase a whole org after a grace. Raises No."""
+    assert work.rules is not None
+    org, body = work.org(name), job.body
+    if not org.name or body["confirm_org_name"] != org.name:
+        raise No("wrong_org_name", "confirm_org_name: is not the org's name; type it as it was published")
+    if org.deletion:
+        back = hiding.coming_back(work, name)
+        what = "is called off, and what it hid comes back" if back else "is under way; cancel it, or wait for its end"
+        raise No("under_way", f"deletion {org.deletion} {what}")
+    hiding.refuse_unless_apart(work.rules, hiding.kept_categories(work.rules, job), "delete_media")
+    deadline = deadlines.gdpr(job.asked_at)
+    if job.asked_at + body["grace_days"] * DAY_MS > deadline:
+        most = (deadline - job.asked_at) // DAY_MS
+        raise No("bad_body", f"grace_days: may be {most} at most, since all must be erased by then")
+    org.deletion = job.request_id
+    job.body = {"grace_days": body["grace_days"], "delete_media": body["delete_media"]}
+    job.deadline = deadline
+    job.detail = {"grace_days": body["grace_days"], "media": "deleted" if body["delete_media"] else "kept"}
+    if not body["delete_media"]:
+        job.detail["kept_categories"] = hiding.kept_categories(work.rules, job)
+    if work.rules.approve_deletes:
+        text = "every deletion of an org must be approved by somebody else"
+        work.to(job, State.AWAITING_APPROVAL, text=text)
+    else:
+        _begin_grace(work, name, job)
+
+
+def approved(work: Work, name: str, job: Job) -> None:
+    """Go on with a job that somebody has approved."""
+    if job.kind == "delete":
+        _begin_grace(work, name, job)
+        return
+    body = job.body
+    refs = body.pop("refs")
+    row = Erasure(request_id=job.request_id, refs=refs, categories=body["categories"], through=body["through"])
+    _send(work, name, job, row)
+
+
+def cancelled(work: Work, name: str, job: Job) -> None:
+    """Let go of what a job that will never be carried out has kept."""
+    job.body.pop("refs", None)
+    if work.org(name).deletion == job.request_id and not hiding.coming_back(work, name):
+        work.org(name).deletion = ""
+
+
+def paused(work: Work, name: str, job: Job) -> None:
+    """Stop the count of a deletion's grace."""
+    work.store.delete(keys.timer(job.grace_end, GRACE, name, job.request_id))
+    job.grace_left, job.grace_end = max(0, job.grace_end - work.now), 0
+    job.detail.pop("grace_ends_at", None)
+    work.to(job, State.PAUSED)
+
+
+def resumed(work: Work, name: str, job: Job) -> None:
+    """Go on counting a deletion's grace where it stopped."""
+    _await_grace(work, name, job, job.grace_left)
+    job.grace_left = 0
+
+
+def grace_over(work: Work, name: str, request_id: str) -> None:
+    """Send the erasure of everyone, up to this moment, when a deletion's grace has ended."""
+    job = work.job(name, request_id)
+    if job is not None and job.state == State.GRACE and job.grace_end <= work.reached:
+        _harden(work, name, job)
+
+
+def _begin_grace(work: Work, name: str, job: Job) -> None:
+    days = job.body["grace_days"]
+    if days:
+        hiding.hide(work, name, job)
+        _await_grace(work, name, job, days * DAY_MS)
+    else:
+        _harden(work, name, job)
+
+
+def _await_grace(work: Work, name: str, job: Job, left_ms: int) -> None:
+    job.grace_end = work.now + left_ms
+    job.detail["grace_ends_at"] = job.grace_end
+    work.store.put(keys.timer(job.grace_end, GRACE, name, job.request_id), b"")
+    work.to(job, State.GRACE)
+
+
+def _harden(work: Work, name: str, job: Job) -> None:
+    assert work.rules is not None
+    job.detail["through"] = work.now
+    row = Erasure(request_id=job.request_id, through=work.now)
+    hiding.settle(work, name, job)
+    if not job.body["delete_media"]:
+        hidden = hiding.categories_of(work, name, job)
+        told = set(job.detail["kept_categories"])  # the data map may have changed: what was promised stands
+        kept = told | (set(hiding.kept_categories(work.rules, job)) - hidden)
+        named, lost = hiding.all_but(work.rules, kept)
+        kept |= set(lost)
+        row.categories = sorted({*named, *(hidden - set(work.rules.categories))} - kept)
+        job.detail["kept_categories"] = sorted(kept)
+        if not row.categories:  # an empty list means all of them
+            work.to(job, State.PLANNING)
+            work.to(job, State.COMPLETED, text="the org has no categories but those of media, which are kept")
+            cancelled(work, name, job)
+            return
+    _send(work, name, job, row)
+
+
+def _send(work: Work, name: str, job: Job, row: Erasure) -> None:
+    org = work.org(name)
+    work.add_erasure(name, row)
+    row.told = work.partitions_of(name, org)
+    work.to_ledger(row.told, "Erase", command(name, org.epoch, row))
+    job.detail |= {"shards": len(row.told), "answered": 0}
+    work.to(job, State.PLANNING)
+
+
+def erase_answered(work: Work, name: str, record: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+    """A shard tells how far it is with an erasure."""
+    job, row = work.job(name, record["request_id"]), work.erasure(name, record["request_id"])
+    partition = record["partition"]
+    if job is None or row is None or partition not in row.told:
+        return
+    if record["error"]:
+        epoch = work.org(name).epoch
+        if record["epoch"] < epoch:
+            work.to_ledger([partition], "Erase", command(name, epoch, row))
+        else:
+            job.text = f"partition {partition}: {record['error']}"
+        return
+    before = work.answer(name, job, partition)
+    if before is not None and before["version"] >= record["version"]:
+        return
+    work.put_answer(name, job, partition, {**body, "version": record["version"]})
+    _follow(work, name, job, row)
+
+
+def _follow(work: Work, name: str, job: Job, row: Erasure) -> None:
+    """Work out from all answers where the job stands."""
+    answers = [answer for _, answer in work.answers(name, job)]
+    kept: Counter[str] = Counter()
+    open_, withheld = 0, 0
+    for answer in answers:
+        kept.update(answer.get("waiting", {}))
+        for said in answer.get("targets", {}).values():
+            withheld += said["withheld"]
+            open_ += max(0, said["due"] - said["done"] - said["withheld"])
+    job.detail |= {
+        "answered": len(answers),
+        "found": sum(answer["found"] for answer in answers),
+        "waiting": {why: count for why, count in sorted(kept.items()) if count},
+    }
+    if row.refs:
+        job.detail["subjects"] = _by_subject(row, answers)
+    if len(answers) < len(row.told) and not job.met:  # later it may be a shard that is new, and has nothing
+        wanted = State.PLANNING
+    elif not all(answer["scanned"] for answer in answers) and not job.met:
+        wanted = State.RUNNING
+    elif open_:
+        wanted = State.AWAITING_ACKS
+    elif withheld or any(kept.values()):
+        wanted = State.COMPLETED_WITH_EXCEPTIONS
+    else:
+        wanted = State.COMPLETED
+    _advance(work, job, wanted, _left(kept, withheld) if wanted == State.COMPLETED_WITH_EXCEPTIONS else "")
+    if job.ended and work.org(name).deletion == job.request_id:
+        work.org(name).deletion = ""
+
+
+def _advance(work: Work, job: Job, wanted: State, text: str) -> None:
+    """Move a job towards where its answers say it is; nothing moves it back before its acknowledgements."""
+    if job.state == wanted:
+        job.text = text
+    elif wanted in MOVES[job.state]:
+        work.to(job, wanted, text=text)
+    elif job.ended and wanted in ENDED:
+        work.to(job, State.AWAITING_ACKS)
+        work.to(job, wanted, text=text)
+
+
+def _by_subject(row: Erasure, answers: list[dict[str, Any]]) -> list[int]:
+    """Return how many records each subject had, in the order in which they were named."""
+    found: Counter[str] = Counter()
+    for answer in answers:
+        found.update(answer.get("subjects", {}))
+    return [found[row.refs[i : i + REF_DIGITS]] for i in range(0, len(row.refs), REF_DIGITS)]
+
+
+def _left(kept: Mapping[str, int], withheld: int) -> str:
+    words = [f"{n} records wait for the end of a {why.replace('_', ' ')}" for why, n in sorted(kept.items()) if n]
+    if withheld:
+        words.append(f"{withheld} are withheld by their stores or a hold")
+    return "; ".join(words) + ": they go by themselves when that ends"
+
+
+def command(name: str, epoch: int, row: Erasure) -> dict[str, Any]:
+    """Return the command that makes an erasure known to a shard."""
+    raw = bytes.fromhex(row.refs)
+    refs = [int.from_bytes(raw[i : i + 8], "little") for i in range(0, len(raw), 8)]
+    return {
+        "org": name,
+        "epoch": epoch,
+        "request_id": row.request_id,
+        "everyone": not refs,
+        "subjects": pack_refs(refs),
+        "categories": row.categories,
+        "through": row.through,
+    }
+
+
+def with_children(rules: Rules, categories: list[str]) -> list[str]:
+    """Return categories with all those below them."""
+    named = set(categories)
+    return sorted(c for c in rules.categories if any(up.name in named for up in rules.lineage(c)))
+
+
+def _hex(refs: list[int]) -> str:
+    return b"".join(ref.to_bytes(8, "little") for ref in refs).hex()

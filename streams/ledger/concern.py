@@ -1,0 +1,121 @@
+"""Which rows something concerns: by category, by subject reference, by record id, by clock.
+
+Pure over columns; the shared arithmetic of holds and erasures. A thousand subjects cost what one costs: a segment's
+dictionary of references is matched against all of them at once, then its rows by their codes. Used by holds and
+barriers; `tests/unit/streams/ledger/test_concern.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.columns import Columns, Ids, Subjects
+from schemas.ragged import Words
+from schemas.rules import Rules
+
+Mask = NDArray[np.bool_]
+
+_SLOTS = 64  # of a table, for each reference
+_LEAST_BITS, _MOST_BITS = 12, 20
+
+
+def lineage(rules: Rules | None, category: str) -> frozenset[str]:
+    """Return the names by which a category is meant: its own, under whatever alias, and those above it."""
+    if rules is None:
+        return frozenset((category,))
+    name = rules.canonical(category)
+    above = [found.name for found in rules.lineage(name)] if name in rules.categories else []
+    return frozenset((category, name, *above))
+
+
+class Refs:
+    """Subject references to look for; `sorted` has each once.
+
+    Most of what is looked up is not there: a table by the lowest bits says so at once, and only what it lets pass is
+    searched in `sorted`.
+    """
+
+    def __init__(self, refs: Words) -> None:
+        self.sorted = np.unique(refs)
+        size = 1 << min(max((_SLOTS * len(self.sorted)).bit_length(), _LEAST_BITS), _MOST_BITS)
+        self._bits = np.uint64(size - 1)
+        self._table = np.zeros(size, np.bool_)
+        self._table[self._slots(self.sorted)] = True
+
+    @staticmethod
+    def read(raw: bytes) -> Refs:
+        """Read references as a command carries them: 8 bytes each, little-endian."""
+        return Refs(np.frombuffer(raw, np.dtype("<u8")).astype(np.uint64))
+
+    def __len__(self) -> int:
+        return len(self.sorted)
+
+    def _slots(self, values: Words) -> NDArray[np.intp]:
+        return (values & self._bits).astype(np.intp)
+
+    def has(self, values: Words) -> Mask:
+        """Tell which of `values` are among them."""
+        mask = self._table[self._slots(values)]
+        at = np.flatnonzero(mask)
+        if len(at):
+            mask[at] = self.sorted[self.place(values[at])] == values[at]
+        return mask
+
+    def place(self, values: Words) -> NDArray[np.intp]:
+        """Return where each of `values` would be in `sorted`, if it is there at all."""
+        return np.minimum(np.searchsorted(self.sorted, values), len(self.sorted) - 1)
+
+
+def has_subjects(columns: Columns, refs: Refs) -> Mask:
+    """Tell which rows have one of `refs`."""
+    subjects = columns.subjects
+    if subjects is None or not len(refs) or not len(subjects.codes):
+        return np.zeros(len(columns), np.bool_)
+    hit = refs.has(subjects.dictionary)
+    if not bool(hit.any()):
+        return np.zeros(len(columns), np.bool_)
+    return rows_of(subjects, hit[subjects.codes])
+
+
+def rows_of(subjects: Subjects, met: Mask) -> Mask:
+    """Tell which rows have a reference that is `met`, one truth a reference."""
+    if len(subjects.codes) == len(subjects.counts) and bool((subjects.counts == 1).all()):
+        return met
+    mask = np.zeros(len(subjects.counts), np.bool_)
+    mask[np.repeat(np.arange(len(subjects.counts)), subjects.counts)[met]] = True
+    return mask
+
+
+def count_subjects(columns: Columns, refs: Refs) -> NDArray[np.int64]:
+    """Return how many rows have each of `refs`, in their order; a row that names one twice counts once."""
+    counts = np.zeros(len(refs), np.int64)
+    subjects = columns.subjects
+    if subjects is None or not len(refs) or not len(subjects.codes):
+        return counts
+    values = subjects.refs()
+    met = refs.has(values)
+    rows = np.repeat(np.arange(len(subjects.counts)), subjects.counts)[met]
+    once = np.unique(rows * len(refs) + refs.place(values[met]))
+    np.add.at(counts, once % len(refs), 1)
+    return counts
+
+
+class RecordIds:
+    """Record ids to look rows up by: their hashes first, then the ids themselves."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = frozenset(texts)
+        self._hashes = Refs(Ids.of(list(texts)).hashes())
+
+    def rows(self, columns: Columns) -> Mask:
+        """Tell which rows have one of the ids."""
+        if not self._texts:
+            return np.zeros(len(columns), np.bool_)
+        mask = self._hashes.has(columns.ids.hashes())
+        at = np.flatnonzero(mask)
+        if len(at):
+            mask[at] = [text in self._texts for text in columns.ids.take(at).texts()]
+        return mask

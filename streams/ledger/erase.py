@@ -1,0 +1,276 @@
+"""Erasures of people and of whole orgs: what a request concerns is looked for, taken out, and erased or kept waiting.
+
+    Erase ─▶ search: queues, segments, batches on their way, in Steps ─▶ rows taken out ─▶ decide ─▶ batches
+             barrier: whatever is stored, queued or sent from then on ─┘                  ▲  └─▶ wait (hold,
+                                                                                          └────── min_retain, room)
+    hold > min_retain > request: a row goes as soon as none of the first two keeps it, whatever its policy says.
+
+A request's rows have no policy to ask, but everything else is decided when they are looked at: deletes and moves as the
+sweep does (`select_rows`), the action of their category, each target's room. Called by `Ledger`, orgs, the steps and
+again; `tests/unit/streams/ledger/test_erasures.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.bodies import decode_columns, decompress, read_columns, read_subjects
+from schemas.columns import Columns
+from streams.ledger import barriers, counts, holds, keys, packs, rows, segments, stranded, waiting
+from streams.ledger.barriers import Barrier, RequestDef
+from streams.ledger.concern import Mask, lineage
+from streams.ledger.counts import DONE, HOLD, MIN_RETAIN, RequestRow
+from streams.ledger.cut import Origin
+from streams.ledger.decide import NEVER, clock_days
+from streams.ledger.keys import RETURNED, Bucket, Position, SegmentKey
+from streams.ledger.marks import Joined
+from streams.ledger.plans import Plan
+from streams.ledger.rows import OrgRow, PendingHead, Segment
+from streams.ledger.select_rows import any_target, cut_selection, select
+from streams.ledger.state import DAY_S, Work
+from streams.ledger.waiting import QueueHead, Rows
+
+PHASES: Final = (keys.KEPT, keys.AGAIN, keys.FORCED, keys.SEGMENT, keys.PENDING)
+"""Where a search looks, in this order. What moves meanwhile meets the barrier."""
+_OF_ORG: Final = (keys.KEPT, keys.SEGMENT)
+
+
+def order(work: Work, record: dict[str, Any]) -> None:
+    """Take on a request: it stands from now on, and searches if the org is open here. Again: it is told of again."""
+    name, request = record["org"], record["request_id"]
+    org = work.ensure_org(name)
+    if record["epoch"] < org.epoch:
+        work.answer(name, "erase", record["epoch"], 0, "of an epoch behind what is known here", request_id=request)
+        return
+    row = counts.request(work, name, request)
+    if row is None:
+        row = work.add_row(keys.of_order(keys.REQUEST, name, request), RequestRow(phase=DONE))
+        said = RequestDef(record["everyone"], sorted(record["categories"]), record["through"] // 1000)
+        subjects = b"" if record["everyone"] else record["subjects"]
+        work.store.put(keys.of_order(keys.REQUEST_BODY, name, request), rows.join(said, subjects))
+        org.barriers += 1
+        org.barriers_version += 1
+        row.phase = 0
+        if org.open:
+            _search(work, name, request, row)
+    counts.tell(work, name, request)
+
+
+def _search(work: Work, org: str, request: str, row: RequestRow) -> None:
+    """Let a request search from the beginning."""
+    row.phase, row.cursor, row.skipped = 0, "", False
+    packs.all_wanted(work)
+    work.store.put(keys.scan(work.next_turn(), org, request), b"")
+    work.clock.scans += 1
+
+
+def opened(work: Work, org: str) -> None:
+    """An org is opened: its requests may search."""
+    for request, row in _requests(work, org):
+        _search(work, org, request, row)
+
+
+def known_anew(work: Work, org: str) -> None:
+    """The rules have changed: requests that met rows which these had no place for search again."""
+    for request, row in _requests(work, org):
+        if row.skipped and row.phase == DONE:
+            _search(work, org, request, row)
+
+
+def _requests(work: Work, org: str) -> Iterator[tuple[str, RequestRow]]:
+    for key, _ in list(work.store.scan(keys.REQUEST_BODY + keys.text(org))):
+        request = keys.read_order(key)[1]
+        row = counts.request(work, org, request)
+        if row is not None:
+            yield request, row
+
+
+def searching(work: Work) -> bool:
+    """Whether a request searches, and no pack keeps it: what lies in packs is stored first."""
+    return work.clock.scans > 0 and work.rules is not None and not packs.waiting(work.packs())
+
+
+def search(work: Work, budget: int) -> int:
+    """Let the request that is next search through about `budget` records; return what it cost."""
+    found = work.first(keys.SCAN)
+    if found is None:
+        work.clock.scans = 0
+        return 1
+    org, request = keys.read_order(found[0], 9)
+    work.store.delete(found[0])
+    known, row = barriers.of(work, org), counts.request(work, org, request)
+    if known is None or row is None:
+        raise KeyError("a request searches and is not there")
+    cost = _Search(work, org, known.by_id[request], row).run(budget)
+    if row.phase == DONE:
+        work.clock.scans -= 1
+        work.counted.setdefault((org, request), False)
+    else:
+        work.store.put(keys.scan(work.next_turn(), org, request), b"")
+    return max(cost, 1)
+
+
+class _Search:
+    """One request's search for a while."""
+
+    def __init__(self, work: Work, org: str, barrier: Barrier, row: RequestRow) -> None:
+        self.work = work
+        self.org = org
+        self.barrier = barrier
+        self.row = row
+
+    def run(self, budget: int) -> int:
+        cost = 0
+        while self.row.phase != DONE and cost < budget:
+            kind = PHASES[self.row.phase]
+            prefix = kind + keys.text(self.org) if kind in _OF_ORG else kind
+            found = self._rows(prefix, budget - cost)
+            for key, value in found:
+                cost += self._look(kind, key, value)
+                self.row.cursor = (key + b"\0").hex()
+            if not found:
+                last = self.row.phase == len(PHASES) - 1
+                self.row.phase, self.row.cursor = DONE if last else self.row.phase + 1, ""
+        return cost
+
+    def _rows(self, prefix: bytes, budget: int) -> list[tuple[bytes, bytes]]:
+        """Return rows from the cursor on that cost about `budget`; they are read before any is settled."""
+        found: list[tuple[bytes, bytes]] = []
+        cost = 0
+        for key, value in self.work.store.scan(prefix, bytes.fromhex(self.row.cursor)):
+            size = self._size(key, value)
+            if found and cost + size > budget:
+                break
+            found.append((key, value))
+            cost += size
+        return found
+
+    def _size(self, key: bytes, value: bytes) -> int:
+        if key[:1] == keys.SEGMENT:
+            segment = Segment.unpack(value)
+            return segment.count if segment.min_s <= self.barrier.through_s else 1
+        if key[:1] == keys.PENDING:
+            head = PendingHead.unpack(rows.split(value)[0])
+            return head.count if head.org == self.org else 1
+        return waiting.read(value)[0].count if self._is_own(key) else 1
+
+    def _is_own(self, key: bytes) -> bool:
+        if key[:1] == keys.AGAIN:
+            return keys.read_again(key)[1] == self.org
+        return key[:1] == keys.KEPT or keys.read_forced(key)[1] == self.org
+
+    def _look(self, kind: bytes, key: bytes, value: bytes) -> int:
+        if kind == keys.SEGMENT:
+            self._segment(keys.read_segment(key), Segment.unpack(value))
+        elif kind == keys.PENDING:
+            self._batch(key, value)
+        elif self._is_own(key):
+            self._waiting(key, value)
+        return self._size(key, value)
+
+    def _concerns(self, category: str) -> bool:
+        return self.barrier.concerns(lineage(self.work.rules, category))
+
+    def _segment(self, key: SegmentKey, segment: Segment) -> None:
+        """Take out what the request concerns, with what other requests concern there."""
+        work = self.work
+        if segment.min_s > self.barrier.through_s or not self._concerns(key.category):
+            return
+        body = decompress(segment.body)
+        if not self.barrier.everyone:
+            subjects = read_subjects(body)  # all that most segments need to be asked for
+            if subjects is None or not bool(self.barrier.refs.has(subjects.dictionary).any()):
+                return
+        ordinals = segments.alive_rows(work, key, segment)
+        columns = read_columns(body)
+        mine = np.flatnonzero(self.barrier.rows(columns))
+        at = np.intersect1d(mine, ordinals, assume_unique=True)
+        if not len(at):
+            return
+        left = waiting.catch(work, key.bucket, columns.take(at))
+        if not len(left):  # else the rules have no place for them: they stay where they are
+            segments.mark_dead(work, key, segment, at)
+
+    def _batch(self, key: bytes, value: bytes) -> None:
+        """Watch a batch that is on its way with rows that the request concerns."""
+        head_raw, body = rows.split(value)
+        head = PendingHead.unpack(head_raw)
+        if head.org != self.org or self.barrier.id in (*head.requests, *head.watch):
+            return
+        mask = self.barrier.rows(decode_columns(body)) if self._concerns(head.category) else np.zeros(0, np.bool_)
+        if bool(mask.any()):
+            target, _ = keys.read_pending(key)
+            watching = replace(head, watch=[*head.watch, self.barrier.id])
+            self.work.store.put(key, rows.join(watching, body))
+            counts.watch(self.work, target, self.org, self.barrier.id, int(mask.sum()))
+
+    def _waiting(self, key: bytes, value: bytes) -> None:
+        """Have rows that wait already counted for the request as well."""
+        head, body = waiting.read(value)
+        if self.barrier.id in head.requests or not self._concerns(head.category):
+            return
+        if bool(self.barrier.rows(decode_columns(body)).any()):
+            waiting.put_anew(self.work, key, value)
+
+
+def decide(work: Work, org_name: str, head: QueueHead, columns: Columns, pos: Position) -> None:
+    """Erase rows that were taken out for requests, or let them wait for what keeps them."""
+    org = work.org(org_name)
+    plan = work.plan(org, head.category) if org is not None else None
+    store = head.target.removeprefix(RETURNED)
+    at = Rows(org=org_name, category=head.category, target=head.target, columns=columns, requests=head.requests)
+    if org is None or plan is None or (store and store not in plan.targets):
+        segments.store_by_day(work, org_name, head.category, head.target, columns, catch=False)
+        for row in counts.each(work, org_name, head.requests):
+            row.skipped = True
+        return
+    pair = work.ensure_pair(org_name, head.category)
+    joined = Joined(work, org_name, head.category, pair, columns)
+    day = int(columns.clocks.min()) // DAY_S
+    selection = select(plan, SegmentKey(org_name, head.category, day, head.target, 0, pos), pair, columns, joined)
+    free = _released(work, org, plan, at, joined, any_target(selection, len(columns)))
+    distinct = segments.distinct_rows(columns.take(free))
+    ordinals = free if distinct is None else free[distinct]
+    if not len(ordinals):
+        return
+    columns = columns if len(ordinals) == len(columns) else columns.take(ordinals)
+    wanted = {target: mask[ordinals] for target, mask in selection.wanted.items()}
+    origin = Origin(org_name, head.category, pos, target=head.target, requests=tuple(head.requests))
+    settled, limit = cut_selection(work, org, plan, origin, columns, ordinals, wanted)
+    aside = {target: mask[ordinals][:settled] for target, mask in selection.stranded.items()}
+    stranded.add_rows(work, Bucket(org_name, head.category, day, head.target), columns.slice(0, settled), aside)
+    if limit is not None:
+        due_in = {target: mask[settled:] for target, mask in wanted.items()}
+        waiting.force(work, limit, replace(at, columns=columns.slice(settled, len(columns)), due_in=due_in))
+
+
+def _released(work: Work, org: OrgRow, plan: Plan, at: Rows, joined: Joined, anywhere: Mask) -> NDArray[np.intp]:
+    """Let wait what a hold or a minimum retain keeps; return the ordinals of the others.
+
+    Rows that are not to be erased `anywhere` have gone already: they wait for nothing.
+    """
+    held = holds.mask(work, at.org, at.category, at.columns)
+    keeps = anywhere.copy()
+    if held is not None and bool((held & keeps).any()):
+        waiting.keep(work, replace(at.take(np.flatnonzero(held & keeps), at.requests), why=HOLD))
+        keeps &= ~held
+    kept = anywhere & ~keeps
+    if plan.effective.retains and bool(keeps.any()):
+        days = clock_days(plan, org, at.category, at.columns, joined)
+        for day in np.unique(days[keeps]).tolist():
+            rows_of_day = np.flatnonzero(keeps & (days == day))
+            part = replace(at.take(rows_of_day, at.requests), why=MIN_RETAIN)
+            until = None if day == NEVER else plan.retained_until(day)
+            if until is None:
+                waiting.keep(work, part)  # it begins with the clock
+            elif until > work.today:
+                waiting.queue(work, until, part)
+            else:
+                continue
+            kept[rows_of_day] = True
+    return np.flatnonzero(~kept)

@@ -1,0 +1,205 @@
+"""From rows to a list: which of them exist in which target, and the parts that say so to the exporter.
+
+Rows are resolved as the sweep does (`select_rows`): what a producer deleted is left out, moves are followed. Ids that
+are read together stand once for each category and target. What the rules have no target for is listed under NOWHERE:
+the exporter tells it as missing, and nothing is passed over. Used by `selects`;
+`tests/unit/streams/ledger/test_selects.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from schemas.bodies import decode_columns
+from schemas.columns import Columns
+from streams.ledger import again, children, keys, rows, waiting
+from streams.ledger.concern import Mask, Refs, has_subjects, lineage
+from streams.ledger.keys import Position, SegmentKey
+from streams.ledger.marks import Joined
+from streams.ledger.rows import PairRow, PendingHead, Row
+from streams.ledger.select_rows import any_target, select
+from streams.ledger.snapshots import Run
+from streams.ledger.state import Work
+from streams.ledger.waiting import Rows
+
+NOWHERE: Final = "unbound"
+"""Stands for the target of records whose category has none in the rules."""
+
+
+@dataclass(slots=True, frozen=True)
+class Ask(Row):
+    """What was asked for; it never changes. Subject references follow in the row, 8 bytes each."""
+
+    request_id: str
+    epoch: int
+    everyone: bool
+    categories: list[str]
+    options: str
+
+
+class Lister:
+    """Lists rows of one run; `send` makes parts of them."""
+
+    def __init__(self, work: Work, org: str, run: Run) -> None:
+        raw = work.store.get(run.scratch + b"a")
+        if raw is None:
+            raise KeyError("a list is made, and what was asked for is not there")
+        head, subjects = rows.split(raw)
+        self.ask, self._refs = Ask.unpack(head), Refs.read(subjects)
+        self._work, self._org, self._run = work, org, run
+        self._categories = frozenset(self.ask.categories)
+        self._found: dict[tuple[str, str], dict[str, None]] = {}
+
+    def concerns(self, category: str) -> bool:
+        """Whether records of a category are listed."""
+        return not self._categories or bool(self._categories & lineage(self._work.rules, category))
+
+    def may_have(self, references: np.ndarray[tuple[int, ...], np.dtype[np.uint64]] | None) -> bool:
+        """Whether rows with these subject references, None: with none, could be listed."""
+        return self.ask.everyone or (references is not None and bool(self._refs.has(references).any()))
+
+    # -- rows ----------------------------------------------------------------------------------------------------
+
+    def placed(self, category: str, target: str, columns: Columns) -> None:
+        """List rows of a bucket's target: "" is each of the category's, `=name` what that target gave back."""
+        columns = self._mine(category, columns)
+        if not len(columns):
+            return
+        work = self._work
+        org, pair = work.ensure_org(self._org), work.pair(self._org, category) or PairRow()
+        plan = work.plan(org, category)
+        joined = Joined(work, self._org, category, pair, columns)
+        key = SegmentKey(self._org, category, 0, target, 0, Position(0, 0))
+        if plan is None:
+            there = ~joined.cancelled(key.store)
+            self._add(category, key.store or NOWHERE, columns, there)
+        else:
+            selection = select(plan, key, pair, columns, joined)
+            for where in (selection.wanted, selection.stranded):
+                for name, mask in where.items():
+                    self._add(category, name, columns, mask)
+            there = any_target(selection, len(columns))
+        self._follow(columns.take(np.flatnonzero(there)))
+
+    def sent(self, category: str, target: str, columns: Columns) -> None:
+        """List rows that were decided to go from one target and may not have gone yet."""
+        self._going(category, target, self._mine(category, columns))
+
+    def derived(self, category: str, target: str, columns: Columns, sources: Columns) -> None:
+        """List rows that follow their sources: those of a person's, where the list is of people."""
+        if not self.concerns(category):
+            return
+        if not self.ask.everyone:
+            mine = set(sources.ids.take(np.flatnonzero(has_subjects(sources, self._refs))).texts())
+            assert columns.parents is not None
+            follow = np.array([name in mine for name in columns.parents.texts()], np.bool_)
+            columns = columns.take(np.flatnonzero(follow | has_subjects(columns, self._refs)))
+        self._going(category, target, columns)
+
+    def _going(self, category: str, target: str, columns: Columns) -> None:
+        if len(columns):
+            found = Rows(org=self._org, category=category, target=target, columns=columns)
+            self._add(category, target, columns, again.not_deleted(self._work, found))
+            self._follow(columns)
+
+    def queued(self, value: bytes) -> None:
+        """List a queue's row."""
+        head, body = waiting.read(value)
+        if not self.concerns(head.category):
+            return
+        if head.forced:
+            self.sent(head.category, head.target, decode_columns(body))
+        else:
+            target = head.target if head.requests else keys.RETURNED + head.target
+            self.placed(head.category, target, decode_columns(body))
+
+    def batch(self, key: bytes, value: bytes) -> None:
+        """List a batch that is on its way."""
+        head_raw, body = rows.split(value)
+        head = PendingHead.unpack(head_raw)
+        if self.concerns(head.category):
+            self.sent(head.category, keys.read_pending(key)[0], decode_columns(body))
+
+    def _mine(self, category: str, columns: Columns) -> Columns:
+        if not len(columns) or not self.concerns(category):
+            return columns.slice(0, 0)
+        if self.ask.everyone:
+            return columns
+        mask = has_subjects(columns, self._refs)
+        return columns if bool(mask.all()) else columns.take(np.flatnonzero(mask))
+
+    def _follow(self, sources: Columns) -> None:
+        """List records derived from a person's, which an erasure would take along; those that name the person
+        themselves are listed where they lie. Of everyone all are."""
+        if self.ask.everyone or not self._work.ensure_org(self._org).children:
+            return
+        left, seen = [sources], set(sources.ids.texts())
+        while left:
+            more = left.pop()
+            if not len(more):
+                continue
+            for head, found in children.of(self._work, self._org, more):
+                others = np.flatnonzero(~has_subjects(found, self._refs))
+                names = found.ids.take(others).texts()
+                others = others[[name not in seen for name in names]] if len(others) else others
+                seen.update(names)
+                left.append(found.take(others))
+                if self.concerns(head.category):
+                    self._with_source(head.category, head.target, left[-1])
+
+    def _with_source(self, category: str, target: str, columns: Columns) -> None:
+        if not len(columns):
+            return
+        work = self._work
+        plan = work.plan(work.ensure_org(self._org), category)
+        store = target.removeprefix(keys.RETURNED)
+        targets = (store,) if store else plan.targets if plan is not None else (NOWHERE,)
+        joined = Joined(work, self._org, category, work.pair(self._org, category) or PairRow(), columns)
+        for name, mask in joined.places(targets, leave=bool(store) and store == target).items():
+            self._add(category, name, columns, mask)
+
+    def _add(self, category: str, target: str, columns: Columns, mask: Mask) -> None:
+        if bool(mask.any()):
+            chosen = columns if bool(mask.all()) else columns.take(np.flatnonzero(mask))
+            self._found.setdefault((category, target), {}).update(dict.fromkeys(chosen.ids.texts()))
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+
+    def send(self) -> None:
+        """Send what was listed as parts."""
+        rules = self._work.rules
+        size = rules.batch_records if rules is not None else 1000
+        for (category, target), found in sorted(self._found.items()):
+            ids = list(found)
+            self._run.listed[target] = self._run.listed.get(target, 0) + len(ids)
+            for start in range(0, len(ids), size):
+                self._part(category, target, ids[start : start + size], last=False)
+        self._found.clear()
+
+    def end(self) -> None:
+        """Send the end of the list."""
+        self._part("", "", [], last=True)
+
+    def _part(self, category: str, target: str, ids: Sequence[str], *, last: bool) -> None:
+        work, run = self._work, self._run
+        record = {
+            "work": "part",
+            "request_id": self.ask.request_id,
+            "org": self._org,
+            "epoch": self.ask.epoch,
+            "partition": work.context.partition,
+            "seq": run.seq,
+            "last": last,
+            "category": category,
+            "target": target,
+            "record_ids": ids,
+            "options": self.ask.options,
+        }
+        run.seq += 1
+        key = self.ask.request_id.encode()
+        topic = work.context.topics.selections
+        work.send(topic, work.context.partition, key, "ExportWork", record, sequenced=False)

@@ -1,0 +1,113 @@
+"""What a target's messages say: batches and orders decoded, and what cannot be carried out put aside.
+
+Used by `streams.runner.runner`; `tests/integration/targets/` says what it promises.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from confluent_kafka import KafkaError, Message
+
+from ebbtide.wire import WireError
+from schemas.errors import Halt
+from sinks.base import Job, NoPlan, Sink, Span
+from sinks.batch import BadBatch, Batch, Receipt
+from sinks.hiding import HideOrder
+from streams.runner.spec import RunnerSpec
+from streams.runner.transaction import DeadLetter, Fenced
+
+log = logging.getLogger(__name__)
+
+
+class OffsetGone(Halt):
+    """The topic no longer has the offset that comes next."""
+
+
+@dataclass(slots=True)
+class Piece:
+    """What was read in one go and goes through the store in one transaction; an order to hide goes alone."""
+
+    order: HideOrder | None = None
+    jobs: list[Job] = field(default_factory=list)
+    spans: dict[int, Span] = field(default_factory=dict)
+    letters: list[DeadLetter] = field(default_factory=list)
+    refused: list[tuple[int, Receipt]] = field(default_factory=list)
+
+
+class Reader:
+    """Reads the messages of one sink's topic."""
+
+    def __init__(self, spec: RunnerSpec, sink: Sink) -> None:
+        self._spec = spec
+        self._sink = sink
+        self._topic = spec.topics.erasures(sink.name)
+
+    def valid(self, messages: Sequence[Message]) -> list[Message]:
+        """Return the messages among what the client gave. Raises Fenced, OffsetGone where it cannot go on."""
+        good = []
+        for message in messages:
+            error = message.error()
+            if error is None:
+                good.append(message)
+            elif error.fatal() or error.code() == KafkaError._FENCED:
+                raise Fenced(f"the consumer of {self._topic} cannot go on ({error.name()}): start the runner again")
+            elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+                raise OffsetGone(
+                    f"topic {self._topic}, partition {message.partition()}: the next offset is no longer there; "
+                    "start the runner again: it compares the store's position with the topic"
+                )
+            else:
+                log.warning("kafka client", extra={"target": self._sink.name, "why": error.name()})
+        return good
+
+    def is_order(self, message: Message) -> bool:
+        """Whether it is an order to hide, and no batch."""
+        try:
+            return self._spec.codec.name_of(message.value() or b"") == "HideOrder"
+        except WireError:
+            return False
+
+    def take(self, piece: Piece, message: Message, partition: int) -> int:
+        """Add one message to `piece`; return its rows."""
+        try:
+            if self.is_order(message):
+                piece.order = self._decode_order(message)
+                return 0
+            batch = self.decode(message)
+            self._sink.plan(batch.category, batch.action)
+        except WireError as error:
+            self._drop(piece, message, "undecodable", str(error))
+        except NoPlan as error:
+            self._drop(piece, message, "no_plan", str(error))
+            piece.refused.append((partition, Receipt.all_failed(batch.id, batch.rows)))
+        except BadBatch as error:
+            self._drop(piece, message, error.reason, str(error))
+            if error.batch_id is not None:
+                piece.refused.append((partition, Receipt.all_failed(error.batch_id, error.rows)))
+        else:
+            piece.jobs.append(Job(batch=batch, partition=partition))
+            return batch.rows
+        return 0
+
+    def decode(self, message: Message) -> Batch:
+        """Return its batch. Raises WireError, BadBatch."""
+        name, record = self._spec.codec.decode(message.value() or b"")
+        if name != "ErasureBatch":
+            raise WireError(f"it is a {name}, not an ErasureBatch")
+        batch = Batch.from_record(record)
+        if batch.target != self._sink.name:
+            raise BadBatch("it is for another target, whose batch it is not ours to answer", reason="other_target")
+        return batch
+
+    def _decode_order(self, message: Message) -> HideOrder:
+        order = HideOrder.from_record(self._spec.codec.decode(message.value() or b"")[1])
+        if order.target != self._sink.name:
+            raise BadBatch("it is an order to another target, not ours to answer", reason="other_target")
+        return order
+
+    def _drop(self, piece: Piece, message: Message, reason: str, detail: str) -> None:
+        log.error("a batch cannot be carried out", extra={"target": self._sink.name, "why": detail})
+        piece.letters.append(DeadLetter(message=message, reason=reason, detail=detail))

@@ -1,0 +1,24 @@
+"""Small sizes, so that a model's few records reach them: segments are cut, rise through levels and are merged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from streams.ledger import merge, packs, segments
+
+MAX_SEGMENT = 24
+
+
+@contextmanager
+def small_sizes() -> Iterator[None]:
+    """Let a segment hold at most MAX_SEGMENT records, four make a merge, and twelve packs be exploded."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segments, "MAX_SEGMENT", MAX_SEGMENT)
+        patch.setattr(segments, "LEVELS", (4, 12))
+        patch.setattr(segments, "FAN_IN", 4)
+        patch.setattr(merge, "FAN_IN", 4)
+        patch.setattr(packs, "MAX_PACKS", 12)
+        yield

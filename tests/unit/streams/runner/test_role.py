@@ -1,0 +1,30 @@
+"""A target is given no more at once than it can do while its group waits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from schemas.seal import Seal
+from schemas.topics import Topics
+from sinks.anonymise import Anonymiser
+from sinks.memory import MemorySink
+from sinks.s3 import MOST_RECORDS, S3Sink
+from streams.runner.role import limited
+from streams.runner.spec import RunnerSpec
+from tests.support.s3 import place
+
+SPEC = RunnerSpec(bootstrap="none:0", topics=Topics("t"), seal=Seal(bytes(32)))
+
+
+def test_a_target_that_asks_for_each_record_gets_few_at_once() -> None:
+    sink = S3Sink("files", place("media"), {})
+
+    spec = limited(SPEC, sink)
+
+    assert SPEC.limits.records > MOST_RECORDS
+    assert spec == replace(SPEC, limits=replace(SPEC.limits, records=MOST_RECORDS))
+    assert limited(spec, sink) == spec
+
+
+def test_other_targets_keep_their_limits() -> None:
+    assert limited(SPEC, MemorySink("m", {}, anonymiser=Anonymiser(b"s" * 16))) is SPEC
