@@ -16,7 +16,7 @@ from schemas.jobs import KINDS as KINDS_OF_REQUEST
 from schemas.keys import OWN
 from schemas.plans import BadPlan, check_target
 from schemas.rules import LAWS, BadRules, Regime, Requester
-from schemas.yamlmap import Scalar, Table, near
+from schemas.yamlmap import Scalar, Table, Where, near
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +45,16 @@ def read_asking(top: Table) -> Asking:
     )
 
 
+def check_name(kind: str, name: str, where: Where) -> None:
+    """Refuse the name of a requester, a regime or a producer that is not written as targets' are. Raises BadFile."""
+    try:
+        check_target(name)
+    except BadPlan:
+        raise where.refuse(
+            f"{kind} {name!r}: a {kind}'s name is lower-case letters, digits and '-' (at most 48)"
+        ) from None
+
+
 def _flag(section: Table | None, key: str) -> bool:
     found = section.scalar(key) if section else None
     if found is not None and found.text not in ("true", "false"):
@@ -56,12 +66,7 @@ def _regimes(top: Table) -> dict[str, Regime]:
     found = top.table("regimes")
     regimes = {}
     for name, entry in found.tables() if found else ():
-        try:
-            check_target(name)
-        except BadPlan:
-            raise entry.where.refuse(
-                f"regime {name!r}: a regime's name is lower-case letters, digits and '-' (at most 48)"
-            ) from None
+        check_name("regime", name, entry.where)
         if name in LAWS:
             raise entry.where.refuse(f"regime {name!r} is there already; choose another name")
         entry.only("days", "extension_days")
@@ -80,12 +85,7 @@ def _requesters(top: Table) -> dict[str, Requester]:
     for name, entry in found.tables() if found else ():
         if name in OWN:
             raise entry.where.refuse(f"requester {name!r} is the engine's own, which is always there; choose another")
-        try:
-            check_target(name)
-        except BadPlan:
-            raise entry.where.refuse(
-                f"requester {name!r}: a requester's name is lower-case letters, digits and '-' (at most 48)"
-            ) from None
+        check_name("requester", name, entry.where)
         entry.only("public_key", "orgs", "kinds")
         key = entry.must("public_key", '"<64 hex digits of its Ed25519 public key>"')
         orgs, kinds = _all_or_some(entry, "orgs", "[acme]"), _all_or_some(entry, "kinds", "[erase]")

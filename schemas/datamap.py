@@ -20,9 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from schemas.askmap import Asking, read_asking
+from schemas.askmap import Asking, check_name, read_asking
 from schemas.plandef import Plan, read_plan
-from schemas.plans import BadPlan, check_target
 from schemas.policy import ANONYMISE, BadPolicy, Setting, check_category
 from schemas.rules import CategoryRules, Rules
 from schemas.s3plan import S3Plan
@@ -110,12 +109,7 @@ def _template(top: Table) -> str:
 def _producers(top: Table) -> tuple[str, ...]:
     names = top.words("producers")
     for name in names:
-        try:
-            check_target(name.text)
-        except BadPlan:
-            raise name.where.refuse(
-                f"producer {name.text!r}: a producer's name is lower-case letters, digits and '-' (at most 48)"
-            ) from None
+        check_name("producer", name.text, name.where)
     return tuple(dict.fromkeys(name.text for name in names))
 
 

@@ -132,6 +132,9 @@ REASONS: Final[Mapping[str, str]] = {
 DENIALS: Final = tuple(list(REASONS)[list(REASONS).index("suspected_fraud") :])
 """What a person may deny a request for: the words of the Data Rights Protocol for the status `denied`."""
 
+EXTENSIONS: Final = ("complexity", "number_of_requests")
+"""Why a deadline may be extended (GDPR Art. 12(3))."""
+
 UNHEARD: Final = frozenset(REASONS) - frozenset(list(REASONS)[list(REASONS).index("expired") :])
 """Those that leave a dead letter and no state: nobody who could be believed has asked, or the id is another job's."""
 

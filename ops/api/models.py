@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ebbtide.envelope import MAX_SUBJECTS, is_id
 from ebbtide.events import MAX_ID_BYTES
-from schemas.jobs import DENIALS
+from schemas.jobs import DENIALS, EXTENSIONS
 
 
 def _subject(text: str) -> str:
@@ -124,7 +124,7 @@ class DenialAsked(Asked):
 class ExtensionAsked(Asked):
     """Why a request takes longer (GDPR Art. 12(3)); the data subject must be told within a month."""
 
-    reason: Literal["complexity", "number_of_requests"]
+    reason: Literal[EXTENSIONS]  # type: ignore[valid-type]
 
 
 class ExportAsked(Asked):

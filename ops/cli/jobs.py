@@ -18,7 +18,7 @@ from ops.cli.up import AsJson
 from ops.jobs import Record, read_job, read_jobs
 from ops.requests import RequestDoor
 from schemas.codec import registered_codec
-from schemas.jobs import DENIALS
+from schemas.jobs import DENIALS, EXTENSIONS
 from schemas.topics import Topics
 
 app = typer.Typer(help="See what became of requests, and decide about them.", no_args_is_help=True)
@@ -101,7 +101,7 @@ def deny(
 def extend(
     org: Org,
     job: JobId,
-    reason: Annotated[str, typer.Option(help="complexity or number_of_requests.")],
+    reason: Annotated[str, typer.Option(help=f"{' or '.join(EXTENSIONS)}.")],
     by: By = "cli",
     limit_s: LimitS = 60,
     as_json: AsJson = False,

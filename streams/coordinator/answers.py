@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from streams.coordinator import catch_up, erasures, exports, hiding, holds, orgs, policies
+from streams.coordinator.counted import a_count, counts_by_name
 from streams.coordinator.work import Work
 
 
@@ -61,9 +62,9 @@ def read_body(kind: str, text: str) -> dict[str, Any]:
             case "erase":
                 return {
                     "scanned": bool(found["scanned"]),
-                    "found": _count(found["found"]),
-                    "subjects": _counts(found.get("subjects", {})),
-                    "waiting": _counts(found.get("waiting", {})),
+                    "found": a_count(found["found"]),
+                    "subjects": counts_by_name(found.get("subjects", {})),
+                    "waiting": counts_by_name(found.get("waiting", {})),
                     "targets": {target: _part(said) for target, said in found.get("targets", {}).items()},
                 }
             case "preview":
@@ -73,41 +74,31 @@ def read_body(kind: str, text: str) -> dict[str, Any]:
                 }
             case "hidden":
                 return {
-                    "number": _count(found["number"]),
+                    "number": a_count(found["number"]),
                     "targets": {target: _hidden(said) for target, said in found["targets"].items()},
                 }
             case "selected" | "exporting" | "export" | "manifest" | "expired":
                 return exports.read_answer(kind, found)
             case "released":
-                return {"ends_day": _count(found["ends_day"])}
+                return {"ends_day": a_count(found["ends_day"])}
             case _:
                 return {}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
         raise BadAnswer(f"{kind}: {type(e).__name__}") from None
 
 
-def _count(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise ValueError
-    return value
-
-
-def _counts(value: Mapping[str, Any]) -> dict[str, int]:
-    return {str(name): _count(count) for name, count in value.items()}
-
-
 def _part(said: Mapping[str, Any]) -> dict[str, int]:
-    return {name: _count(said.get(name, 0)) for name in ("due", "done", "changed", "withheld", "failed")}
+    return {name: a_count(said.get(name, 0)) for name in ("due", "done", "changed", "withheld", "failed")}
 
 
 def _hidden(said: Mapping[str, Any]) -> dict[str, Any]:
-    counts = {name: _count(said[name]) for name in ("rows", "failed")}
+    counts = {name: a_count(said[name]) for name in ("rows", "failed")}
     return counts | {name: [str(category) for category in said[name]] for name in ("waiting", "cannot")}
 
 
 def _category(said: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "records": _count(said["records"]),
-        "months": _counts(said.get("months", {})),
-        "targets": _counts(said.get("targets", {})),
+        "records": a_count(said["records"]),
+        "months": counts_by_name(said.get("months", {})),
+        "targets": counts_by_name(said.get("targets", {})),
     }

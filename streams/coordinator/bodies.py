@@ -14,13 +14,11 @@ from typing import Any, Final
 
 from ebbtide.envelope import MAX_BODY_BYTES, is_id
 from ebbtide.events import MAX_ID_BYTES, MAX_MS
-from schemas.jobs import DENIALS
+from schemas.jobs import DENIALS, EXTENSIONS
 from schemas.policy import SETTING_FIELDS
 
 MAX_LISTED: Final = 1000
 MAX_TEXT_BYTES: Final = 1024
-EXTENSIONS: Final = ("complexity", "number_of_requests")
-"""Why a deadline may be extended (GDPR Art. 12(3))."""
 MAX_DAY: Final = 2_932_896
 """31 December 9999, in days since the epoch."""
 

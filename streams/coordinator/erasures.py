@@ -66,7 +66,8 @@ def delete(work: Work, name: str, job: Job, _: list[str]) -> None:
         back = hiding.coming_back(work, name)
         what = "is called off, and what it hid comes back" if back else "is under way; cancel it, or wait for its end"
         raise No("under_way", f"deletion {org.deletion} {what}")
-    hiding.refuse_unless_apart(work.rules, hiding.kept_categories(work.rules, job), "delete_media")
+    kept = hiding.kept_categories(work.rules, job)
+    hiding.refuse_unless_apart(work.rules, kept, "delete_media")
     deadline = deadlines.gdpr(job.asked_at)
     if job.asked_at + body["grace_days"] * DAY_MS > deadline:
         most = (deadline - job.asked_at) // DAY_MS
@@ -76,7 +77,7 @@ def delete(work: Work, name: str, job: Job, _: list[str]) -> None:
     job.deadline = deadline
     job.detail = {"grace_days": body["grace_days"], "media": "deleted" if body["delete_media"] else "kept"}
     if not body["delete_media"]:
-        job.detail["kept_categories"] = hiding.kept_categories(work.rules, job)
+        job.detail["kept_categories"] = kept
     if work.rules.approve_deletes:
         text = "every deletion of an org must be approved by somebody else"
         work.to(job, State.AWAITING_APPROVAL, text=text)

@@ -14,7 +14,6 @@ what it promises.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -22,10 +21,10 @@ from schemas.jobs import MOVES, State
 from schemas.subjects import pack_refs
 from schemas.topics import DAY_MS
 from streams.coordinator import keys, rights
+from streams.coordinator.counted import a_count, counts_by_name
 from streams.coordinator.hiding import all_but, media_categories, refuse_unless_apart
 from streams.coordinator.rows import Job
 from streams.coordinator.work import EXPIRE, Work
-from streams.reducer import Send
 
 EXPORT: Final = "export"
 FORMATS: Final[Mapping[str, tuple[str, ...]]] = {"json": ("json",), "csv": ("csv",), "both": ("json", "csv")}
@@ -196,50 +195,38 @@ def _tell_exporter(work: Work, name: str, request_id: str, what: str, **more: An
         "options": json.dumps(more.get("options", {}), sort_keys=True),
         "expect": json.dumps(more.get("expect", {})),
     }
-    value = work.context.codec.encode("ExportWork", record)
-    place = work.context.topics.selections, work.context.partition
-    work.sends.append(Send(topic=place[0], partition=place[1], key=request_id.encode(), value=value))
+    work.publish(work.context.topics.selections, request_id.encode(), "ExportWork", record)
 
 
 def read_answer(kind: str, found: Mapping[str, Any]) -> dict[str, Any]:
     """Return the members of an exporter's or a list's answer that are used. Raises ValueError, KeyError, TypeError."""
     if kind == "selected":
-        return {"parts": _count(found["parts"]), "targets": _counts(found["targets"])}
+        return {"parts": a_count(found["parts"]), "targets": counts_by_name(found["targets"])}
     if kind in ("exporting", "export"):
         targets = {str(target): _progress(said) for target, said in found.get("targets", {}).items()}
-        return {"parts": _count(found["parts"]), "targets": targets}
+        return {"parts": a_count(found["parts"]), "targets": targets}
     if kind == "manifest":
         return {
             "bucket": str(found["bucket"]),
             "prefix": str(found["prefix"]),
             "manifest": _file(found["manifest"]),
             "files": [_file(file) for file in found["files"]],
-            "files_total": _count(found["files_total"]),
+            "files_total": a_count(found["files_total"]),
             "counts": {
-                name: _count(found["counts"][name]) for name in ("parts", "records", "rows", "missing", "bytes")
+                name: a_count(found["counts"][name]) for name in ("parts", "records", "rows", "missing", "bytes")
             },
-            "reasons": {reason: count for reason, count in _counts(found["reasons"]).items() if count},
+            "reasons": {reason: count for reason, count in counts_by_name(found["reasons"]).items() if count},
         }
-    return {name: _count(found[name]) for name in ("versions", "uploads", "left")}
-
-
-def _count(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise ValueError
-    return value
-
-
-def _counts(said: Mapping[str, Any]) -> dict[str, int]:
-    return {str(name): _count(count) for name, count in said.items()}
+    return {name: a_count(found[name]) for name in ("versions", "uploads", "left")}
 
 
 def _progress(said: Mapping[str, Any]) -> dict[str, int]:
-    counts = Counter({name: _count(said[name]) for name in ("records", "rows", "missing")})
+    counts = {name: a_count(said[name]) for name in ("records", "rows", "missing")}
     if counts["missing"] > counts["records"]:
         raise ValueError
-    return dict(counts)
+    return counts
 
 
 def _file(said: Mapping[str, Any]) -> dict[str, Any]:
     texts = {name: str(said[name]) for name in ("key", "version", "name", "sha256", "format")}
-    return {**texts, "bytes": _count(said["bytes"]), "rows": _count(said["rows"])}
+    return {**texts, "bytes": a_count(said["bytes"]), "rows": a_count(said["rows"])}
