@@ -109,10 +109,7 @@ def acked(work: Work, ack: dict[str, Any]) -> None:
 
 def waiting(work: Work) -> bool:
     """Whether some order is to be asked for again today."""
-    if not work.clock.hides or work.today < 0:
-        return False
-    found = work.first(keys.HIDE_AGAIN)
-    return found is not None and keys.read_hide_again(found[0])[0] <= work.today
+    return work.clock.hides > 0 and work.has_come(keys.HIDE_AGAIN)
 
 
 def ask_again(work: Work, _: int) -> int:

@@ -169,10 +169,7 @@ def _answer_released(work: Work, name: str, hold: str, row: HoldRow) -> None:
 
 def ending(work: Work) -> bool:
     """Whether a released hold ends today."""
-    if not work.clock.hold_ends or work.today < 0:
-        return False
-    found = work.first(keys.HOLD_END)
-    return found is not None and keys.read_hold_end(found[0])[0] <= work.today
+    return work.clock.hold_ends > 0 and work.has_come(keys.HOLD_END)
 
 
 def end(work: Work, _: int) -> int:

@@ -140,6 +140,16 @@ def _take_over(work: Work, name: str, org: OrgRow, record: dict[str, Any]) -> No
     packs.recheck(work, org)
 
 
+def refusal(work: Work, name: str, epoch: int) -> str:
+    """Return why nothing can be read here for an org as of `epoch`, "": it can."""
+    org = work.org(name)
+    if work.rules is None:
+        return "there are no rules here yet"
+    if org is None or not org.open:
+        return "the org is not open here"
+    return "of an epoch behind what is known here" if epoch < org.epoch else ""
+
+
 def set_policy(work: Work, record: dict[str, Any]) -> None:
     """Replace an org's settings by newer ones; a few rows change, no record."""
     name, stamp = record["org"], (record["epoch"], record["version"])

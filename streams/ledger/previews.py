@@ -20,7 +20,7 @@ from schemas.policy import Setting
 from streams.ledger import keys, tally
 from streams.ledger.dry_count import DryCount
 from streams.ledger.dry_run import DryRun
-from streams.ledger.orgs import sorted_settings
+from streams.ledger.orgs import refusal, sorted_settings
 from streams.ledger.plans import DELETED, MOVED, NAMED
 from streams.ledger.preview_rows import BEGIN, PACKS, Ask, Run
 from streams.ledger.state import Work
@@ -51,13 +51,11 @@ def ask(work: Work, record: dict[str, Any]) -> None:
 
 def _refusal(work: Work, name: str, wanted: Ask) -> str:
     """Return why there can be no preview, "": there can."""
-    org, rules = work.org(name), work.rules
-    if rules is None:
-        return "there are no rules here yet"
-    if org is None or not org.open:
-        return "the org is not open here"
-    if wanted.epoch < org.epoch:
-        return "of an epoch behind what is known here"
+    error = refusal(work, name, wanted.epoch)
+    if error:
+        return error
+    rules = work.rules
+    assert rules is not None
     if any(len(category.targets) > tally.MAX_TARGETS for category in rules.categories.values()):
         return f"a category has more than {tally.MAX_TARGETS} targets"
     try:

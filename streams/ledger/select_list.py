@@ -41,15 +41,21 @@ class Ask(Row):
     options: str
 
 
+def read_ask(work: Work, run: Run) -> tuple[Ask, bytes]:
+    """Return what a list was asked for, and the subject references of it. Raises KeyError: the row is not there."""
+    raw = work.store.get(run.scratch + b"a")
+    if raw is None:
+        raise KeyError("a list is made, and what was asked for is not there")
+    head, subjects = rows.split(raw)
+    return Ask.unpack(head), subjects
+
+
 class Lister:
     """Lists rows of one run; `send` makes parts of them."""
 
     def __init__(self, work: Work, org: str, run: Run) -> None:
-        raw = work.store.get(run.scratch + b"a")
-        if raw is None:
-            raise KeyError("a list is made, and what was asked for is not there")
-        head, subjects = rows.split(raw)
-        self.ask, self._refs = Ask.unpack(head), Refs.read(subjects)
+        self.ask, subjects = read_ask(work, run)
+        self._refs = Refs.read(subjects)
         self._work, self._org, self._run = work, org, run
         self._categories = frozenset(self.ask.categories)
         self._found: dict[tuple[str, str], dict[str, None]] = {}

@@ -19,9 +19,10 @@ import numpy as np
 from schemas.bodies import decompress, read_columns, read_subjects
 from streams.ledger import keys, packs, rows, snapshots
 from streams.ledger.keys import SegmentKey
+from streams.ledger.orgs import refusal
 from streams.ledger.rows import PendingHead, Segment
 from streams.ledger.segments import alive_rows
-from streams.ledger.select_list import Ask, Lister
+from streams.ledger.select_list import Ask, Lister, read_ask
 from streams.ledger.snapshots import PHASES, Caught, Run
 from streams.ledger.state import Work
 from streams.ledger.waiting import read
@@ -35,11 +36,11 @@ _OF_ORG: Final = (keys.KEPT, keys.STRANDED, keys.SEGMENT)
 def ask(work: Work, record: dict[str, Any]) -> None:
     """Take a list in, or answer why not. One that is being made already is not begun again."""
     org, request = record["org"], record["request_id"]
-    error = _refusal(work, org, record["epoch"])
+    error = refusal(work, org, record["epoch"])
     if error:
         work.answer(org, "selected", record["epoch"], 0, error, request_id=request)
         return
-    if any(_ask_of(work, run).request_id == request for _, run in _runs(work, keys.text(org))):
+    if any(read_ask(work, run)[0].request_id == request for _, run in _runs(work, keys.text(org))):
         return
     run = Run(asked=work.offset, turn=work.next_turn())
     subjects = b"" if record["everyone"] else record["subjects"]
@@ -52,24 +53,9 @@ def ask(work: Work, record: dict[str, Any]) -> None:
     work.clock.selects += 1
 
 
-def _refusal(work: Work, name: str, epoch: int) -> str:
-    org = work.org(name)
-    if work.rules is None:
-        return "there are no rules here yet"
-    if org is None or not org.open:
-        return "the org is not open here"
-    return "of an epoch behind what is known here" if epoch < org.epoch else ""
-
-
 def _runs(work: Work, prefix: bytes = b"") -> list[tuple[bytes, Run]]:
     found = [(key, work.row(key, Run)) for key, _ in list(work.store.scan(keys.SELECT + prefix))]
     return [(key, run) for key, run in found if run is not None]
-
-
-def _ask_of(work: Work, run: Run) -> Ask:
-    raw = work.store.get(run.scratch + b"a")
-    assert raw is not None
-    return Ask.unpack(rows.split(raw)[0])
 
 
 def waiting(work: Work) -> bool:

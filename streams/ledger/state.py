@@ -111,6 +111,11 @@ class Work:
         """Return the first row with `prefix`, from `start` on."""
         return next(iter(self.store.scan(prefix, start)), None)
 
+    def has_come(self, kind: bytes) -> bool:
+        """Whether the first row of an index by day (`kind`, then the day) is for today or a day before."""
+        found = self.first(kind) if self.today >= 0 else None
+        return found is not None and int.from_bytes(found[0][1:5], "big") <= self.today
+
     def next_turn(self) -> int:
         """Return the next place at the end of the queue."""
         self.clock.turn += 1

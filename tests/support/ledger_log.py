@@ -92,6 +92,18 @@ def refs(*subjects: int) -> bytes:
     return b"".join(subject.to_bytes(8, "little") for subject in subjects)
 
 
+def about(name: str, subjects: Sequence[int], *, org: str, epoch: int, categories: Sequence[str]) -> dict[str, Any]:
+    """Return what commands about some people, or without any about everyone, have in common."""
+    return {
+        "org": org,
+        "epoch": epoch,
+        "request_id": name,
+        "everyone": not subjects,
+        "subjects": refs(*subjects),
+        "categories": list(categories),
+    }
+
+
 def day(number: float) -> float:
     """Seconds since the epoch of a day; 3.5 is noon of day 3."""
     return number * DAY_S
@@ -312,16 +324,8 @@ class LedgerLog:
         run: bool = True,
     ) -> list[Send]:
         """Ask for an erasure of these subjects, of everyone without any, `through` a day."""
-        record = {
-            "org": org,
-            "epoch": epoch,
-            "request_id": name,
-            "everyone": not subjects,
-            "subjects": refs(*subjects),
-            "categories": list(categories),
-            "through": int(through * DAY_MS),
-        }
-        return self.append("Erase", record, run=run)
+        record = about(name, subjects, org=org, epoch=epoch, categories=categories)
+        return self.append("Erase", {**record, "through": int(through * DAY_MS)}, run=run)
 
     def select(
         self,
@@ -333,16 +337,8 @@ class LedgerLog:
         run: bool = True,
     ) -> list[Send]:
         """Ask for a list of what these subjects have, of what the org has without any."""
-        record = {
-            "org": org,
-            "epoch": epoch,
-            "request_id": name,
-            "everyone": not subjects,
-            "subjects": refs(*subjects),
-            "categories": list(categories),
-            "options": '{"formats": ["csv"]}',
-        }
-        return self.append("Select", record, run=run)
+        record = about(name, subjects, org=org, epoch=epoch, categories=categories)
+        return self.append("Select", {**record, "options": '{"formats": ["csv"]}'}, run=run)
 
     def parts(self, sends: Sequence[Send] | None = None, name: str = "export") -> list[dict[str, Any]]:
         """Return the parts of a list among `sends`, or among all so far."""
