@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import Producer
@@ -38,22 +37,35 @@ def current_rules(bootstrap: str, topics: Topics, codec: Codec, *, signed_by: by
     `signed_by`: the public key (32 bytes) of who may put rules in force; None believes whoever can write to the topic.
     Raises RulesNotSigned, BadRules.
     """
+    found = _read(bootstrap, topics, codec, signed_by)
+    return None if found is None else found.rules
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Found:
+    """What lies on the topic: the record, and the rules that its body makes."""
+
+    record: Mapping[str, Any]
+    rules: Rules
+
+    def is_signed(self, public_key: bytes) -> bool:
+        said = (self.record["version"], self.record["code_version"], self.record["hash"])
+        own = (self.rules.version, self.rules.code_version, self.rules.hash)
+        return rules_are_signed(self.record, public_key) and said == own
+
+
+def _read(bootstrap: str, topics: Topics, codec: Codec, signed_by: bytes | None) -> _Found | None:
     raw = newest_values(bootstrap, topics.rules).get(KEY)
     if raw is None:
         return None
     record = codec.decode(raw)[1]
-    rules = Rules.from_json(record["body"])
-    if signed_by is not None and not _is_signed(record, rules, signed_by):
+    found = _Found(record, Rules.from_json(record["body"]))
+    if signed_by is not None and not found.is_signed(signed_by):
         raise RulesNotSigned(
             f"the rules on topic {topics.rules} are not signed with the installation's key: see who writes there, and "
             "put the data map in force again with `ebbtide rules apply`"
         )
-    return rules
-
-
-def _is_signed(record: Mapping[str, Any], rules: Rules, public_key: bytes) -> bool:
-    said = (record["version"], record["code_version"], record["hash"])
-    return rules_are_signed(record, public_key) and said == (rules.version, rules.code_version, rules.hash)
+    return found
 
 
 def rules_in_force(bootstrap: str, topics: Topics, codec: Codec) -> Rules:
@@ -103,11 +115,12 @@ def apply_rules(
         {"bootstrap.servers": bootstrap, "transactional.id": f"{topics.prefix}-rules", "transaction.timeout.ms": 10_000}
     )
     producer.init_transactions(30)
-    old = current_rules(bootstrap, topics, codec, signed_by=only_signed_by)
-    if old is not None and make(old.version, old).hash == old.hash:
-        with suppress(RulesNotSigned):  # else nobody who looks at signatures has them: sign them anew
-            current_rules(bootstrap, topics, codec, signed_by=public_key_of(signing_key))
-            return old, False
+    found = _read(bootstrap, topics, codec, only_signed_by)
+    old = None if found is None else found.rules
+    # What somebody else signed nobody who looks at signatures has: it is signed anew, be it the same.
+    same = found is not None and make(found.rules.version, old).hash == found.rules.hash
+    if found is not None and same and found.is_signed(public_key_of(signing_key)):
+        return found.rules, False
     rules = make(1 if old is None else old.version + 1, old)
     record = {
         "version": rules.version,
