@@ -10,18 +10,14 @@ from dataclasses import dataclass
 from ops.datamaps import data_map_path, variables
 from ops.exports import export_names, export_place
 from ops.metrics import Domains, Metrics
+from ops.runner_settings import runner_spec, sink_settings
 from ops.settings import Settings
-from schemas.codec import registered_codec
 from schemas.datamap import DataMap, load_data_map
-from schemas.seal import Seal
-from schemas.topics import Topics
-from sinks.build import SinkSettings
 from sinks.export import MISSING
 from streams.exporter.bucket import SINK
 from streams.exporter.manifest import Part
 from streams.exporter.role import run_exports
 from streams.exporter.spec import ExporterSpec
-from streams.runner.spec import RunnerSpec
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +67,6 @@ class ExporterMetrics:
 
 def run_export_role(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:
     """Run it until `stop` is set. Raises Halt, Refused."""
-    topics = Topics(settings.prefix)
 
     def load() -> DataMap:
         return load_data_map(data_map_path(settings), variables(settings))
@@ -81,23 +76,12 @@ def run_export_role(settings: Settings, stop: threading.Event, ready: Callable[[
     ready(metrics.serve(settings.metrics_host, settings.metrics_port))
     run_exports(
         ExporterSpec(
-            kafka=RunnerSpec(
-                bootstrap=settings.kafka_bootstrap,
-                topics=topics,
-                seal=Seal(settings.key("dead_letter_key")),
-                slot=settings.slot,
-                codec=registered_codec(settings.registry_url),
-            ),
+            kafka=runner_spec(settings),
             names=export_names(settings),
             bundle_bytes=settings.export_bundle_bytes,
         ),
         load,
-        SinkSettings(
-            bootstrap=settings.kafka_bootstrap,
-            topics=topics,
-            directory=settings.data_dir / "exporter",
-            master=settings.key("master_key"),
-        ),
+        sink_settings(settings, settings.data_dir / "exporter"),
         export_place(settings),
         stop=stop,
         hooks=ExporterMetrics(metrics, targets),

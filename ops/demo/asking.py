@@ -15,7 +15,6 @@ import gzip
 import hashlib
 import io
 import json
-import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from typing import Any, Final
 from ops.demo.caller import Caller
 from ops.demo.people import DAY_S, Record
 from ops.demo.stores import ERASED, KEPT, media_of
+from ops.demo.waiting import last_look
 
 ASKING: Final = "umbra"
 """The org of the second act."""
@@ -133,7 +133,7 @@ class Asking:
         before = self.visible()
         asked = self.caller.call("POST", "/delete", {"confirm_org_name": ASKING_NAME, "grace_period_days": 7})
         self.caller.reached(asked["id"], "grace")
-        hidden = self._await(lambda: self.visible() == 0)
+        hidden = last_look(self.visible, lambda seen: seen == 0, limit_s=self.limit_s) == 0
         self.caller.done("POST", f"/jobs/{asked['id']}/cancel")
         job = self.caller.reached(asked["id"], "cancelled")
         differ = self._compare() + (not hidden) + abs(before - self.visible())
@@ -160,21 +160,13 @@ class Asking:
     def _expect_gone(self, records: Any) -> None:
         self.expected |= {r.id: ERASED for r in records}
 
-    def _await(self, true: Callable[[], bool]) -> bool:
-        end = time.monotonic() + self.limit_s
-        while not (found := true()) and time.monotonic() < end:
-            time.sleep(0.5)
-        return found
-
     def _compare(self) -> int:
         """Return how many records are not as expected, once nothing changes that any more or time is up."""
-        end = time.monotonic() + self.limit_s
-        while True:
-            seen = self.observe()
-            wrong = sum(seen[i] != state for i, state in self.expected.items())
-            if not wrong or time.monotonic() > end:
-                return wrong
-            time.sleep(0.5)
+        return last_look(self._wrong, lambda wrong: wrong == 0, limit_s=self.limit_s)
+
+    def _wrong(self) -> int:
+        seen = self.observe()
+        return sum(seen[i] != state for i, state in self.expected.items())
 
 
 def unzipped(content: bytes) -> list[tuple[str, bytes]]:

@@ -6,7 +6,6 @@ As any program would that knows docs/api.md: a bearer token, an `Idempotency-Key
 from __future__ import annotations
 
 import json
-import time
 import urllib.error
 import urllib.request
 import uuid
@@ -14,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ops.demo.waiting import last_look
 from schemas.errors import Refused
 
 BASE: Final = "/api/v1/privacy"
@@ -77,11 +77,12 @@ class Caller:
 
     def reached(self, job: str, *states: str) -> Job:
         """Return a job once it is in one of these states. Raises Unexpected if that takes too long."""
-        end = time.monotonic() + self.limit_s
-        while True:
-            found = self.call("GET", f"/jobs/{job}")
-            if found["state"] in states:
-                return found
-            if time.monotonic() > end:
-                raise Unexpected(f"job {job} is {found['state']} after {self.limit_s:g} s")
-            time.sleep(0.2)
+        found = last_look(
+            lambda: self.call("GET", f"/jobs/{job}"),
+            lambda seen: seen["state"] in states,
+            limit_s=self.limit_s,
+            pause_s=0.2,
+        )
+        if found["state"] not in states:
+            raise Unexpected(f"job {job} is {found['state']} after {self.limit_s:g} s")
+        return found

@@ -40,6 +40,7 @@ from ops.demo.stores import (
     visible_rows,
 )
 from ops.demo.vault import Vault
+from ops.demo.waiting import last_look
 from ops.engine import Engine
 from ops.local.s3 import s3_client
 from ops.progress import read_progress
@@ -163,16 +164,17 @@ class Demo:
         """Watch the sweep until the stores are as expected and nothing is under way, or time is up."""
         settings, topics = self.engine.settings, Topics(self.engine.settings.prefix)
         due = sum(must_go(r, now_s=now_s) for r in records)
-        end = time.monotonic() + limit_s
-        while True:
+
+        def look() -> tuple[bool, dict[str, str]]:
             rows = read_progress(settings.kafka_bootstrap, topics, registered_codec(settings.registry_url)).values()
             self.show("erased", min(sum(p.records_acked for p in rows), due), due)
-            idle = all(not p.pending and not p.blocked for p in rows)
-            seen = self._observe(records, vault)
-            right = all((seen[r.id] == ERASED) == must_go(r, now_s=now_s) for r in records)
-            if (right and idle) or time.monotonic() > end:
-                return seen
-            time.sleep(0.5)
+            return all(not p.pending and not p.blocked for p in rows), self._observe(records, vault)
+
+        def settled(found: tuple[bool, dict[str, str]]) -> bool:
+            idle, seen = found
+            return idle and all((seen[r.id] == ERASED) == must_go(r, now_s=now_s) for r in records)
+
+        return last_look(look, settled, limit_s=limit_s)[1]
 
     def _ask(self, records: Sequence[Record], vault: Vault, *, now_s: int, limit_s: float) -> list[Step]:
         """Let an owner ask for things over HTTP; return what each came to."""
