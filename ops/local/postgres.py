@@ -55,7 +55,8 @@ def as_somebody_else(directory: Path, programs: Path) -> list[str]:
     """What to put before a command so that it does not run as root; `directory` is given to that user.
 
     Empty when we are not root. Where only root may pass (a checkout under /root), the programs keep the one right
-    to pass, CAP_DAC_OVERRIDE, rather than that we open somebody's home directory to everybody.
+    to pass, CAP_DAC_OVERRIDE, rather than that we open somebody's home directory to everybody. Without
+    no_setuid_fixup access(2) would not count it, and `initdb` asks with that whether `postgres` is there.
     """
     if os.geteuid() != 0:
         return []
@@ -69,7 +70,7 @@ def as_somebody_else(directory: Path, programs: Path) -> list[str]:
         owner = directory.stat()
     command = [setpriv, f"--reuid={owner.st_uid}", f"--regid={owner.st_gid}", "--clear-groups"]
     if not (_open_to_all(directory.parent) and _open_to_all(programs)):
-        command += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+        command += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup"]
     # The change of user clears the guard's death signal: set again.
     return [*command, "--pdeathsig=KILL"]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from ops.local.config import StackConfig
 from ops.local.configured import ConfiguredPostgres
 from ops.local.errors import Unreachable
+from ops.local.postgres import as_somebody_else
 from ops.local.service import PostgresServer
 from ops.local.stack import start_postgres
 
@@ -36,6 +39,21 @@ def write(dsn: str) -> None:
     with psycopg.connect(dsn) as connection:
         connection.execute("CREATE TABLE kept (n int)")
         connection.execute("INSERT INTO kept VALUES (42)")
+
+
+def test_programs_are_found_where_only_we_may_pass(tmp_path: Path) -> None:
+    closed, data = tmp_path / "closed", tmp_path / "data"
+    closed.mkdir(mode=0o700)
+    data.mkdir(mode=0o700)
+    program = closed / "program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    asks = "import os, sys; sys.exit(not os.access(sys.argv[1], os.X_OK))"  # as initdb asks for postgres
+
+    become = as_somebody_else(data, closed)
+
+    assert subprocess.run([*become, sys.executable, "-c", asks, str(program)], check=False).returncode == 0
+    assert bool(become) == (os.geteuid() == 0)
 
 
 def test_rows_are_there_after_a_stop_and_a_start_at_the_same_address(server: PostgresServer) -> None:
