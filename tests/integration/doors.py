@@ -21,6 +21,15 @@ from tests.integration.roles import Roles
 ISSUER = LocalIssuer(b"\x44" * 32, "ebbtide")
 
 
+def status(roles: Roles, org: str, job: str) -> dict[str, Any]:
+    """Return a job's newest state with its `detail` read; the state "" while there is none."""
+    value = newest_values(roles.settings.kafka_bootstrap, roles.topics.request_status).get(status_key(org, job))
+    if value is None:
+        return {"state": "", "detail": {}}
+    found = full_codec().decode(value)[1]
+    return {**found, "detail": json.loads(found["detail"])}
+
+
 class Door(Protocol):
     """What an owner of one org asks for; jobs are `state` and a `detail` object at least."""
 
@@ -64,12 +73,7 @@ class KafkaDoor:
         RequestDoor.of(self.roles.settings).ask("release", self.org, {"hold_id": hold_id})
 
     def job(self, job: str) -> dict[str, Any]:
-        states = newest_values(self.roles.settings.kafka_bootstrap, self.roles.topics.request_status)
-        value = states.get(status_key(self.org, job))
-        if value is None:
-            return {"state": "", "detail": {}}
-        found = full_codec().decode(value)[1]
-        return {**found, "detail": json.loads(found["detail"])}
+        return status(self.roles, self.org, job)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from ebbtide.publisher import Publisher
 from ops.cli.app import app
 from ops.local.service import KafkaServer
 from ops.settings import to_environ
+from tests.integration.doors import status
 from tests.integration.engine import eventually
 from tests.integration.roles import Roles
 
@@ -121,6 +122,7 @@ def test_a_day_of_work_with_the_commands(roles: Roles, database: str, tmp_path: 
     before = set(left(database))
     ebbtide(roles, "request", "delete", "acme", "--confirm-name", "acme", "--wait", code=2)
     ebbtide(roles, "request", "delete", "acme", "--confirm-name", "Acme", "--id", "goodbye")
+    eventually(lambda: status(roles, "acme", "goodbye")["state"] == "grace", what="the grace")
     _, late = ebbtide(roles, "jobs", "watch", "acme", "goodbye", "--limit-s", "5", code=4)
     assert "is grace" in late
     ebbtide(roles, "jobs", "extend", "acme", "goodbye", "--reason", "complexity")

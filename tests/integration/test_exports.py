@@ -24,16 +24,15 @@ import psycopg
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from ebbtide.envelope import status_key
 from ebbtide.publisher import Publisher
 from ops.backfill.run import run_backfill
 from ops.backfill.spec import BackfillSpec
-from ops.compacted import newest_values
 from ops.exports import export_names
 from ops.local.s3 import s3_client
 from ops.local.service import KafkaServer, S3Server
 from ops.requests import RequestDoor
 from schemas.codec import full_codec
+from tests.integration.doors import status
 from tests.integration.engine import eventually
 from tests.integration.roles import Roles
 
@@ -159,13 +158,6 @@ class Bucket:
         body = said["Body"].read()
         assert (len(body), hashlib.sha256(body).hexdigest()) == (file["bytes"], file["sha256"])
         return body
-
-
-def status(roles: Roles, org: str, request: str) -> dict[str, Any]:
-    """Return a job's newest state with its `detail` read, {} while there is none."""
-    value = newest_values(roles.settings.kafka_bootstrap, roles.topics.request_status).get(status_key(org, request))
-    found = {} if value is None else CODEC.decode(value)[1]
-    return found | {"detail": json.loads(found["detail"])} if found else {}
 
 
 def records(roles: Roles, topic: str) -> list[tuple[bytes, bytes | None]]:

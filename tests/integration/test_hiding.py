@@ -21,10 +21,10 @@ from ops.backfill.spec import BackfillSpec
 from ops.local.s3 import ensure_bucket, s3_client
 from ops.local.service import KafkaServer, S3Server
 from ops.requests import RequestDoor, RequestRefused
+from tests.integration.doors import status
 from tests.integration.engine import eventually
 from tests.integration.log import committed
 from tests.integration.roles import Roles
-from tests.integration.test_jobs import status
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -179,11 +179,10 @@ def test_an_org_is_hidden_at_once_comes_back_as_it_was_and_is_gone_when_its_grac
     eventually(roles.idle, what="an idle engine")
 
     def told(job: str, member: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(status(roles, "acme", job).get("detail", "{}")).get(member, {})
+        found: dict[str, Any] = status(roles, "acme", job)["detail"].get(member, {})
         return found if found and not any(said["waiting"] for said in found.values()) else {}
 
-    door.send("delete", "acme", {**NAME, "grace_days": 20, "delete_media": False}, request_id="d1")
-    eventually(lambda: status(roles, "acme", "d1").get("state") == "grace", what="the grace")
+    door.send("delete", "acme", {**NAME, "grace_days": 30, "delete_media": False}, request_id="d1")
     door.ask("pause", "acme", {"job": "d1"})  # days are short here
     eventually(lambda: bool(told("d1", "hidden")), what="an answer of every target")
     hidden = told("d1", "hidden")
@@ -192,8 +191,10 @@ def test_an_org_is_hidden_at_once_comes_back_as_it_was_and_is_gone_when_its_grac
     values = stores.values("acme")
     restored = door.ask("restore", "acme", {"job": "d1"}, request_id="r1")
     back = stores.everything()
-    door.send("delete", "acme", {**NAME, "grace_days": 2}, request_id="d2")
+    door.send("delete", "acme", {**NAME, "grace_days": 15}, request_id="d2")
+    door.ask("pause", "acme", {"job": "d2"})
     eventually(lambda: bool(told("d2", "hidden")), what="another hide")
+    door.ask("resume", "acme", {"job": "d2"})
     erased = door.watch("acme", "d2", limit_s=120)
     with pytest.raises(RequestRefused, match="grace_over"):
         door.ask("restore", "acme", {"job": "d2"})
