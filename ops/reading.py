@@ -10,7 +10,7 @@ that may not happen for minutes, so a record behind the end says as well that al
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
@@ -33,12 +33,17 @@ class TopicUnreadable(Retry):
 
 
 def read_to_end(
-    bootstrap: str, topic: str, *, start: Callable[[int], int] = lambda _end: 0, limit_s: float = 60.0
+    bootstrap: str,
+    topic: str,
+    *,
+    start: Callable[[int], int] = lambda _end: 0,
+    starts: Mapping[int, int] | None = None,
+    limit_s: float = 60.0,
 ) -> Iterator[Message[bytes, bytes]]:
     """Yield the committed records of all partitions, in order within each; of a busy topic some newer ones too.
 
-    `start` gives the offset to begin at for a partition's end. Raises TopicUnreadable after `limit_s` seconds,
-    KafkaException on a broker's error.
+    `start` gives the offset to begin at for a partition's end; `starts` gives it by partition instead. Raises
+    TopicUnreadable when nothing has come for `limit_s` seconds, KafkaException on a broker's error.
     """
     consumer: Consumer = Consumer(
         {
@@ -50,15 +55,16 @@ def read_to_end(
             "auto.offset.reset": "earliest",
         }
     )
-    deadline = time.monotonic() + limit_s
     try:
         ends = _ends(bootstrap, consumer, topic, limit_s)
-        consumer.assign([TopicPartition(topic, p, max(0, start(end))) for p, end in ends.items()])
-        waiting = {p for p, end in ends.items() if end}
+        begin = {p: max(0, start(end)) for p, end in ends.items()} if starts is None else starts
+        consumer.assign([TopicPartition(topic, p, begin[p]) for p in ends])
+        waiting = {p for p, end in ends.items() if end > begin[p]}
+        deadline = time.monotonic() + limit_s
         while waiting:
             if time.monotonic() > deadline:
                 raise TopicUnreadable(
-                    f"topic {topic} was not read to its end within {limit_s:g} s in its partitions "
+                    f"topic {topic} was not read to its end, nothing came for {limit_s:g} s in its partitions "
                     f"{sorted(waiting)}: is the broker well, or a transaction left open?"
                 )
             for message in consumer.consume(1000, 0.2):
@@ -67,6 +73,7 @@ def read_to_end(
                 if error is None:
                     yield message
                     reached += 1
+                    deadline = time.monotonic() + limit_s
                 elif error.code() != KafkaError._PARTITION_EOF:
                     raise KafkaException(error)
                 if reached >= ends[partition]:

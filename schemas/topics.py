@@ -198,7 +198,7 @@ def all_topics(
         spec(topics.ledger_changelog, changelog),
         spec(topics.coordinator_changelog, changelog),
         spec(topics.answers, deleted_after(14)),
-        spec(topics.acks, deleted_after(30)),
+        spec(topics.acks, deleted_after(90)),  # as long as the batches: what they left alone must not be erased again
         spec(topics.policies, COMPACTED),
         spec(topics.holds, COMPACTED),
         spec(topics.progress, COMPACTED),

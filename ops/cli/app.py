@@ -15,6 +15,7 @@ from ops.cli import (
     pause,
     policy,
     read_model,
+    reapply,
     request,
     role,
     rules,
@@ -33,6 +34,7 @@ app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.command("run")(role.run)
 app.command("backfill")(backfill.backfill)
+app.command("reapply")(reapply.reapply)
 app.command("sweep")(sweep.sweep)
 app.command("pause")(pause.pause)
 app.command("resume")(pause.resume)

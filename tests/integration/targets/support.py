@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
@@ -66,9 +66,7 @@ class Cluster:
     """The topics of one prefix on the broker of the session."""
 
     def __init__(self, bootstrap: str, prefix: str, *, targets: Sequence[str], consumers: Sequence[str] = ()) -> None:
-        self.bootstrap = bootstrap
-        self.topics = Topics(prefix)
-        self.admin = AdminClient({"bootstrap.servers": bootstrap})
+        self._connect(bootstrap, prefix)
         self.create(
             [
                 NewTopic(spec.name, num_partitions=spec.partitions, replication_factor=1, config=dict(spec.config))
@@ -76,6 +74,18 @@ class Cluster:
                 if spec.name.split(".", 1)[1].startswith(("acks", "erasures", "dead", "outbox", "inbox"))
             ]
         )
+
+    @classmethod
+    def existing(cls, bootstrap: str, prefix: str) -> Self:
+        """Return it over topics that are there already."""
+        found = cls.__new__(cls)
+        found._connect(bootstrap, prefix)
+        return found
+
+    def _connect(self, bootstrap: str, prefix: str) -> None:
+        self.bootstrap = bootstrap
+        self.topics = Topics(prefix)
+        self.admin = AdminClient({"bootstrap.servers": bootstrap})
         self.producer = Producer({"bootstrap.servers": bootstrap})
 
     def create(self, topics: list[NewTopic]) -> None:
