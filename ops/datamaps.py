@@ -8,6 +8,7 @@ from pathlib import Path
 from ops.settings import PREFIX, Settings, to_environ
 
 DEMO_MAP = Path(__file__).parent / "demo" / "datamap.yaml"
+DRILL_MAP = Path(__file__).parent / "drill" / "datamap.yaml"
 
 
 def data_map_path(settings: Settings) -> Path:

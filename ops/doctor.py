@@ -6,6 +6,7 @@ Reads only. Used by `ebbtide doctor`; `tests/integration/test_doctor.py` breaks 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -15,6 +16,7 @@ from confluent_kafka.admin import AdminClient
 
 from ebbtide.wire import Codec
 from ops.backfill.spec import BackfillSpec, NotBackfillable
+from ops.drill.record import last_drill
 from ops.exports import export_place
 from ops.progress import Progress, read_progress, unfinished
 from ops.rules_topic import current_rules
@@ -61,6 +63,7 @@ def examine(settings: Settings, data_map: DataMap, codec: Codec) -> Iterator[Fin
         yield from _stores(settings, data_map, target)
     yield from _exports(settings, data_map)
     yield from _sweep(settings, data_map, topics, codec)
+    yield _drill(settings)
 
 
 def _keys(settings: Settings) -> Iterator[Finding]:
@@ -69,6 +72,11 @@ def _keys(settings: Settings) -> Iterator[Finding]:
             settings.key(name)
         except EbbtideError as e:
             yield Finding("watch", name, str(e))
+
+
+def _drill(settings: Settings) -> Finding:
+    well, text = last_drill(settings.data_dir, now_ms=time.time_ns() // 1_000_000)
+    return Finding("ok" if well else "watch", "recovery drill", text)
 
 
 def _topics(settings: Settings, data_map: DataMap) -> Iterator[Finding]:

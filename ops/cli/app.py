@@ -10,6 +10,7 @@ from ops.cli import (
     dead_letters,
     demo,
     doctor,
+    drill,
     hold,
     jobs,
     pause,
@@ -39,6 +40,7 @@ app.command("sweep")(sweep.sweep)
 app.command("pause")(pause.pause)
 app.command("resume")(pause.resume)
 app.command("doctor")(doctor.doctor)
+app.command("drill")(drill.drill)
 app.command("dead-letters")(dead_letters.dead_letters)
 app.command("install")(up.install)
 app.command("openapi")(api.openapi)
