@@ -33,7 +33,7 @@ def run_target_role(settings: Settings, name: str, stop: threading.Event, ready:
     ready(metrics.serve(settings.metrics_host, settings.metrics_port))
     metrics.ready()
     spec = runner_spec(settings)
-    signed_by = settings.rules_key() if settings.rules_public_key or settings.signing_key else None
+    signed_by = settings.rules_signer()
     watch = PauseWatch(
         lambda: current_rules(settings.kafka_bootstrap, spec.topics, spec.codec, signed_by=signed_by),
         told=lambda paused: metrics.put("ebbtide_target_paused", int(paused), name),
