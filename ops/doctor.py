@@ -19,7 +19,8 @@ from ops.backfill.spec import BackfillSpec, NotBackfillable
 from ops.drill.record import last_drill
 from ops.exports import export_place
 from ops.progress import Progress, read_progress, unfinished
-from ops.rules_topic import current_rules
+from ops.requests import with_signing_key
+from ops.rules_topic import RulesNotSigned, current_rules
 from ops.settings import Settings
 from ops.timesource import DAY_MS, TimeSource
 from ops.topics import declared, differences
@@ -90,7 +91,15 @@ def _topics(settings: Settings, data_map: DataMap) -> Iterator[Finding]:
 
 
 def _rules(settings: Settings, data_map: DataMap, topics: Topics, codec: Codec) -> Iterator[Finding]:
-    rules = current_rules(settings.kafka_bootstrap, topics, codec)
+    signed_by = with_signing_key(settings).rules_signer()
+    try:
+        rules = current_rules(settings.kafka_bootstrap, topics, codec, signed_by=signed_by)
+    except RulesNotSigned as e:
+        yield Finding("mend", "rules", str(e))
+        return
+    if signed_by is None:
+        text = "whoever can write them is believed: set EBBTIDE_RULES_PUBLIC_KEY, which `ebbtide rules key` prints"
+        yield Finding("watch", "rules", text)
     if rules is None:
         yield Finding("mend", "rules", "none are in force: `ebbtide rules apply --data-map FILE`")
         return

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ops.metrics import Metrics
 from sinks.batch import Receipt
 from sinks.hiding import Hidden
+from sinks.holding import HOLD
 from streams.lane.exits import ExitCode
 from streams.lane.hooks import CheckpointStats, Step
 
@@ -88,6 +89,8 @@ class TargetMetrics:
         }
         for effect, count in effects.items():
             self.metrics.add("ebbtide_target_records_total", count, self.target, effect)
+        held = sum(outcome.reason == HOLD for outcome in receipt.withheld)
+        self.metrics.add("ebbtide_target_held_records_total", held, self.target)
 
     def on_hidden(self, action: str, hidden: Hidden) -> None:
         """An order to hide, to bring back or to settle is acknowledged."""

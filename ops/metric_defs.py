@@ -120,6 +120,13 @@ DEFINITIONS: tuple[MetricDef, ...] = (
         ("target",),
     ),
     MetricDef(
+        "ebbtide_target_held_records_total",
+        "counter",
+        "Records of batches that the runner left because a legal hold in force covers them: look into why.",
+        ("target",),
+        ("target",),
+    ),
+    MetricDef(
         "ebbtide_target_hides_total",
         "counter",
         "Orders to hide, to bring back or to settle, by what the target said.",

@@ -38,6 +38,7 @@ class PauseWatch:
     ) -> None:
         self._look, self._told, self._stop, self._look_s = look, told, stop, look_s
         self._paused: bool | None = None
+        self._rules: Rules | None = None
         self._left = threading.Event()
         self._open = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pause", daemon=True)
@@ -45,6 +46,11 @@ class PauseWatch:
     def may_work(self) -> bool:
         """Whether a target may be changed now."""
         return self._open.is_set()
+
+    @property
+    def rules(self) -> Rules | None:
+        """The rules as they were read last; None: not yet."""
+        return self._rules
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -66,6 +72,7 @@ class PauseWatch:
             self._left.wait(self._look_s)
 
     def _take(self, rules: Rules) -> None:
+        self._rules = rules
         paused = rules.paused
         if paused != self._paused:
             self._paused = paused

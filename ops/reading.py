@@ -10,7 +10,7 @@ that may not happen for minutes, so a record behind the end says as well that al
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
@@ -56,7 +56,8 @@ def read_to_end(
         }
     )
     try:
-        ends = _ends(bootstrap, consumer, topic, limit_s)
+        partitions = partitions_of(consumer, topic, limit_s)
+        ends = ends_of(AdminClient({"bootstrap.servers": bootstrap}), topic, partitions, limit_s)
         begin = {p: max(0, start(end)) for p, end in ends.items()} if starts is None else starts
         consumer.assign([TopicPartition(topic, p, begin[p]) for p in ends])
         waiting = {p for p, end in ends.items() if end > begin[p]}
@@ -82,13 +83,21 @@ def read_to_end(
         consumer.close()
 
 
-def _ends(bootstrap: str, consumer: Consumer, topic: str, limit_s: float) -> dict[int, int]:
+def partitions_of(consumer: Consumer, topic: str, limit_s: float) -> Sequence[int]:
+    """Return the partitions of `topic`. Raises KafkaException."""
     meta = consumer.list_topics(topic, timeout=limit_s).topics[topic]
     if meta.error is not None:
         raise KafkaException(meta.error)
+    return list(meta.partitions)
+
+
+def ends_of(admin: AdminClient, topic: str, partitions: Iterable[int], limit_s: float) -> dict[int, int]:
+    """Return the end of each partition, open transactions included. Raises TopicUnreadable, KafkaException.
+
+    `admin` is kept by the caller: futures of a client that is gone never end.
+    """
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    asked = {TopicPartition(topic, p): latest for p in meta.partitions}
-    admin = AdminClient({"bootstrap.servers": bootstrap})  # kept: futures of a client that is gone never end
+    asked = {TopicPartition(topic, p): latest for p in partitions}
     deadline = time.monotonic() + limit_s
     while True:
         answers = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=limit_s)

@@ -1,7 +1,7 @@
 """Erase once more what a target has erased before: for a store that was brought back from a backup.
 
     acks     ─▶ what each batch of this target left alone, by row
-    erasures ─▶ batches and orders from a moment on ─▶ without those rows ─▶ sink.apply ─▶ sink.verify
+    erasures ─▶ batches and orders from a moment on ─▶ without those rows, and what is held now ─▶ sink ─▶ asked again
 
 The topic of a target's batches is the ledger of its erasures. Only acknowledged batches are done again, and of
 these only the rows that went: what a target left alone went back to the ledger, which may have kept it since. Batches
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
@@ -22,10 +22,13 @@ from typing import Final, TypeVar
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from ops.reading import read_to_end
-from schemas.errors import Refused
-from sinks.base import Job, Sink, SinkUnavailable, Source, Span, Unfinished, Unknown
+from schemas.errors import Refused, Retry
+from sinks.base import Job, Sink, Source, Span, Unfinished, Unknown
 from sinks.batch import Batch
 from sinks.consumer import ConsumerSink
+from sinks.holding import HOLD
+from sinks.s3 import S3Sink
+from streams.runner.brake import Brake, Holds, NoHolds
 from streams.runner.reading import Piece, Reader
 from streams.runner.spec import RunnerSpec
 from streams.runner.transaction import KafkaAway, Transactions
@@ -37,7 +40,8 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Reapplied:
-    """What was done. Rows: `found` again, `changed` of them erased, `left` refused, `residual` still there.
+    """What was done. Rows: `found` again, `changed` of them erased, `held` by a legal hold, `left` as they refused,
+    `residual` still there.
 
     `whole`: the topics reach back to the moment asked for. `unknown`: batches of which the store cannot say whether
     they are gone; `unacknowledged`: those that are the runner's; `unplanned`: those the data map has no plan for now.
@@ -49,6 +53,7 @@ class Reapplied:
     orders: int = 0
     found: int = 0
     changed: int = 0
+    held: int = 0
     left: int = 0
     residual: int = 0
     unknown: int = 0
@@ -58,16 +63,22 @@ class Reapplied:
     @property
     def proven(self) -> bool:
         """Whether all that had been erased since then is known to be gone from the store."""
-        return self.whole and not (self.left or self.residual or self.unknown or self.unplanned)
+        return self.whole and not (self.held or self.left or self.residual or self.unknown or self.unplanned)
 
 
 def reapply(
-    spec: RunnerSpec, sink: Sink, *, since_ms: int, told: Callable[[int, int], None] = lambda _done, _all: None
+    spec: RunnerSpec,
+    sink: Sink,
+    *,
+    since_ms: int,
+    holds: Holds | None = None,
+    told: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Reapplied:
-    """Apply again what `sink` has erased from `since_ms` on (broker's time, UTC); `told` gets messages read, of all.
+    """Apply again what `sink` has erased from `since_ms` on (broker's time, UTC), but for what `holds` covers; `told`
+    gets messages read, of all.
 
-    Raises SinkUnavailable, KafkaAway, TopicUnreadable: run it again, which does no harm; Refused: the store does not
-    fit the data map, or is an outside service's; PlanBroken.
+    Raises SinkUnavailable, ViewTooOld, KafkaAway, TopicUnreadable: run it again, which does no harm; Refused: the store
+    does not fit the data map, or is an outside service's; PlanBroken.
     """
     with closing(sink):
         if isinstance(sink, ConsumerSink):
@@ -75,23 +86,36 @@ def reapply(
                 f"target {sink.name!r} is an outside service, which has its erasures in a topic of its own: let it "
                 f"read {spec.topics.outbox(sink.name)} again from its backup's time on"
             )
+        if isinstance(sink, S3Sink) and holds is not None:
+            sink.under(holds.now)
         sink.check()
         try:
-            return _Again(spec, sink, since_ms, told).run()
+            return _Again(spec, sink, since_ms, holds or NoHolds(), told).run()
         except KafkaException as error:
             raise KafkaAway(f"the brokers do not answer ({error.args[0].name()}): run it again") from None
+
+
+def _without(batch: Batch, rows: Collection[int]) -> Batch | None:
+    """Return a batch without some of its rows, None if none is left."""
+    if not rows:
+        return batch
+    ids = tuple(record for row, record in enumerate(batch.record_ids) if row not in rows)
+    return replace(batch, record_ids=ids) if ids else None
 
 
 class _Again:
     """One run over one target's batches."""
 
-    def __init__(self, spec: RunnerSpec, sink: Sink, since_ms: int, told: Callable[[int, int], None]) -> None:
+    def __init__(
+        self, spec: RunnerSpec, sink: Sink, since_ms: int, holds: Holds, told: Callable[[int, int], None]
+    ) -> None:
         self._spec, self._sink, self._since_ms, self._told = spec, sink, since_ms, told
         self._topic = spec.topics.erasures(sink.name)
         group = f"{spec.group(sink.name)}-reapply"
         self._consumer = Consumer(spec.consumer_config(group))  # never joins: it asks for offsets, and names a group
         self._transactions = Transactions(spec, group)
         self._reader = Reader(spec, sink)
+        self._brake = Brake(sink, holds)
         self._left: Mapping[bytes, frozenset[int]] = {}
         self._done = Reapplied(target=sink.name)
 
@@ -105,6 +129,7 @@ class _Again:
             if self._sink.positions is not None:
                 self._sink.positions.adopt(self._source, starts)
             self._read(starts, size)
+            self._brake.forget(self._source)
         return self._done
 
     def _read(self, starts: Mapping[int, int], size: int) -> None:
@@ -138,22 +163,29 @@ class _Again:
             self._erase(jobs, piece.spans)
 
     def _erase(self, jobs: Sequence[Job], spans: Mapping[int, Span]) -> None:
-        outcomes = self._persevering(lambda: self._sink.apply(self._source, jobs, spans))
+        outcomes = self._persevering(lambda: self._brake.apply(self._source, jobs, spans))
         writes = [write for outcome in outcomes for write in outcome.writes]
         if writes:
             self._transactions.commit(writes, {}, self._consumer)
         done = self._done
-        for receipt in [outcome.receipt for outcome in outcomes if outcome.receipt is not None]:
+        for job, receipt in zip(jobs, [outcome.receipt for outcome in outcomes], strict=True):
+            assert receipt is not None  # outside services, which answer later, are not done again here
+            held = {outcome.row for outcome in receipt.withheld if outcome.reason == HOLD}
             done.batches += 1
             done.found += receipt.found
             done.changed += receipt.changed
-            done.left += len(receipt.withheld) + len(receipt.failed)
-        for job in jobs:
-            residual = self._sink.verify(job.batch)
-            if isinstance(residual, Unknown):
-                done.unknown += 1
-            else:
-                done.residual += residual
+            done.held += len(held)
+            done.left += len(receipt.withheld) - len(held) + len(receipt.failed)
+            self._verify(job.batch, held)
+
+    def _verify(self, batch: Batch, held: Collection[int]) -> None:
+        """Ask the store whether a batch is gone, but for rows that are held."""
+        rest = _without(batch, held)
+        residual = 0 if rest is None else self._sink.verify(rest)
+        if isinstance(residual, Unknown):
+            self._done.unknown += 1
+        else:
+            self._done.residual += residual
 
     def _to_do(self, batch: Batch) -> Batch | None:
         """Return what of a batch is to be done again."""
@@ -161,8 +193,7 @@ class _Again:
         if left is None:
             self._done.unacknowledged += 1
             return None
-        ids = tuple(record for row, record in enumerate(batch.record_ids) if row not in left)
-        return replace(batch, record_ids=ids) if ids else None
+        return _without(batch, left)
 
     def _rows_left(self) -> dict[bytes, frozenset[int]]:
         """Return by batch id what this target left alone. A batch that is not there was never acknowledged."""
@@ -196,7 +227,7 @@ class _Again:
                 return act()
             except Unfinished:
                 continue
-            except SinkUnavailable:
+            except Retry:
                 if tries == _TRIES:
                     raise
             tries += 1

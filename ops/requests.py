@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from ebbtide.envelope import BadEnvelope, status_key
+from ebbtide.envelope import BadEnvelope, public_key_of, status_key
 from ebbtide.partition import partition_of
 from ebbtide.requests import NotSent, RequestPublisher, make_request
 from ebbtide.wire import Codec
@@ -123,7 +123,10 @@ class RequestDoor:
         requested_by: str = "cli",
         requested_at: int | None = None,
     ) -> str:
-        """Send a request and return its id once the brokers have it. Raises BadRequest, NoAnswer, NoRules."""
+        """Send a request and return its id once the brokers have it.
+
+        Raises BadRequest, NoAnswer, NoRules, RulesNotSigned.
+        """
         try:
             record = make_request(
                 kind,
@@ -153,7 +156,9 @@ class RequestDoor:
         return str(record["request_id"])
 
     def _sealing_key(self) -> bytes:
-        return bytes.fromhex(rules_in_force(self.bootstrap, self.topics, self.codec).sealing_key)
+        """Return the key that ids are sealed with. Raises NoRules; RulesNotSigned: it would be a stranger's."""
+        own = public_key_of(self.signing_key)
+        return bytes.fromhex(rules_in_force(self.bootstrap, self.topics, self.codec, signed_by=own).sealing_key)
 
 
 class _Reader:

@@ -20,7 +20,7 @@ from ops.datamaps import data_map_path, variables
 from ops.hooks import GatewayMetrics, LaneMetrics, ProjectorMetrics
 from ops.logs import set_up_logs
 from ops.metrics import Domains, Metrics
-from ops.rules_topic import current_rules, rules_in_force
+from ops.rules_topic import RulesNotSigned, current_rules, rules_in_force
 from ops.settings import Settings
 from ops.timesource import TimeSource
 from ops.watched import JOB_KINDS, JobMetrics, Lettered, Watched, WatchedJobs
@@ -51,7 +51,7 @@ def run_role(
 ) -> int:
     """Run role `name` until `stop` is set; return the process's exit code.
 
-    `ready` gets the port of the metrics. Raises UnknownRole, BadSetting, NoRules.
+    `ready` gets the port of the metrics. Raises UnknownRole, BadSetting, NoRules, RulesNotSigned.
     """
     set_up_logs()
     if not settings.kafka_bootstrap:
@@ -118,7 +118,7 @@ def _ledger(settings: Settings, stop: threading.Event, ready: Callable[[int], No
     from streams.ledger.ledger import Ledger
 
     topics, codec = Topics(settings.prefix), registered_codec(settings.registry_url)
-    rules = rules_in_force(settings.kafka_bootstrap, topics, codec)
+    rules = rules_in_force(settings.kafka_bootstrap, topics, codec, signed_by=settings.rules_signer())
     targets = sorted({target for category in rules.categories.values() for target in category.targets})
     metrics = Metrics("ledger", Domains(partitions=settings.partitions, targets=targets))
     _serve(metrics, settings, ready)
@@ -169,8 +169,13 @@ def _gateway(settings: Settings, stop: threading.Event, ready: Callable[[int], N
     metrics = Metrics("gateway", domains)
     _serve(metrics, settings, ready)
     time = TimeSource(settings.day_seconds, settings.clock_anchor_ms)
+    signed_by = settings.rules_signer()
+
+    def look() -> Rules | None:
+        return current_rules(settings.kafka_bootstrap, topics, codec, signed_by=signed_by)
+
     while not stop.is_set():
-        rules = rules_in_force(settings.kafka_bootstrap, topics, codec)
+        rules = rules_in_force(settings.kafka_bootstrap, topics, codec, signed_by=signed_by)
         spec = GatewaySpec(
             bootstrap=settings.kafka_bootstrap,
             topics=topics,
@@ -182,7 +187,7 @@ def _gateway(settings: Settings, stop: threading.Event, ready: Callable[[int], N
             producers=frozenset(producers),
             ids=codec.ids,
         )
-        with _until_other_rules(rules, stop, lambda: current_rules(settings.kafka_bootstrap, topics, codec)) as ended:
+        with _until_other_rules(rules, stop, look) as ended:
             run_gateway(spec, hooks=GatewayMetrics(metrics), clock=time.now_ms, stop=ended)
     return 0
 
@@ -191,7 +196,10 @@ def _gateway(settings: Settings, stop: threading.Event, ready: Callable[[int], N
 def _until_other_rules(
     rules: Rules, stop: threading.Event, look: Callable[[], Rules | None]
 ) -> Iterator[threading.Event]:
-    """Give an event that is set when `stop` is, or when rules of another version are in force."""
+    """Give an event that is set when `stop` is, or when rules of another version are in force.
+
+    What somebody else has put in their place is not obeyed, and said: those that were in force go on.
+    """
     ended, left = threading.Event(), threading.Event()
 
     def watch() -> None:
@@ -202,7 +210,11 @@ def _until_other_rules(
                     continue
                 next_look = monotonic() + RULES_LOOK_S
                 with suppress(KafkaException, Retry):
-                    now = look()
+                    try:
+                        now = look()
+                    except RulesNotSigned as error:
+                        log.error("rules are not obeyed: %s", error)
+                        continue
                     if now is not None and now.version != rules.version:
                         log.info("other rules are in force", extra={"version": now.version})
                         break

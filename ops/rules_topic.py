@@ -31,10 +31,11 @@ class RulesNotSigned(Refused):
     """What lies on the topic was not put there by the installation."""
 
 
-def current_rules(bootstrap: str, topics: Topics, codec: Codec, *, signed_by: bytes | None = None) -> Rules | None:
+def current_rules(bootstrap: str, topics: Topics, codec: Codec, *, signed_by: bytes | None) -> Rules | None:
     """Return the rules in force, None if there never were any.
 
-    `signed_by`: the public key (32 bytes) of who may put rules in force; None believes whoever can write to the topic.
+    `signed_by`: the public key (32 bytes) of who may put rules in force, `Settings.rules_signer`; None believes whoever
+    can write to the topic.
     Raises RulesNotSigned, BadRules.
     """
     found = _read(bootstrap, topics, codec, signed_by)
@@ -68,9 +69,9 @@ def _read(bootstrap: str, topics: Topics, codec: Codec, signed_by: bytes | None)
     return found
 
 
-def rules_in_force(bootstrap: str, topics: Topics, codec: Codec) -> Rules:
-    """Return the rules in force. Raises NoRules."""
-    rules = current_rules(bootstrap, topics, codec)
+def rules_in_force(bootstrap: str, topics: Topics, codec: Codec, *, signed_by: bytes | None) -> Rules:
+    """Return the rules in force; `signed_by` as for `current_rules`. Raises NoRules, RulesNotSigned, BadRules."""
+    rules = current_rules(bootstrap, topics, codec, signed_by=signed_by)
     if rules is None:
         raise NoRules("the engine has no rules yet: run `ebbtide rules apply --data-map FILE`")
     return rules

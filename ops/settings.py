@@ -85,7 +85,7 @@ class Settings:
     api_signing_key: str = field(default="", repr=False)
     """64 hex digits, an Ed25519 seed: signs the API's requests. Empty: derived from the signing key."""
     rules_public_key: str = ""
-    """64 hex digits, its public half: all that a coordinator needs of it. Empty: taken from the signing key."""
+    """64 hex digits, its public half: all that those who obey the rules need. Empty: taken from the signing key."""
     lateness_s: int = 60
     """How far ledger time stays behind the clock, for events that were published late. Seconds."""
     tick_s: float = 1.0
@@ -142,6 +142,10 @@ class Settings:
                 "`ebbtide rules key`"
             )
         return public_key_of(self.key("signing_key"))
+
+    def rules_signer(self) -> bytes | None:
+        """Return `rules_key`, or None where neither key is set: then whoever can write rules is believed."""
+        return self.rules_key() if self.rules_public_key or self.signing_key else None
 
 
 _WHY: Mapping[str, str] = {

@@ -27,8 +27,10 @@ from sinks.base import Bound, Job, NoPlan, Outcome, Page, PlanBroken, Positions,
 from sinks.batch import ANONYMISE, DELETE, Batch
 from sinks.export import Left, Row, Rows, Wanted
 from sinks.hiding import Hidden, HideOrder
+from sinks.holding import HoldsView, ViewBehindStore
 from sinks.postgres_effects import Connection, residual
 from sinks.postgres_hiding import Hider
+from sinks.postgres_holds import HoldTable
 from sinks.postgres_patience import Patience, cut_after
 from sinks.postgres_table import PlanRefused, Table, bind
 from sinks.postgres_work import ROW_ERRORS, Work, why
@@ -74,6 +76,7 @@ class PostgresSink:
         self._tables: dict[str, Table] = {}
         self._readable: dict[str, Table] = {}
         self._connection: Connection | None = None
+        self._holds = HoldTable(name)
         self._hider = Hider(
             name,
             self._using,
@@ -140,6 +143,15 @@ class PostgresSink:
             self.check()
         return self._hider.run(source, order, spans, self._tables.get(order.category))
 
+    def know(self, source: Source, view: HoldsView) -> None:
+        try:
+            with self._using(rows_may_refuse=True) as connection:
+                own.migrate(connection)
+                connection.commit()
+                self._holds.know(connection, source, view)
+        except (*_TRY_AGAIN, *ROW_ERRORS) as error:
+            raise SinkUnavailable(self._name, f"a hold could not be made known yet: {why(error)}") from None
+
     def verify(self, batch: Batch) -> int | Unknown:
         try:
             if not self._tables and self._plans:
@@ -204,9 +216,12 @@ class PostgresSink:
     ) -> list[Outcome]:
         with connection.pipeline() as pipeline:
             connection.execute("SET CONSTRAINTS ALL IMMEDIATE")  # else a deferred one would refuse the whole commit
+            unseen = self._holds.shared(connection, source, {job.batch.org for job in jobs})
             own.lock(connection, self._name, source, spans)
             receipts = own.receipts(connection, self._name, source, [job.batch for job in jobs])
             pipeline.sync()
+        if unseen():
+            raise ViewBehindStore(self._name, "it knows of a legal hold that this runner has not seen: it looks again")
         digests = [job.batch.digest for job in jobs]
         new = {d: job.batch for d, job in zip(digests, jobs, strict=True) if d not in receipts}
         batches = list(new.values())

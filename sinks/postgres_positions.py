@@ -1,8 +1,8 @@
 """What a PostgreSQL target remembers about itself: how far it is, and what it answered.
 
 Both are written in the transaction of the effect, so a store that is killed, restored or failed over never disagrees
-with itself. Tables `positions`, `receipts` and `orders` of the schema `ebbtide_target` are made by the target; they
-hold offsets, ordinals and counts, no record id. Used by `sinks.postgres`;
+with itself. Tables `positions`, `receipts`, `orders` and `holds` (`sinks.postgres_holds`) of the schema
+`ebbtide_target` are made by the target; they hold offsets, ordinals and counts, no record id. Used by `sinks.postgres`;
 `tests/integration/targets/test_postgres.py` says what it promises.
 """
 
@@ -39,6 +39,10 @@ _TABLES = """
         target text NOT NULL, source text NOT NULL, order_id text NOT NULL, digest bytea NOT NULL,
         work text NOT NULL, rows bigint NOT NULL, answer text, worked_at timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (target, source, order_id, digest));
+    CREATE TABLE IF NOT EXISTS ebbtide_target.holds (
+        target text NOT NULL, source text NOT NULL, org_key bigint NOT NULL, partition integer NOT NULL,
+        at_offset bigint NOT NULL, known_at timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (target, source, org_key, partition, at_offset));
 """
 
 
@@ -48,6 +52,7 @@ def migrate(connection: Connection) -> None:
         "SELECT to_regclass('ebbtide_target.positions') IS NOT NULL"
         " AND to_regclass('ebbtide_target.receipts_age') IS NOT NULL"
         " AND to_regclass('ebbtide_target.orders') IS NOT NULL"
+        " AND to_regclass('ebbtide_target.holds') IS NOT NULL"
     ).fetchone()
     if there is None or not there[0]:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))

@@ -24,7 +24,7 @@ from sinks.export import Blobs, Wanted
 from sinks.hiding import Hidden, HideOrder
 from sinks.inventory_s3 import S3Inventory
 from sinks.s3_bucket import GONE, Bucket
-from sinks.s3_client import S3Limits, S3Place, connect
+from sinks.s3_client import S3Limits, S3Place, ask_before_each, connect
 from sinks.s3_export import S3Export
 from sinks.s3_hiding import S3Hider
 from sinks.s3_listing import Deadline, Entry, Listing, oldest_first
@@ -78,6 +78,10 @@ class S3Sink:
     @property
     def positions(self) -> Positions | None:
         return None
+
+    def under(self, lease: Callable[[], object]) -> None:
+        """Make every request under a lease from now on: what `lease` raises stands for the request."""
+        ask_before_each(self._client, lease)
 
     def check(self) -> None:
         for state in self.states():

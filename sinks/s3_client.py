@@ -6,7 +6,7 @@ No error that leaves here holds a key, an address or the endpoint's own text: ke
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -112,6 +112,18 @@ def connect(place: S3Place, limits: S3Limits) -> S3Client:
             response_checksum_validation="when_required",
         ),
     )
+
+
+def ask_before_each(client: S3Client, lease: Callable[[], object]) -> None:
+    """Let `lease` be asked before each request leaves, those that the client tries again by itself included.
+
+    Raises, from whatever the client was asked, what `lease` raises: that request was not made.
+    """
+
+    def ask(**_: object) -> None:
+        lease()
+
+    client.meta.events.register("before-send.s3", ask)
 
 
 def code_of(error: ClientError) -> str:

@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
@@ -25,6 +25,7 @@ from ebbtide.requests import LIFETIME_S, NotSent, RequestPublisher, make_request
 from ops.api.identity import Identities
 from ops.api.problems import Problem, invalid, refused
 from ops.api.reads import Reader, Row
+from ops.bulk import Chunk
 from ops.metrics import Metrics
 from schemas.jobs import State
 from schemas.keys import API
@@ -144,6 +145,24 @@ class Door:
             raise refused(job)
         seen = await self._is_seen(asked.org, deadline)
         return Written(request_id=request_id, job=job, seen=seen)
+
+    async def write_all(self, asked: Write, split: Callable[[str], Sequence[Chunk]]) -> list[tuple[Chunk, Row | None]]:
+        """Send the requests that `split` makes of a base for their ids, and wait until the last one has a state.
+
+        One that is known already is not sent again. Raises Problem: `unavailable` with how many are sent, `key-reused`,
+        `invalid` for a key that is none.
+        """
+        base, requested_at, is_new = await self._identity(asked)
+        chunks = split(base)
+        for sent, chunk in enumerate(chunks):
+            if is_new or await self.reader.job(asked.org, chunk.request_id) is None:
+                try:
+                    await self._send(replace(asked, subjects=chunk.people), chunk.request_id, requested_at)
+                except Problem as problem:
+                    problem.detail += f" {sent} of {len(chunks)} requests are sent, and stand."
+                    raise
+        await self._job(asked.org, chunks[-1].request_id, time.monotonic() + self.wait_s, _any_state)
+        return [(chunk, await self.reader.job(asked.org, chunk.request_id)) for chunk in chunks]
 
     async def _identity(self, asked: Write) -> tuple[str, int, bool]:
         """Return the request's id, when it was first asked for, and whether that is now."""

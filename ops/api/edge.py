@@ -21,6 +21,9 @@ from ops.api.problems import MEDIA_TYPE, Problem
 log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES: Final = 1 << 20
+BULK_PATH: Final = "/api/v1/privacy/requests/bulk"
+MAX_BULK_BYTES: Final = 16 << 20
+"""Of the one call whose body is a file; it is read line by line."""
 
 HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -92,8 +95,9 @@ class _Call:
 
 def _bounded(scope: Scope, receive: Receive) -> Receive:
     """Return a `receive` that raises Problem, `too-large`, as soon as a body is too long, or says that it will be."""
+    most = MAX_BULK_BYTES if scope["path"] == BULK_PATH else MAX_BODY_BYTES
     said = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    left = MAX_BODY_BYTES - (int(said) if said.isdigit() and int(said) > MAX_BODY_BYTES else 0)
+    left = most - (int(said) if said.isdigit() and int(said) > most else 0)
 
     async def bounded() -> Message:
         nonlocal left

@@ -29,18 +29,20 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Whom a route takes: a role, and whether the person must have signed in just now."""
+    """Whom a route takes: a role, and whether the person must have signed in just now. `streamed`: it reads its body
+    itself, within a time of its own."""
 
     role: str
     fresh: bool = False
+    streamed: bool = False
 
 
-def takes(role: str, *, fresh: bool = False) -> Callable[[Endpoint], Endpoint]:
+def takes(role: str, *, fresh: bool = False, streamed: bool = False) -> Callable[[Endpoint], Endpoint]:
     """Say whom a route takes. It goes below the route's own decorator."""
     assert role in (READER, OWNER)
 
     def mark(endpoint: Endpoint) -> Endpoint:
-        setattr(endpoint, _ACCESS, Access(role, fresh))
+        setattr(endpoint, _ACCESS, Access(role, fresh, streamed))
         return endpoint
 
     return mark
@@ -79,14 +81,19 @@ class GuardedRoute(APIRoute):
             unknown = sorted(set(request.query_params) - known)
             if unknown:
                 raise invalid(*((f"?{name[:40]}", "is not known here") for name in unknown[:10]))
-            try:
-                async with asyncio.timeout(BODY_S):
-                    await request.body()
-            except TimeoutError:
-                raise Problem("too-slow", headers={"Connection": "close"}) from None
+            if not access.streamed:
+                await _read(request)
             return await inner(request)
 
         return guarded
+
+
+async def _read(request: Request) -> None:
+    try:
+        async with asyncio.timeout(BODY_S):
+            await request.body()
+    except TimeoutError:
+        raise Problem("too-slow", headers={"Connection": "close"}) from None
 
 
 def _let_in(request: Request, access: Access) -> Caller:

@@ -15,6 +15,8 @@ from typing import Final
 from ops.api.problems import Problem
 
 MAX_STREAMS: Final = 10
+MAX_BULK: Final = 4
+"""Large bodies of all principals at once; one of each. Their ids are in memory until all are sent."""
 _REMEMBERED: Final = 10_000
 
 
@@ -25,6 +27,7 @@ class Limits:
     calls_per_minute: int
     _buckets: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict, repr=False)
     _streams: Counter[str] = field(default_factory=Counter, repr=False)
+    _bulk: set[str] = field(default_factory=set, repr=False)
 
     @property
     def burst(self) -> float:
@@ -60,6 +63,17 @@ class Limits:
             self._streams[principal] -= 1
             if not self._streams[principal]:
                 del self._streams[principal]
+
+    @contextmanager
+    def bulk(self, principal: str) -> Iterator[None]:
+        """Take one large body. Raises Problem, `too-many`."""
+        if principal in self._bulk or len(self._bulk) >= MAX_BULK:
+            raise _too_many("files", wait_s=10)
+        self._bulk.add(principal)
+        try:
+            yield
+        finally:
+            self._bulk.discard(principal)
 
 
 def _too_many(what: str, *, wait_s: float) -> Problem:

@@ -213,6 +213,24 @@ class Job(Told):
     links: dict[str, str]
 
 
+class BulkJob(Told):
+    """One of the jobs that a file of people became."""
+
+    id: str
+    href: str
+    subjects: int
+    state: str
+    error: Fault | None
+
+
+class Bulk(Told):
+    """What a file of people became. `subjects`: how many there are in it, each counted once."""
+
+    org: str
+    subjects: int
+    jobs: list[BulkJob]
+
+
 class Jobs(Told):
     """A page of jobs."""
 

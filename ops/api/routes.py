@@ -7,13 +7,13 @@ docs/api.md lists them all; `ops.api.job_routes` has the others. Put together by
 from __future__ import annotations
 
 import uuid
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from ebbtide.envelope import is_id
-from ops.api import models, retention, views
+from ops.api import bulk, models, retention, views
 from ops.api.asking import Cursor, Key, Limit, accept, accepted, ask, job_of
 from ops.api.guard import Called, Caller, GuardedRoute, takes
 from ops.api.problems import Problem, invalid, not_found
@@ -124,6 +124,24 @@ async def request_of_people(called: Called, request: Request, asked: models.Peop
     """Erase people (GDPR Art. 17): 1 to 1 000 subject ids in one pass; `detail.subjects` counts in their order."""
     body = {name: value for name in ("categories", "regime", "identity") if (value := getattr(asked, name)) is not None}
     return await accept(called, request, "erase", body, key=key, asked=asked, subjects=asked.subjects)
+
+
+@router.post("/requests/bulk", response_model=models.Bulk, status_code=202, openapi_extra={"requestBody": bulk.CONTENT})
+@takes(OWNER, fresh=True, streamed=True)
+async def request_of_many(
+    called: Called,
+    request: Request,
+    categories: Annotated[list[models.Category] | None, Query(max_length=1000)] = None,
+    regime: Annotated[models.Regime | None, Query()] = None,
+    identity: Annotated[Literal["verified", "unverified"] | None, Query()] = None,
+    key: Key = None,
+) -> dict[str, Any]:
+    """Erase up to 100 000 people, an id a line; sent as jobs of 1 000 each, or, if a line is none, not at all."""
+    named = {"categories": categories, "regime": regime, "identity": identity}
+    body = {name: value for name, value in named.items() if value is not None}
+    with called.runtime.limits.bulk(called.id):
+        people = await bulk.people_of(request)
+        return await bulk.erase_all(called, request, body, people, key=key)
 
 
 @router.post("/export", response_model=models.Job, status_code=202)

@@ -172,11 +172,12 @@ def _watched_rules(spec: ApiSpec, stop: threading.Event) -> Iterator[RulesInForc
     """Keep the rules of the moment, read again every few seconds."""
     rules, left = RulesInForce(), threading.Event()
     bootstrap, topics = spec.settings.kafka_bootstrap, Topics(spec.settings.prefix)
+    signed_by = spec.settings.rules_signer()
 
     def watch() -> None:
         while not left.is_set() and not stop.is_set():
             try:
-                rules.newest = current_rules(bootstrap, topics, spec.codec) or rules.newest
+                rules.newest = current_rules(bootstrap, topics, spec.codec, signed_by=signed_by) or rules.newest
             except (KafkaException, KeyError, Retry, Refused, WireError, BadRules) as error:
                 log.warning("the rules could not be read", extra={"why": type(error).__name__})
             left.wait(RULES_LOOK_S if rules.newest else 0.5)

@@ -1,16 +1,12 @@
 """The file door: more people than one request may name go out as several requests, and are followed together.
 
-    FILE ─▶ 1000 ids a request: ID-0001-9f2c41d0, ID-0002-… ─▶ one bar for all, one state a line with --json
+    FILE ─▶ ops.bulk: 1000 ids a request, ID-0001-9f2c41d0, ID-0002-… ─▶ one bar for all, one state a line with --json
 
-Each is a job of its own, so that one that is refused or waits for approval holds up no other. The same file under the
-same id again asks for nothing new: those requests are known by their ids. An id ends with a keyed hash of what is asked
-for whom, so that other people under the same ID never pass for those who were erased before.
+The same file under the same id again asks for nothing new: those requests are known by their ids.
 """
 
 from __future__ import annotations
 
-import hmac
-import json
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -19,8 +15,8 @@ from typing import Any, Final
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from ebbtide.envelope import MAX_SUBJECTS
 from ebbtide.events import MAX_ID_BYTES
+from ops.bulk import chunked
 from ops.cli.following import shown
 from ops.cli.output import Exit, emit, error_console, say
 from ops.cli.subjects import BadSubjects
@@ -50,14 +46,13 @@ def erase_many(
     if any(not 0 < len(person.encode(errors="surrogatepass")) <= MAX_ID_BYTES for person in people):
         raise BadSubjects(f"a subject id has more than {MAX_ID_BYTES} bytes: nothing was sent")
     base = request_id or str(uuid.uuid4())
-    chunks = [people[i : i + MAX_SUBJECTS] for i in range(0, len(people), MAX_SUBJECTS)]
-    marks = [_mark(door.signing_key, org, body, chunk) for chunk in chunks]
-    ids = [f"{base}-{number:04d}-{mark}" for number, mark in enumerate(marks, 1)]
+    chunks = chunked(door.signing_key, org, body, people, base=base)
+    ids = [chunk.request_id for chunk in chunks]
     with _bars() as bars:
-        task = bars.add_task("sent", total=len(ids))
-        for sent, (chosen, chunk) in enumerate(zip(ids, chunks, strict=True)):
+        task = bars.add_task("sent", total=len(chunks))
+        for sent, chunk in enumerate(chunks):
             try:
-                door.send("erase", org, body, subjects=chunk, request_id=chosen, requested_by=by)
+                door.send("erase", org, body, subjects=chunk.people, request_id=chunk.request_id, requested_by=by)
             except NoAnswer as none:
                 raise NoAnswer(
                     f"{none}; {sent} of {len(ids)} requests are sent and stand: go on with the same people and "
@@ -83,13 +78,6 @@ def erase_many(
     say(f"{found} records found of {len(people)} people")
     if worst:
         raise typer.Exit(worst)
-
-
-def _mark(key: bytes, org: str, body: Mapping[str, Any], people: Sequence[str]) -> str:
-    """Return 8 hex digits that tell requests apart and say nothing of who is named in them."""
-    said = {name: value for name, value in body.items() if name != "through"}  # a moment of fast clocks
-    text = json.dumps(["ebbtide bulk v1", org, said, list(people)], sort_keys=True)
-    return hmac.digest(key, text.encode(), "sha256").hex()[:8]
 
 
 def _watch(door: RequestDoor, org: str, request_id: str, limit_s: float) -> tuple[Exit, Status | None]:

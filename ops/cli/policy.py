@@ -16,7 +16,7 @@ from ops.cli.output import console, emit, guarded, say
 from ops.cli.up import AsJson
 from ops.compacted import newest_values
 from ops.jobs import read_policy_history
-from ops.requests import RequestDoor
+from ops.requests import RequestDoor, with_signing_key
 from ops.rules_topic import rules_in_force
 from schemas.codec import registered_codec
 from schemas.errors import Refused
@@ -40,7 +40,8 @@ def get(org: Annotated[str, typer.Argument(help="The org's id.")], as_json: AsJs
     """Show the retention of each category of an org, as it is in force."""
     settings = connected_settings()
     topics, codec = Topics(settings.prefix), registered_codec(settings.registry_url)
-    rules = rules_in_force(settings.kafka_bootstrap, topics, codec)
+    signed_by = with_signing_key(settings).rules_signer()
+    rules = rules_in_force(settings.kafka_bootstrap, topics, codec, signed_by=signed_by)
     raw = newest_values(settings.kafka_bootstrap, topics.policies).get(org.encode())
     state: dict[str, Any] = {"version": 0, "settings": []} if raw is None else codec.decode(raw)[1]
     own = {s["category"]: Setting.of(s) for s in state["settings"]}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -19,7 +20,11 @@ from ops.settings import Settings, read_settings
 from schemas.codec import registered_codec
 from schemas.datamap import load_data_map
 from schemas.errors import Refused
+from schemas.rules import Rules
 from schemas.topics import Topics
+
+if TYPE_CHECKING:
+    from ops.reapply import Reapplied
 
 
 @guarded
@@ -35,34 +40,38 @@ def reapply(
 
     Exit code 0: all of it is known to be gone; 1: not so, and the report says what is left or unknown.
     """
+    from ops.followed import Followed
+    from ops.holds_watch import HoldsWatch
     from ops.reapply import reapply as run  # heavy: a quick `--help` must not wait for it
     from ops.runner_settings import runner_spec, sink_settings
     from sinks.build import build_sink
 
     since_ms = moment(since)
     settings = read_settings(os.environ)
-    _refuse_if_paused(settings)
+    rules = _rules(settings)
     found = load_data_map(data_map or data_map_path(settings), variables(settings))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # A Kafka target's index lies in the directory: the runner's own must not be touched.
     with tempfile.TemporaryDirectory() as directory, Progress(*columns, console=error_console) as bar:
+        spec = runner_spec(settings)
         sink = build_sink(found, target, sink_settings(settings, Path(directory)))
         task = bar.add_task(f"reapply {target}", total=None)
-        done = run(
-            runner_spec(settings),
-            sink,
-            since_ms=since_ms,
-            told=lambda read, size: bar.update(task, completed=read, total=size),
-        )
+        with HoldsWatch(Followed(settings.kafka_bootstrap, spec.topics.holds), spec.codec, lambda: rules) as holds:
+            holds.again()
+            done = run(
+                spec,
+                sink,
+                since_ms=since_ms,
+                holds=holds,
+                told=lambda read, size: bar.update(task, completed=read, total=size),
+            )
     if as_json:
-        names = ("target", "whole", "batches", "orders", "found", "changed", "left", "residual", "unknown")
-        more = ("unacknowledged", "unplanned")
-        emit({"ok": done.proven, **{name: getattr(done, name) for name in (*names, *more)}})
+        emit({"ok": done.proven, **asdict(done)})
     else:
         say(f"{done.batches} batches applied again: {done.found} rows were back, {done.changed} of them are erased")
         if done.unacknowledged:
             say(f"{done.unacknowledged} batches were never acknowledged: the target's runner comes to them by itself")
-        for what in _doubts(done.whole, done.left, done.residual, done.unknown, done.unplanned):
+        for what in _doubts(done):
             say(what)
     if not done.proven:
         raise typer.Exit(Exit.DIFFERS)
@@ -80,21 +89,24 @@ def moment(text: str) -> int:
     return int(at.timestamp() * 1000)
 
 
-def _refuse_if_paused(settings: Settings) -> None:
-    signed_by = settings.rules_key() if settings.rules_public_key or settings.signing_key else None
+def _rules(settings: Settings) -> Rules | None:
+    """Return the rules in force. Raises Refused while all targets are paused."""
     codec = registered_codec(settings.registry_url)
-    rules = current_rules(settings.kafka_bootstrap, Topics(settings.prefix), codec, signed_by=signed_by)
+    topics = Topics(settings.prefix)
+    rules = current_rules(settings.kafka_bootstrap, topics, codec, signed_by=settings.rules_signer())
     if rules is not None and rules.paused:
         raise Refused("all targets are paused: `ebbtide resume` lets them be changed")
+    return rules
 
 
-def _doubts(whole: bool, left: int, residual: int, unknown: int, unplanned: int) -> list[str]:
+def _doubts(done: Reapplied) -> list[str]:
     said = {
         "the topics begin later than that: what was erased before is not known there; take the store's inventory "
-        "(`ebbtide backfill`), and requests and policies erase it again": not whole,
-        f"{left} rows refused, or somebody holds them: run it again": left,
-        f"{residual} rows are still there: see the store's log, and run it again": residual,
-        f"of {unknown} batches the store could not say whether they are gone: run it again": unknown,
-        f"{unplanned} messages could not be carried out: the data map has no plan for them now": unplanned,
+        "(`ebbtide backfill`), and requests and policies erase it again": not done.whole,
+        f"{done.held} rows are covered by a legal hold in force, and stay: run it again when it is released": done.held,
+        f"{done.left} rows refused, or somebody has them locked: run it again": done.left,
+        f"{done.residual} rows are still there: see the store's log, and run it again": done.residual,
+        f"of {done.unknown} batches the store could not say whether they are gone: run it again": done.unknown,
+        f"{done.unplanned} messages could not be carried out: the data map has no plan for them now": done.unplanned,
     }
     return [text for text, so in said.items() if so]

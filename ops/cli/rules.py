@@ -12,6 +12,7 @@ import typer
 from ops.cli.output import console, emit, guarded, say
 from ops.cli.up import AsJson
 from ops.datamaps import variables
+from ops.requests import with_signing_key
 from ops.rules_topic import rules_in_force
 from ops.settings import read_settings
 from schemas.codec import registered_codec
@@ -37,7 +38,7 @@ def apply(data_map: Annotated[Path, typer.Option(help="The data map.")]) -> None
 @app.command("key")
 @guarded
 def key(as_json: AsJson = False) -> None:
-    """Show the public half of the signing key: what EBBTIDE_RULES_PUBLIC_KEY of the coordinators must be."""
+    """Show the public half of the signing key: what EBBTIDE_RULES_PUBLIC_KEY of all who read the rules must be."""
     public = read_settings(os.environ).rules_key().hex()
     if as_json:
         emit({"rules_public_key": public})
@@ -50,7 +51,9 @@ def key(as_json: AsJson = False) -> None:
 def show(as_json: AsJson = False) -> None:
     """Show the rules in force."""
     settings = read_settings(os.environ)
-    rules = rules_in_force(settings.kafka_bootstrap, Topics(settings.prefix), registered_codec(settings.registry_url))
+    topics, codec = Topics(settings.prefix), registered_codec(settings.registry_url)
+    signed_by = with_signing_key(settings).rules_signer()
+    rules = rules_in_force(settings.kafka_bootstrap, topics, codec, signed_by=signed_by)
     if as_json:
         emit(json.loads(rules.to_json()))
     else:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ebbtide.envelope import MAX_SUBJECTS
+from ops.subject_lines import BadLine, SubjectLines
 from schemas.errors import Refused
 
 Subject = Annotated[
@@ -30,14 +31,15 @@ def read_subjects(named: list[str] | None, file: str, *, most: int | None = MAX_
     """Return all subject ids, each once; at most `most`, None: however many there are. Raises BadSubjects."""
     found = list(named or [])
     if file:
-        found += [line for line in _text(file).splitlines() if line.strip()]
+        found += _of_file(file)
     unique = list(dict.fromkeys(found))
     if most is not None and len(unique) > most:
         raise BadSubjects(f"there are {len(unique)} subjects: at most {most} go into one request; split them")
     return unique
 
 
-def _text(file: str) -> str:
+def _of_file(file: str) -> list[str]:
+    lines = SubjectLines()
     try:
         if file == "-":
             raw = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
@@ -46,8 +48,9 @@ def _text(file: str) -> str:
                 raw = opened.read(MAX_FILE_BYTES + 1)
         if len(raw) > MAX_FILE_BYTES:
             raise BadSubjects(f"{file}: has more than {MAX_FILE_BYTES} bytes; split it")
-        return raw.decode()
+        lines.feed(raw)
+        return lines.end()
     except OSError as e:
         raise BadSubjects(f"{file}: cannot be read ({e.strerror}); give the path of a readable file") from None
-    except UnicodeDecodeError:
-        raise BadSubjects(f"{file}: is not UTF-8; save it as UTF-8") from None
+    except BadLine as bad:
+        raise BadSubjects(f"{file}: {bad}: nothing was sent") from None

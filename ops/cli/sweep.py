@@ -11,6 +11,7 @@ import typer
 from ops.cli.output import Exit, emit, guarded, say
 from ops.cli.up import AsJson
 from ops.progress import read_progress, unfinished
+from ops.requests import with_signing_key
 from ops.rules_topic import rules_in_force
 from ops.settings import read_settings
 from ops.timesource import DAY_MS, TimeSource
@@ -34,7 +35,8 @@ def sweep(
         raise Refused("the ledger sweeps by itself with every tick: write `ebbtide sweep --once` to wait for one sweep")
     settings = read_settings(os.environ)
     topics, codec = Topics(settings.prefix), registered_codec(settings.registry_url)
-    rules = rules_in_force(settings.kafka_bootstrap, topics, codec)
+    signed_by = with_signing_key(settings).rules_signer()
+    rules = rules_in_force(settings.kafka_bootstrap, topics, codec, signed_by=signed_by)
     targets = sorted({target for category in rules.categories.values() for target in category.targets})
     now = TimeSource(settings.day_seconds, settings.clock_anchor_ms).now_ms()
     writer = TickWriter(

@@ -4,7 +4,8 @@
              completed_with_exceptions
     delete   (awaiting_approval ─▶) grace, hidden ─▶ the same, for everyone, up to the moment at which it was over
 
-Of raw subject ids only references are kept. What was sent stands for ever, so a job that is done goes back to work when
+A request for people who are being erased already joins that job, and goes where it goes (`joins`). Of raw subject ids
+only references are kept. What was sent stands for ever, so a job that is done goes back to work when
 late data of the erased arrives. Called by `streams.coordinator.requests`, `moves`, `decisions`, `answers` and `timers`;
 `tests/unit/streams/coordinator/test_erasures.py` says what it promises.
 """
@@ -19,14 +20,15 @@ from schemas.jobs import ENDED, MOVES, State
 from schemas.rules import Rules
 from schemas.subjects import pack_refs
 from schemas.topics import DAY_MS
-from streams.coordinator import deadlines, hiding, keys, rights
+from streams.coordinator import deadlines, hiding, joins, keys, rights
 from streams.coordinator.holds import canonical_categories
 from streams.coordinator.refusal import No
 from streams.coordinator.rows import Erasure, Job
 from streams.coordinator.work import GRACE, Work
 from streams.ticks import AHEAD_MS
 
-REF_DIGITS: Final = 16
+_TOLD: Final = ("shards", "answered", "found", "waiting")
+"""What a job that joined another says of it."""
 
 
 def erase(work: Work, name: str, job: Job, subjects: list[str]) -> None:
@@ -50,7 +52,7 @@ def identified(work: Work, name: str, job: Job) -> None:
     """Go on with a person's request when it is sure who asks."""
     assert work.rules is not None
     refs, most = job.body["refs"], work.rules.approval_over
-    if 0 < most < len({refs[i : i + REF_DIGITS] for i in range(0, len(refs), REF_DIGITS)}):
+    if 0 < most < len(set(joins.refs_of(refs))):
         work.to(job, State.AWAITING_APPROVAL, text=f"it names more than {most} subjects: somebody else must approve it")
     else:
         approved(work, name, job)
@@ -91,8 +93,17 @@ def approved(work: Work, name: str, job: Job) -> None:
         _begin_grace(work, name, job)
         return
     body = job.body
-    refs = body.pop("refs")
-    row = Erasure(request_id=job.request_id, refs=refs, categories=body["categories"], through=body["through"])
+    row = Erasure(request_id=job.request_id, refs=body["refs"], categories=body["categories"], through=body["through"])
+    found = joins.find(work, name, row)
+    if found is not None:
+        first, its_row = found
+        its_row.joined.append(job.request_id)
+        job.detail["joined"] = first.request_id
+        work.to(job, State.PLANNING)
+        _go_along(work, job, first, its_row)
+        return
+    del body["refs"]
+    joins.begin(work, name, row)
     _send(work, name, job, row)
 
 
@@ -191,7 +202,7 @@ def erase_answered(work: Work, name: str, record: Mapping[str, Any], body: Mappi
 
 
 def _follow(work: Work, name: str, job: Job, row: Erasure) -> None:
-    """Work out from all answers where the job stands."""
+    """Work out from all answers where the job stands, and with it those that joined it."""
     answers = [answer for _, answer in work.answers(name, job)]
     kept: Counter[str] = Counter()
     open_, withheld = 0, 0
@@ -218,8 +229,23 @@ def _follow(work: Work, name: str, job: Job, row: Erasure) -> None:
     else:
         wanted = State.COMPLETED
     _advance(work, job, wanted, _left(kept, withheld) if wanted == State.COMPLETED_WITH_EXCEPTIONS else "")
-    if job.ended and work.org(name).deletion == job.request_id:
-        work.org(name).deletion = ""
+    for request_id in row.joined:
+        other = work.job(name, request_id)
+        if other is not None:
+            _go_along(work, other, job, row)
+    if job.ended:
+        joins.end(work, name, row)
+        if work.org(name).deletion == job.request_id:
+            work.org(name).deletion = ""
+
+
+def _go_along(work: Work, job: Job, first: Job, row: Erasure) -> None:
+    """Let a job that joined the first one of `row` stand where that stands."""
+    job.detail |= {said: first.detail[said] for said in _TOLD if said in first.detail}
+    counts = dict(zip(joins.refs_of(row.refs), first.detail.get("subjects", ()), strict=False))
+    if counts:
+        job.detail["subjects"] = [counts[ref] for ref in joins.refs_of(job.body["refs"])]
+    _advance(work, job, first.state, first.text)
 
 
 def _advance(work: Work, job: Job, wanted: State, text: str) -> None:
@@ -238,7 +264,7 @@ def _by_subject(row: Erasure, answers: list[dict[str, Any]]) -> list[int]:
     found: Counter[str] = Counter()
     for answer in answers:
         found.update(answer.get("subjects", {}))
-    return [found[row.refs[i : i + REF_DIGITS]] for i in range(0, len(row.refs), REF_DIGITS)]
+    return [found[ref] for ref in joins.refs_of(row.refs)]
 
 
 def _left(kept: Mapping[str, int], withheld: int) -> str:

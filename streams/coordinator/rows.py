@@ -125,7 +125,10 @@ class Hold(Row):
 
 @dataclass(slots=True, kw_only=True)
 class Erasure(Row):
-    """One barrier: who is erased up to when. `refs` are hex, 8 bytes each; empty: everyone. It stands for ever."""
+    """One barrier: who is erased up to when. `refs` are hex, 8 bytes each; empty: everyone. It stands for ever.
+
+    `joined` are other requests for the same, whose jobs go where this one's goes.
+    """
 
     request_id: str
     refs: str = ""
@@ -133,6 +136,7 @@ class Erasure(Row):
     through: int = 0
     told: list[int] = field(default_factory=list)
     awaited: list[int] = field(default_factory=list)
+    joined: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)

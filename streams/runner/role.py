@@ -12,6 +12,7 @@ from sinks.build import SinkSettings, build_sink
 from sinks.consumer import ConsumerSink
 from sinks.s3 import MOST_RECORDS, S3Sink
 from streams.runner.answers import run_answers
+from streams.runner.brake import Holds
 from streams.runner.hooks import RunnerHooks
 from streams.runner.runner import run_sink
 from streams.runner.spec import RunnerSpec
@@ -26,12 +27,13 @@ def run_target(
     stop: threading.Event,
     hooks: RunnerHooks | None = None,
     may_work: Callable[[], bool] = lambda: True,
+    holds: Holds | None = None,
 ) -> None:
     """Run target `target` of the data map until `stop` is set.
 
     Raises Halt: going on would break a promise; Refused: the data map and the store do not fit.
     """
-    run_any(spec, build_sink(data_map, target, settings), stop=stop, hooks=hooks, may_work=may_work)
+    run_any(spec, build_sink(data_map, target, settings), stop=stop, hooks=hooks, may_work=may_work, holds=holds)
 
 
 def run_any(
@@ -41,11 +43,14 @@ def run_any(
     stop: threading.Event,
     hooks: RunnerHooks | None = None,
     may_work: Callable[[], bool] = lambda: True,
+    holds: Holds | None = None,
 ) -> None:
     """Run `sink`, and the reader of its answers where it is an outside service. If one of the two ends, both do."""
     spec = limited(spec, sink)
+    if holds is not None and isinstance(sink, S3Sink):
+        sink.under(holds.now)
     if not isinstance(sink, ConsumerSink):
-        run_sink(spec, sink, stop=stop, hooks=hooks, may_work=may_work)
+        run_sink(spec, sink, stop=stop, hooks=hooks, may_work=may_work, holds=holds)
         return
     ended: list[BaseException] = []
 
@@ -60,7 +65,7 @@ def run_any(
     reader = threading.Thread(target=answers, name=f"answers-{sink.name}")
     reader.start()
     try:
-        run_sink(spec, sink, stop=stop, hooks=hooks, may_work=may_work)
+        run_sink(spec, sink, stop=stop, hooks=hooks, may_work=may_work, holds=holds)
     finally:
         stop.set()
         reader.join()

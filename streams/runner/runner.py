@@ -1,6 +1,6 @@
 """The loop of one target: read batches, apply them to the store, acknowledge row by row.
 
-    consume ─▶ decode ─▶ sink.apply (one store transaction, with its position)
+    consume ─▶ decode ─▶ holds looked at ─▶ sink.apply (one store transaction, with its position)
                       ─▶ one Kafka transaction: acks, other writes, source offsets
 
 Nothing is committed in Kafka before the store has committed, and what the store has committed it does not do again:
@@ -22,6 +22,7 @@ from ebbtide.wire import WireError
 from schemas.errors import Reject, Retry
 from sinks.base import Outcome, Sink, Source, Span, Unfinished, Write
 from sinks.hiding import HideOrder
+from streams.runner.brake import Brake, Holds, NoHolds
 from streams.runner.hooks import NoHooks, RunnerHooks
 from streams.runner.reading import Piece, Reader
 from streams.runner.spec import RunnerSpec
@@ -43,9 +44,11 @@ class TargetRunner:
         *,
         hooks: RunnerHooks | None = None,
         may_work: Callable[[], bool] = lambda: True,
+        holds: Holds | None = None,
     ) -> None:
         self._spec = spec
         self._sink = sink
+        self._brake = Brake(sink, holds or NoHolds())
         self._hooks = hooks or NoHooks()
         self._may_work = may_work
         self._reader = Reader(spec, sink)
@@ -257,7 +260,7 @@ class TargetRunner:
             self._obey(piece, piece.order)
             return
         began = time.monotonic()
-        outcomes = self._sink.apply(self._source, piece.jobs, piece.spans)
+        outcomes = self._brake.apply(self._source, piece.jobs, piece.spans)
         self._hooks.on_up()
         self._hooks.on_applied(len(outcomes), sum(j.batch.rows for j in piece.jobs), time.monotonic() - began)
         receipts = [(job.partition, o.receipt) for job, o in zip(piece.jobs, outcomes, strict=True) if o.receipt]
@@ -299,6 +302,10 @@ def run_sink(
     stop: threading.Event,
     hooks: RunnerHooks | None = None,
     may_work: Callable[[], bool] = lambda: True,
+    holds: Holds | None = None,
 ) -> None:
-    """Run `sink` until `stop` is set; while `may_work` says no, nothing is applied. Raises Halt, Refused."""
-    TargetRunner(spec, sink, hooks=hooks, may_work=may_work).run(stop)
+    """Run `sink` until `stop` is set; while `may_work` says no, nothing is applied, and what `holds` covers never.
+
+    Raises Halt, Refused.
+    """
+    TargetRunner(spec, sink, hooks=hooks, may_work=may_work, holds=holds).run(stop)

@@ -103,7 +103,7 @@ def publish(roles: Roles, org: str, **facts: Any) -> None:
 
 
 def portal(roles: Roles) -> RequestPublisher:
-    sealing_key = rules_in_force(roles.settings.kafka_bootstrap, roles.topics, CODEC).sealing_key
+    sealing_key = rules_in_force(roles.settings.kafka_bootstrap, roles.topics, CODEC, signed_by=None).sealing_key
     return RequestPublisher(
         roles.settings.kafka_bootstrap,
         key_id="portal",

@@ -6,7 +6,7 @@ import base64
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import httpx2
@@ -32,13 +32,16 @@ class Call:
     fresh: bool = False
     body: Mapping[str, Any] | None = None
     about_job: bool = False
-    headers: Mapping[str, str] = field(default_factory=dict)
+    lines: str = ""
     answers: tuple[int, ...] = (200, 202)
 
     def on(self, client: httpx2.Client, org: str, **changes: str) -> httpx2.Response:
         job = changes.get("export" if "files" in self.path else "job", "none")
         path = self.path.format(job=job, hold=changes.get("hold", "none"), number=0)
         body = {"job": job} if self.about_job else self.body
+        if self.lines:
+            headers = {"Content-Type": "text/plain"}
+            return client.request(self.method, f"{B}{path}", params={"org": org}, content=self.lines, headers=headers)
         return client.request(self.method, f"{B}{path}", params={"org": org}, json=body)
 
 
@@ -51,6 +54,7 @@ CALLS: Mapping[str, Call] = {
     "delete_org": Call("POST", "/delete", OWNER, fresh=True, body={"confirm_org_name": "Acme Boats"}),
     "restore_org": Call("POST", "/restore", OWNER, fresh=True, about_job=True),
     "request_of_people": Call("POST", "/requests", OWNER, fresh=True, body={"type": "erasure", "subjects": ["u-1"]}),
+    "request_of_many": Call("POST", "/requests/bulk", OWNER, fresh=True, lines="u-1"),
     "get_holds": Call("GET", "/holds", READER),
     "place_hold": Call("POST", "/holds", OWNER, body={}),
     "release_hold": Call("POST", "/holds/{hold}/release", OWNER, fresh=True),

@@ -19,6 +19,7 @@ from ops.reapply import Reapplied, reapply
 from ops.rules_topic import set_paused
 from ops.settings import to_environ
 from sinks.hiding import HIDE, HideOrder
+from sinks.holding import HoldInForce, HoldsView, Place
 from sinks.postgres import PostgresLimits
 from tests.integration.roles import Roles
 from tests.integration.targets import test_kafka as kafka_target
@@ -44,7 +45,21 @@ def erase(cluster: Cluster, sink: Any, *records: dict[str, Any], acks: int) -> N
         wait_for(lambda: len(cluster.acks()) >= acks, "the acks")
 
 
-def test_what_went_since_the_backup_goes_again_and_what_was_withheld_stays(
+class Held:
+    """A hold of one record of acme's."""
+
+    view = HoldsView(
+        holds=[HoldInForce(org="acme", place=Place(0, 7), records=frozenset({"31"}))], read_to={0: 8}
+    )  # fmt: skip
+
+    def now(self) -> HoldsView:
+        return self.view
+
+    def again(self) -> HoldsView:
+        return self.view
+
+
+def test_what_went_since_the_backup_goes_again_and_what_was_withheld_or_is_held_stays(
     kafka: KafkaServer, database: str, prefix: str
 ) -> None:
     make_table(database, 100)
@@ -63,13 +78,18 @@ def test_what_went_since_the_backup_goes_again_and_what_was_withheld_stays(
     offsets = len(cluster.acks())
     restore(database, 100)
 
-    done = reapply(cluster.spec(), make_sink(database), since_ms=since)
+    done = reapply(cluster.spec(), make_sink(database), since_ms=since, holds=Held())
+    stayed = left(database)
     again = reapply(cluster.spec(), make_sink(database), since_ms=since)
 
-    assert done == Reapplied(target="crm", batches=2, found=19, changed=19, unacknowledged=1)
-    assert done.proven
-    assert again == Reapplied(target="crm", batches=2, unacknowledged=1)
+    assert done == Reapplied(target="crm", batches=2, found=18, changed=18, held=1, unacknowledged=1)
+    assert not done.proven
+    assert stayed == [*range(1, 21), 25, 31, *range(41, 101)]
+    assert again == Reapplied(target="crm", batches=2, found=1, changed=1, unacknowledged=1)
+    assert again.proven
     assert left(database) == [*range(1, 21), 25, *range(41, 101)]
+    with psycopg.connect(database) as connection:
+        assert connection.execute("SELECT count(*) FROM ebbtide_target.holds").fetchone() == (0,)
     assert len(cluster.acks()) == offsets
 
 

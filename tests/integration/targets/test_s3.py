@@ -22,6 +22,7 @@ from sinks.base import Job, SinkUnavailable, Source, Unknown
 from sinks.batch import Batch, Receipt
 from sinks.s3 import S3Sink
 from sinks.s3_client import S3Limits, S3Place, connect
+from streams.runner.brake import ViewTooOld
 from tests.integration.targets.processes import Processes, s3_variables
 from tests.integration.targets.support import Cluster, batch_record, wait_for
 from tests.support.s3 import calls, refuses_entries
@@ -76,6 +77,10 @@ def a_batch(ids: Sequence[str], *, org: str = "acme", action: str = "delete") ->
 
 def apply(sink: S3Sink, *batches: Batch) -> list[Receipt]:
     sink.check()
+    return apply_only(sink, *batches)
+
+
+def apply_only(sink: S3Sink, *batches: Batch) -> list[Receipt]:
     outcomes = sink.apply(SOURCE, [Job(batch=one) for one in batches], {})
     return [outcome.receipt for outcome in outcomes if outcome.receipt]
 
@@ -101,6 +106,31 @@ def write(client: S3Client, bucket: str, *keys: str, body: bytes = b"portrait", 
 def upload(client: S3Client, bucket: str, key: str) -> None:
     begun = client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
     client.upload_part(Bucket=bucket, Key=key, UploadId=begun, PartNumber=1, Body=b"half a portrait")
+
+
+def test_a_runner_whose_lease_ends_makes_no_request_more(s3: S3Server, client: S3Client, bucket: str) -> None:
+    write(client, bucket, *(f"acme/media/{n}" for n in range(6)))
+    own = connect(place(s3, bucket), LIMITS)
+    sink = make_sink(s3, bucket, client=own)
+    sink.check()
+    lasts, asked = 3, 0
+
+    def lease() -> None:
+        nonlocal asked
+        asked += 1
+        if asked > lasts:
+            raise ViewTooOld("the lease is over")
+
+    sink.under(lease)
+    deletes = calls(own, "DeleteObjects")
+    with pytest.raises(ViewTooOld):
+        apply_only(sink, a_batch([str(n) for n in range(6)]))
+    kept, began = left(client, bucket), len(deletes)
+    lasts = 1_000_000
+    apply_only(sink, a_batch([str(n) for n in range(6)]))
+
+    assert (len(kept), began) == (6, 0)
+    assert left(client, bucket) == []
 
 
 def test_kills_in_the_middle_leave_exactly_the_right_objects_and_no_version_of_the_others(

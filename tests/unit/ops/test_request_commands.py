@@ -47,7 +47,7 @@ def test_subjects_come_from_arguments_a_file_and_standard_input_each_once(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"secret\xff", "is not UTF-8"),
+        (b"secret\xff", "line 1: is no UTF-8"),
         (b"secret\n" * 10_000_000, "has more than"),
         (b"".join(b"secret-%d\n" % n for n in range(1001)), "there are 1001 subjects"),
     ],

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from ops import engine, roles
+from ops.rules_topic import RulesNotSigned
 from ops.settings import read_settings
 from ops.supervisor import Role
 from schemas.datamap import DataMap
@@ -22,6 +23,21 @@ def test_a_gateway_starts_again_when_the_rules_in_force_cannot_be_read(monkeypat
 
     with roles._until_other_rules(Rules(version=1), threading.Event(), look) as ended:
         assert ended.wait(30)
+
+
+def test_a_gateway_goes_on_with_its_rules_while_a_stranger_s_lie_on_the_topic(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roles, "RULES_LOOK_S", 0.0)
+    looks: list[Rules | None] = [None, None, Rules(version=2)]
+
+    def look() -> Rules | None:
+        found = looks.pop(0)
+        if found is None:
+            raise RulesNotSigned("a stranger's")
+        return found
+
+    with roles._until_other_rules(Rules(version=1), threading.Event(), look) as ended:
+        assert ended.wait(30)
+    assert looks == []
 
 
 def test_a_role_does_not_show_the_keys_it_is_given() -> None:

@@ -74,7 +74,7 @@ def test_only_who_puts_rules_in_force_has_the_signing_key_and_who_obeys_them_kno
 
     targets = {name for name in OURS if name.startswith("target-")}
 
-    assert (holders, knowing) == ({"rules"}, {"coordinator", *targets})
+    assert (holders, knowing) == ({"rules"}, {"coordinator", "gateway", "ledger", "api", *targets})
 
 
 def test_the_images_are_those_that_the_local_stack_runs() -> None:
