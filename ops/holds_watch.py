@@ -27,6 +27,7 @@ from streams.runner.brake import ViewTooOld
 LOOK_S: Final = 1.0
 LEASE_S: Final = 30.0
 AGAIN_S: Final = 10.0
+FIRST_S: Final = 5.0
 IN_FORCE: Final = "in_force"
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,8 @@ class HoldsWatch:
     def now(self) -> HoldsView:
         """Return the newest view. Raises ViewTooOld beyond the lease."""
         with self._turn:
+            if self._thread.is_alive():  # it has just begun: the first look takes a moment
+                self._turn.wait_for(lambda: self._view is not None, FIRST_S)
             view, as_of = self._view, self._as_of
         if view is None:
             raise ViewTooOld("which legal holds are in force is not known yet: nothing is erased")

@@ -26,6 +26,7 @@ from sinks.inventory_s3 import S3Inventory
 from sinks.s3_bucket import GONE, Bucket
 from sinks.s3_client import S3Limits, S3Place, ask_before_each, connect
 from sinks.s3_export import S3Export
+from sinks.s3_hidden import PageCache
 from sinks.s3_hiding import S3Hider
 from sinks.s3_listing import Deadline, Entry, Listing, oldest_first
 from sinks.s3_state import BucketState, read_state
@@ -70,6 +71,7 @@ class S3Sink:
         self._inventory: S3Inventory | None = None
         self._pool = ThreadPoolExecutor(self._limits.workers, thread_name_prefix=f"s3-{name}")
         self._progress: dict[bytes, Progress] = {}
+        self._pages = (("", ""), PageCache())  # of the org and category that were exported last
 
     @property
     def name(self) -> str:
@@ -184,7 +186,11 @@ class S3Sink:
             owners = (other.template.parse(key) for other in others)
             return any(owner is not None and owner[0] != org for owner in owners)
 
-        return Blobs(S3Export(self._client, self._name, plan, self._pool, is_foreign).read(wanted))
+        place = (wanted.org, wanted.category)
+        if self._pages[0] != place:
+            self._pages = (place, PageCache())
+        cache = self._pages[1]
+        return Blobs(S3Export(self._client, self._name, plan, self._pool, is_foreign, cache).read(wanted))
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)

@@ -104,7 +104,7 @@ class _Place:
     ) -> None:
         self._client, self._target, self._bucket = client, target, bucket
         self._order, self._plan, self._others = order, plan, others
-        self.pages = Pages(client, target, bucket, order.hide_id)
+        self.pages = Pages(client, target, bucket, order)
 
     def look(self) -> None:
         """Read which pages there are, and settle those that a crash has left open."""

@@ -10,6 +10,7 @@ import pytest
 from sinks.base import SinkUnavailable
 from sinks.hiding import CANNOT, DONE, NOT_HERE, SETTLE, UNHIDE
 from tests.contract.sinks import FIRST, Bench, Driver, batch, order
+from tests.contract.test_export import read, wanted
 from tests.contract.test_sinks import IDS, KINDS, make_bench
 
 HIDING = ("memory", "postgres", "s3")
@@ -78,6 +79,20 @@ def test_what_comes_while_the_org_is_hidden_is_seen(bench: Bench) -> None:
     bench.fill("acme", IDS[5:8])
 
     assert bench.visible() == places("acme", IDS[5:8])
+
+
+@kinds_that_hide
+def test_an_export_has_what_is_hidden(bench: Bench) -> None:
+    bench.fill("acme", IDS)
+    before = read(bench, wanted("acme", IDS))
+    driver = Driver(bench)
+
+    driver.obey(order("acme"))
+    hidden = read(bench, wanted("acme", IDS))
+    driver.obey(order("acme", UNHIDE))
+
+    assert hidden == before
+    assert read(bench, wanted("acme", IDS)) == before
 
 
 @kinds_that_hide

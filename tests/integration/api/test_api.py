@@ -251,6 +251,37 @@ def test_a_key_stands_for_one_call_of_one_principal(world: World, org: str, clie
     assert theirs.json()["id"] != first.json()["id"]
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "other"),
+    [
+        ("/jobs/{job}/deny", {"reason": "no_match"}, {"reason": "other"}),
+        ("/jobs/{job}/extend", {"reason": "complexity"}, {"reason": "number_of_requests"}),
+        ("/restore", {"job": "{job}"}, {"job": "{another}"}),
+        ("/export", {"format": "csv"}, {"format": "json"}),
+        ("/retention/lock", {"until": "2090-01-01"}, {"until": "2091-01-01"}),
+        ("/holds", {"hold_id": "h-1"}, {"hold_id": "h-2"}),
+    ],
+    ids=["deny", "extend", "restore", "export", "lock", "hold"],
+)
+def test_every_post_is_one_job_under_one_key_and_refuses_another_body(
+    world: World, org: str, client: httpx2.Client, path: str, body: dict[str, str], other: dict[str, str]
+) -> None:
+    people = {"type": "erasure", "subjects": ["u-1"]}
+    jobs = {name: client.post(f"{B}/requests", json=people).json()["id"] for name in ("job", "another")}
+    body, other = ({name: text.format(**jobs) for name, text in said.items()} for said in (body, other))
+    url, key = B + path.format(**jobs), {"Idempotency-Key": "one"}
+
+    first = client.post(url, json=body, headers=key)
+    again = client.post(url, json=body, headers=key)
+    different = client.post(url, json=other, headers=key)
+
+    assert first.status_code == again.status_code == 202, first.text
+    assert first.json() == again.json()
+    problem(different, 422, "key-reused")
+    kinds = {record["request_id"]: record["kind"] for record in world.stand_in.seen if record["org"] == org}
+    assert set(kinds) == {*jobs.values(), first.json()["id"]}
+
+
 def test_two_calls_under_one_key_at_once_are_one_job(world: World, org: str, client: httpx2.Client) -> None:
     answers: list[httpx2.Response] = []
     body = {"confirm_org_name": "Acme Boats"}

@@ -8,8 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from ops.api.app import OPEN, all_routes, create_app, operations
-from ops.api.guard import GuardedRoute
+from ops.api.edge import BULK_PATH
+from ops.api.guard import _ACCESS, GuardedRoute
 from ops.cli.app import app
+from ops.subject_lines import FORMS
 
 CONTRACT = create_app().openapi()
 
@@ -34,6 +36,19 @@ def test_operations_have_names_of_their_own() -> None:
 
     assert len(names) == len(set(names))
     assert set(names) | {"openapi", "none"} == set(operations(create_app()))
+
+
+def test_only_the_route_of_a_file_reads_its_body_itself_and_has_the_bound_of_one() -> None:
+    streamed = [
+        route.path
+        for route in all_routes(create_app())
+        if isinstance(route, GuardedRoute) and getattr(route.endpoint, _ACCESS).streamed
+    ]
+
+    assert streamed == [BULK_PATH]
+    said = CONTRACT["paths"][BULK_PATH]["post"]
+    assert set(said["requestBody"]["content"]) == set(FORMS)
+    assert {parameter["name"] for parameter in said["parameters"]} >= {"regime", "categories", "Idempotency-Key"}
 
 
 @pytest.mark.parametrize("word", ["rectif", "restrict", "console"])

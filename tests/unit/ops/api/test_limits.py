@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ops.api.limits import MAX_STREAMS, Limits
+from ops.api.limits import MAX_BULK, MAX_STREAMS, Limits
 from ops.api.problems import Problem
 
 
@@ -74,3 +76,16 @@ def test_streams_are_counted_and_given_back() -> None:
         assert limits.streams == 1
     assert limits._streams == {}
     assert MAX_STREAMS == 10
+
+
+def test_files_are_taken_one_of_each_and_some_in_all() -> None:
+    limits = Limits(60)
+
+    with ExitStack() as taken:
+        for number in range(MAX_BULK):
+            taken.enter_context(limits.bulk(str(number)))
+        for principal in ("0", "another"):
+            with pytest.raises(Problem), limits.bulk(principal):
+                pass
+    with limits.bulk("0"):
+        pass
