@@ -18,8 +18,9 @@ from ops.local.s3 import ensure_bucket, s3_client
 from ops.local.service import KafkaServer, S3Server
 from schemas.datamap import load_data_map
 from schemas.s3plan import ObjectTemplate, Replacement, S3Plan
-from sinks.base import Job, SinkUnavailable, Source, Unknown
+from sinks.base import Job, SinkUnavailable, Source
 from sinks.batch import Batch, Receipt
+from sinks.gone import Unknown
 from sinks.s3 import S3Sink
 from sinks.s3_client import S3Limits, S3Place, connect
 from tests.integration.targets.processes import Processes, s3_variables
