@@ -125,11 +125,15 @@ class Vacuumer:
         found = relations(connection, *name)
         held = horizon(connection)
         with self._lock:
-            if name in self._touched:
+            if (
+                name not in self._marks
+            ):  # else what was touched since waits for the next round: a mark must not run away
                 self._touched.discard(name)
                 self._marks[name] = held.next
             mark = self._marks[name]
         missing = missing_right(found)
+        if not found:  # and no name in a VACUUM is the whole database
+            missing = f"table {'.'.join(name)} is not there"
         blocked = held.before(mark) if missing is None else (missing,)
         if not blocked:
             began = time.monotonic()

@@ -175,8 +175,10 @@ class S3Sink:
             work = self._work(batch, Progress())
             for bucket in self._buckets:
                 for place in list(work.rows)[:MOST_ASKED]:
-                    entries = bucket.listing(place, whole=work.plan.template.whole, most=1).entries
-                    found |= {text for entry in entries if (text := lock_of(self._client, bucket.name, entry))}
+                    versions = [
+                        e for e in bucket.listing(place, whole=work.plan.template.whole).entries if not e.marker
+                    ]
+                    found |= {text for e in versions[:1] if (text := lock_of(self._client, bucket.name, e))}
         return found
 
     def upkeep(self) -> Upkeep:

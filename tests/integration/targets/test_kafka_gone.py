@@ -141,7 +141,13 @@ def test_an_open_transaction_and_a_planted_value_are_named_and_nothing_is_gone_b
     (outcome,) = sink.apply(
         SOURCE, [Job(batch=Batch.from_record(batch_record("profiles", "acme", ["1", "2"])))], {0: Span(0, 1)}
     )
-    stranger = Producer({"bootstrap.servers": kafka.bootstrap, "transactional.id": f"{prefix}-stranger"})
+    stranger = Producer(
+        {
+            "bootstrap.servers": kafka.bootstrap,
+            "transactional.id": f"{prefix}-stranger",
+            "transaction.timeout.ms": 600_000,  # it ends when the test ends it
+        }
+    )
     stranger.init_transactions(30)
     stranger.begin_transaction()
     stranger.produce(topic, b"{}", b"other/1", 1)
@@ -150,11 +156,11 @@ def test_an_open_transaction_and_a_planted_value_are_named_and_nothing_is_gone_b
         cluster.send_raw(topic, write.value, key=write.key, partition=write.partition)
     broker = Broker(stack_dir, sink)
 
-    wait_for(lambda: ask(sink, cluster.producer, ["1"])[0].level == GONE, "the free partition", broker.within_s)
+    wait_for(lambda: ask(sink, cluster.producer, ["1"])[0].level == GONE, "the free partition", 120)
     held, bound = ask(sink, cluster.producer, ["2"])[0], sink.bound()
     still_there = broker.holds(values["2"])
     stranger.abort_transaction(30)
-    wait_for(lambda: ask(sink, cluster.producer, ["2"])[0].level == GONE, "the other one", broker.within_s)
+    wait_for(lambda: ask(sink, cluster.producer, ["2"])[0].level == GONE, "the other one", 120)
     gone = [not broker.holds(value) for value in values.values()]
     cluster.send_raw(topic, values["2"], key=b"acme/2", partition=0)
     planted = ask(sink, cluster.producer, ["2"])[0]

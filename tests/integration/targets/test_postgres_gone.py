@@ -37,9 +37,14 @@ def make_sink(dsn: str, *, vacuum: str = "plain") -> PostgresSink:
     )
 
 
-def fill(dsn: str, canary: str, count: int = 300) -> None:
+def fill(dsn: str, canary: str, count: int = 300, *, parts: int = 0) -> None:
+    """Make the table, of `parts` partitions, and its rows."""
     with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("CREATE TABLE messages (id bigint, org_id text, body text, PRIMARY KEY (org_id, id))")
+        columns = "(id bigint, org_id text, body text, PRIMARY KEY (org_id, id))"
+        connection.execute(f"CREATE TABLE messages {columns}" + (" PARTITION BY HASH (id)" if parts else ""))
+        for n in range(parts):
+            values = f"FOR VALUES WITH (MODULUS {parts}, REMAINDER {n})"
+            connection.execute(f"CREATE TABLE messages_{n} PARTITION OF messages {values}")
         connection.execute("CREATE INDEX ON messages (body)")
         connection.execute(
             "INSERT INTO messages SELECT g, 'acme', %s || g || repeat('x', 60) FROM generate_series(1, %s) g",
@@ -69,19 +74,20 @@ class Files:
             connection.execute("CHECKPOINT")
             (data,) = connection.execute("SHOW data_directory").fetchone() or ("",)
             paths = connection.execute(
-                "SELECT pg_relation_filepath(c.oid) FROM pg_class c LEFT JOIN pg_index i ON i.indexrelid = c.oid"
-                " WHERE c.relname = 'messages' OR i.indrelid = 'messages'::regclass ORDER BY c.relkind = 'r' DESC"
+                "SELECT relkind = 'r', pg_relation_filepath(oid) FROM pg_class"
+                " WHERE relname LIKE 'messages%' AND relkind IN ('r', 'i')"
             ).fetchall()
-        self._bytes = [(Path(data) / path).read_bytes() for (path,) in paths]
+        self._bytes = [(heap, (Path(data) / path).read_bytes()) for heap, path in paths]
 
     def hold(self, text: str) -> bool:
         """Whether any byte of any of them says so, free space included."""
-        return any(text.encode() in content for content in self._bytes)
+        return any(text.encode() in content for _, content in self._bytes)
 
     def have_row(self, text: str) -> bool:
         """Whether any row that the table's pages have, living or dead, says so."""
-        heap = self._bytes[0]
-        return any(text.encode() in row for at in range(0, len(heap), PAGE) for row in rows_of(heap[at : at + PAGE]))
+        heaps = [content for is_heap, content in self._bytes if is_heap]
+        pages = [heap[at : at + PAGE] for heap in heaps for at in range(0, len(heap), PAGE)]
+        return any(text.encode() in row for page in pages for row in rows_of(page))
 
 
 def rows_of(page: bytes) -> Iterator[bytes]:
@@ -136,7 +142,7 @@ def test_erased_rows_are_gone_once_they_are_vacuumed_and_an_old_transaction_that
 def test_what_was_erased_before_a_start_is_vacuumed_after_it_and_full_leaves_no_byte(
     database: str, prefix: str
 ) -> None:
-    fill(database, prefix)
+    fill(database, prefix, parts=3)
     erased, crashed = a_batch(1, 301), make_sink(database, vacuum="off")
     with applied(crashed, erased):
         crashed.upkeep()
