@@ -23,9 +23,10 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from ops.reading import read_to_end
 from schemas.errors import Refused, Retry
-from sinks.base import Job, Sink, Source, Span, Unfinished, Unknown
+from sinks.base import Job, Sink, Source, Span, Unfinished
 from sinks.batch import Batch
 from sinks.consumer import ConsumerSink
+from sinks.gone import Unknown
 from sinks.holding import HOLD
 from sinks.s3 import S3Sink
 from streams.runner.brake import Brake, Holds, NoHolds

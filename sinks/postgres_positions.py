@@ -1,7 +1,7 @@
 """What a PostgreSQL target remembers about itself: how far it is, and what it answered.
 
 Both are written in the transaction of the effect, so a store that is killed, restored or failed over never disagrees
-with itself. Tables `positions`, `receipts`, `orders` and `holds` (`sinks.postgres_holds`) of the schema
+with itself. Tables `positions`, `receipts`, `orders`, `holds` (`sinks.postgres_holds`) and `vacuums` of the schema
 `ebbtide_target` are made by the target; they hold offsets, ordinals and counts, no record id. Used by `sinks.postgres`;
 `tests/integration/targets/test_postgres.py` says what it promises.
 """
@@ -43,6 +43,11 @@ _TABLES = """
         target text NOT NULL, source text NOT NULL, org_key bigint NOT NULL, partition integer NOT NULL,
         at_offset bigint NOT NULL, known_at timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (target, source, org_key, partition, at_offset));
+    ALTER TABLE ebbtide_target.receipts ADD COLUMN IF NOT EXISTS xid xid8;
+    CREATE TABLE IF NOT EXISTS ebbtide_target.vacuums (
+        target text NOT NULL, relation text NOT NULL, through xid8 NOT NULL, took_s double precision NOT NULL,
+        vacuumed_at timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (target, relation));
 """
 
 
@@ -53,6 +58,7 @@ def migrate(connection: Connection) -> None:
         " AND to_regclass('ebbtide_target.receipts_age') IS NOT NULL"
         " AND to_regclass('ebbtide_target.orders') IS NOT NULL"
         " AND to_regclass('ebbtide_target.holds') IS NOT NULL"
+        " AND to_regclass('ebbtide_target.vacuums') IS NOT NULL"
     ).fetchone()
     if there is None or not there[0]:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
@@ -136,8 +142,8 @@ def save(
     move(connection, target, source, spans)
     if done:
         connection.execute(
-            "INSERT INTO ebbtide_target.receipts (target, source, batch_id, digest, receipt)"
-            " SELECT %s, %s, * FROM unnest(%s::text[], %s::bytea[], %s::text[])"
+            "INSERT INTO ebbtide_target.receipts (target, source, xid, batch_id, digest, receipt)"
+            " SELECT %s, %s, pg_current_xact_id(), * FROM unnest(%s::text[], %s::bytea[], %s::text[])"
             " ON CONFLICT DO NOTHING",
             (
                 target,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from sinks.base import Upkeep
 from sinks.batch import Receipt
+from sinks.gone import Bound
 from sinks.hiding import Hidden
 
 
@@ -21,6 +23,14 @@ class RunnerHooks(Protocol):
 
     def on_hidden(self, action: str, hidden: Hidden) -> None:
         """An order of `sinks.hiding` is acknowledged: the transaction with its ack is committed."""
+        ...
+
+    def on_upkeep(self, upkeep: Upkeep) -> None:
+        """A round of upkeep is done, its records committed; most rounds have nothing to do."""
+        ...
+
+    def on_bound(self, bound: Bound) -> None:
+        """The store has said by when erased bytes are gone, and what holds that back now."""
         ...
 
     def on_retry_asked(self) -> None:
@@ -52,6 +62,10 @@ class NoHooks:
     def on_receipt(self, receipt: Receipt) -> None: ...
 
     def on_hidden(self, action: str, hidden: Hidden) -> None: ...
+
+    def on_upkeep(self, upkeep: Upkeep) -> None: ...
+
+    def on_bound(self, bound: Bound) -> None: ...
 
     def on_retry_asked(self) -> None: ...
 

@@ -24,6 +24,7 @@ from sinks.base import Outcome, Sink, Source, Span, Unfinished, Write
 from sinks.hiding import HideOrder
 from streams.runner.brake import Brake, Holds, NoHolds
 from streams.runner.hooks import NoHooks, RunnerHooks
+from streams.runner.keeping import Keeper
 from streams.runner.reading import Piece, Reader
 from streams.runner.spec import RunnerSpec
 from streams.runner.start import Known, StoreRestored, start_of
@@ -52,6 +53,7 @@ class TargetRunner:
         self._hooks = hooks or NoHooks()
         self._may_work = may_work
         self._reader = Reader(spec, sink)
+        self._keeper = Keeper(spec, sink, self._hooks)
         self._topic = spec.topics.erasures(sink.name)
         self._group = spec.group(sink.name)
         self._assigned: list[int] = []
@@ -96,6 +98,8 @@ class TargetRunner:
         if not self._may_work():
             self._stand_still(stop)
             return
+        if self._assigned:
+            self._keeper.turn(self._transactions, self._consumer)
         piece = self._read()
         if not piece.spans:
             return
