@@ -6,7 +6,7 @@ reads what a real auditor wrote.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -19,7 +19,7 @@ from ebbtide.partition import partition_of
 from ebbtide.wire import Codec
 from ops.compacted import newest_values
 from ops.installation import own_signing_key
-from ops.reading import read_to_end
+from ops.reading import read_to_end, settled_end
 from ops.rules_topic import current_rules
 from ops.settings import Settings
 from schemas.errors import Refused
@@ -74,19 +74,16 @@ class AuditTopics:
         """
         state = self.state(org)  # first: the log is as new then, or newer
         opened = Opening(ORG, 0, state["salt"], org)
-        copy = LogCopy(opened.hash(), [], opened if reveal else None)
-        days: dict[int, DayCopy] = {}
-        for name, record in self._records(self.topics.audit, org, bytes.fromhex(copy.log)):
-            day = days.setdefault(record["day"], DayCopy(day_text(record["day"])))
-            if name == "AuditEntry":
-                day.leaves.append(record["leaf"])
-            elif name == "AuditHead":
-                day.notes.append(record["note"])
-        for _, record in self._openings(org, bytes.fromhex(copy.log)) if reveal else ():
-            if record["day"] in days:
-                values = [Opening(v["field"], v["place"], v["salt"], v["value"]) for v in record["values"]]
-                days[record["day"]].openings[record["index"]] = values
-        copy.days += [days[number] for number in sorted(days)]
+        name, place = bytes.fromhex(opened.hash()), self._place(org)
+        settled = settled_end(self.bootstrap, self.topics.audit, place)
+        copy = copy_of(name.hex(), self._records(place, name), settled)
+        if reveal:
+            copy.org, days = opened, {day.day: day for day in copy.days}
+            for _, record in self._openings(org, name):
+                day = days.get(day_text(record["day"]))
+                if day is not None:
+                    values = [Opening(v["field"], v["place"], v["salt"], v["value"]) for v in record["values"]]
+                    day.openings[record["index"]] = values
         return copy, str(state["note"])
 
     def unlink(self, org: str, refs: Collection[str]) -> tuple[int, int]:
@@ -139,11 +136,11 @@ class AuditTopics:
     def _place(self, org: str) -> int:
         return partition_of(org.encode(), self.partitions)
 
-    def _records(self, topic: str, org: str, log: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
-        for message in read_to_end(self.bootstrap, topic, partition=self._place(org)):
+    def _records(self, partition: int, log: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
+        for message in read_to_end(self.bootstrap, self.topics.audit, partition=partition):
             value = message.value()
             if (message.key() or b"") == log and value is not None:
-                yield self.codec.decode(value)
+                yield int(message.offset() or 0), self.codec.decode(value)[1]
 
     def _openings(self, org: str, log: bytes) -> Iterator[tuple[bytes, dict[str, Any]]]:
         newest: dict[bytes, bytes | None] = {}
@@ -154,6 +151,31 @@ class AuditTopics:
         for key, value in newest.items():
             if value is not None:
                 yield key, self.codec.decode(value)[1]
+
+
+def copy_of(log: str, records: Iterable[tuple[int, Mapping[str, Any]]], settled: int) -> LogCopy:
+    """Put `AuditEntry` and `AuditHead` records, each with its offset, together as a log.
+
+    Two things are left out, and nothing else: a first day that retention has begun to take, and behind the last head
+    entries from `settled` on, of a transaction that was not over and may have been read in part.
+    """
+    days: dict[int, DayCopy] = {}
+    tail: list[tuple[int, DayCopy]] = []
+    for offset, record in records:
+        day = days.setdefault(record["day"], DayCopy(day_text(record["day"])))
+        if "note" in record:
+            day.notes.append(record["note"])
+            tail.clear()
+        else:
+            day.leaves.append(record["leaf"])
+            tail.append((offset, day))
+    for offset, day in reversed(tail):
+        if offset >= settled:
+            day.leaves.pop()
+    found = [days[number] for number in sorted(days) if days[number].leaves or days[number].notes]
+    if found and found[0].leaves and '"index":0,' not in found[0].leaves[0]:
+        found.pop(0)
+    return LogCopy(log, found)
 
 
 def audit_key(settings: Settings, codec: Codec | None = None, given: str = "") -> NoteKey:

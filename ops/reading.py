@@ -81,6 +81,15 @@ def read_to_end(
         consumer.close()
 
 
+def settled_end(bootstrap: str, topic: str, partition: int, *, limit_s: float = 60.0) -> int:
+    """Return the offset below which every transaction of a partition has ended. Raises KafkaException."""
+    place = TopicPartition(topic, partition)
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    asked = {place: OffsetSpec.latest()}  # type: ignore[no-untyped-call]
+    answers = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=limit_s)
+    return int(answers[place].result(limit_s).offset)
+
+
 def _ends(bootstrap: str, consumer: Consumer, topic: str, limit_s: float) -> dict[int, int]:
     meta = consumer.list_topics(topic, timeout=limit_s).topics[topic]
     if meta.error is not None:

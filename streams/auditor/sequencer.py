@@ -81,6 +81,8 @@ class Sequencer:
             name, record = self._codec.decode(value)
             if name != "AuditIntent":
                 raise BadIntent(f"it is a {name}, not an AuditIntent")
+            if record["org"].startswith("\0"):
+                raise BadIntent("it is of an org that cannot be: names have no control characters")
             log = self._log(record["org"])
             if log.org in self._touched and at // DAY_MS > log.day:
                 self._head(log)  # of the day that ends within this transaction

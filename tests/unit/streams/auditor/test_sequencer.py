@@ -126,6 +126,7 @@ NO_INTENTS = {
     "empty": b"",
     "bytes": b"nonsense",
     "tick": CODEC.encode("Tick", {"now": 1}),
+    "position": CODEC.encode("AuditIntent", intent("batch", "\0position", {})),
     "kind": CODEC.encode("AuditIntent", {"kind": "other", "org": "acme", "facts": "{}", "sealed": []}),
 }
 
