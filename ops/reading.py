@@ -38,12 +38,14 @@ def read_to_end(
     *,
     start: Callable[[int], int] = lambda _end: 0,
     starts: Mapping[int, int] | None = None,
+    partition: int | None = None,
     limit_s: float = 60.0,
 ) -> Iterator[Message[bytes, bytes]]:
     """Yield the committed records of all partitions, in order within each; of a busy topic some newer ones too.
 
-    `start` gives the offset to begin at for a partition's end; `starts` gives it by partition instead. Raises
-    TopicUnreadable when nothing has come for `limit_s` seconds, KafkaException on a broker's error.
+    `partition`: of this one alone. `start` gives the offset to begin at for a partition's end; `starts` gives it by
+    partition instead. Raises TopicUnreadable when nothing has come for `limit_s` seconds, KafkaException on a broker's
+    error.
     """
     consumer: Consumer = Consumer(
         {
@@ -56,7 +58,7 @@ def read_to_end(
         }
     )
     try:
-        partitions = partitions_of(consumer, topic, limit_s)
+        partitions = partitions_of(consumer, topic, limit_s) if partition is None else [partition]
         ends = ends_of(AdminClient({"bootstrap.servers": bootstrap}), topic, partitions, limit_s)
         begin = {p: max(0, start(end)) for p, end in ends.items()} if starts is None else starts
         consumer.assign([TopicPartition(topic, p, begin[p]) for p in ends])
@@ -69,7 +71,7 @@ def read_to_end(
                     f"{sorted(waiting)}: is the broker well, or a transaction left open?"
                 )
             for message in consumer.consume(1000, 0.2):
-                error, partition = message.error(), message.partition() or 0
+                error, place = message.error(), message.partition() or 0
                 reached = message.offset() or 0  # of an end: where the next record will be
                 if error is None:
                     yield message
@@ -77,10 +79,19 @@ def read_to_end(
                     deadline = time.monotonic() + limit_s
                 elif error.code() != KafkaError._PARTITION_EOF:
                     raise KafkaException(error)
-                if reached >= ends[partition]:
-                    waiting.discard(partition)
+                if reached >= ends[place]:
+                    waiting.discard(place)
     finally:
         consumer.close()
+
+
+def settled_end(bootstrap: str, topic: str, partition: int, *, limit_s: float = 60.0) -> int:
+    """Return the offset below which every transaction of a partition has ended. Raises KafkaException."""
+    place = TopicPartition(topic, partition)
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    asked = {place: OffsetSpec.latest()}  # type: ignore[no-untyped-call]
+    answers = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=limit_s)
+    return int(answers[place].result(limit_s).offset)
 
 
 def partitions_of(consumer: Consumer, topic: str, limit_s: float) -> Sequence[int]:

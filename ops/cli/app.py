@@ -6,6 +6,7 @@ import typer
 
 from ops.cli import (
     api,
+    audit,
     backfill,
     dead_letters,
     demo,
@@ -52,6 +53,7 @@ app.add_typer(hold.app, name="hold")
 app.add_typer(request.app, name="request")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(rules.app, name="rules")
+app.add_typer(audit.app, name="audit")
 app.add_typer(read_model.app, name="migrate")
 
 

@@ -12,7 +12,7 @@ import pytest
 from schemas.columns import Columns
 from schemas.frames import Group
 from streams.lane.position import KEY
-from streams.ledger import children, cut, due, ledger, marks, plans, rewrite, segments, waiting
+from streams.ledger import audited, children, cut, due, ledger, marks, plans, rewrite, segments, waiting
 from streams.ledger.intake import Intake
 from streams.ledger.retention import due_day, newest_due
 from streams.ledger.state import Work
@@ -37,6 +37,16 @@ def due_a_day_late(patch: Patch) -> None:
 
     patch.setattr(plans, "due_day", late)
     patch.setattr(plans, "newest_due", lambda effective, today: newest_due(effective, today - 1))
+
+
+def a_batch_sent_again_is_not_told_to_the_audit_log(patch: Patch) -> None:
+    tell = audited.batch
+
+    def forgetful(work: Work, target: str, name: str, head: Any, *, again: bool) -> None:
+        if not again:
+            tell(work, target, name, head, again=again)
+
+    patch.setattr(audited, "batch", forgetful)
 
 
 def touches_ignored(patch: Patch) -> None:

@@ -25,7 +25,7 @@ from tests.model.story import Line, story
 from tests.model.sums import check_orders, check_rows
 from tests.model.witness import Broken, Sent, Witness
 from tests.model.world import Shape, World
-from tests.support.ledger_log import CODEC, TOPICS
+from tests.support.ledger_log import CODEC, TOPICS, unaudited
 from tests.support.memory_store import MemoryStore
 
 ERASURES = TOPICS.erasures("")
@@ -187,6 +187,10 @@ class Simulator(World):
         record = entry.record
         self.history[p].append(entry)
         self.counts["entries"] += 1
+        if unaudited(entry.sends):
+            raise Broken(
+                f"partition {p}, offset {record.offset}: the audit log is not told of what it sends", partition=p
+            )
         if entry.topic != TOPICS.ledger:
             return
         name, body = ("", {}) if record.fact is not None else CODEC.decode(record.value)

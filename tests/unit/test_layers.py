@@ -42,8 +42,8 @@ def test_an_init_holds_a_docstring_only(package: str) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["ledger", "coordinator", "reducer.py", "projector/fold.py", "projector/rows.py"],
-    ids=["ledger", "coordinator", "reducer", "fold", "rows"],
+    ["ledger", "coordinator", "audit", "reducer.py", "projector/fold.py", "projector/rows.py"],
+    ids=["ledger", "coordinator", "audit", "reducer", "fold", "rows"],
 )
 def test_a_pure_core_imports_no_engine_clock_or_client(module: str) -> None:
     impure = {"faust", "mode", "aiokafka", "confluent_kafka", "psycopg", "rocksdict", "time", "random", "os", "logging"}
