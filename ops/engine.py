@@ -171,6 +171,7 @@ def prepare(settings: Settings, data_map: DataMap, *, report: Callable[[str], No
             test_clock=bool(settings.day_seconds),
             requesters={**data_map.asking.requesters, INSTALLATION: own, API: api},
             sealing_key=sealing_key.hex(),
+            audit_key=public_key_of(settings.audit_key()).hex(),
             paused=old is not None and old.paused,  # whoever stopped all targets lets them go on, nobody by accident
         ),
         partitions=settings.partitions,
@@ -182,11 +183,14 @@ def prepare(settings: Settings, data_map: DataMap, *, report: Callable[[str], No
 def role_settings(settings: Settings, role: str = "") -> Settings:
     """Return what a role gets to know: the key that signs rules stays behind, its public half does.
 
-    The API can be reached by many: it gets a key to ask with, and none that opens anything.
+    The API can be reached by many: it gets a key to ask with, and none that opens anything. The auditor alone gets the
+    key that signs heads.
     """
     known = dataclasses.replace(
-        settings, signing_key="", api_signing_key="", rules_public_key=settings.rules_key().hex()
+        settings, signing_key="", api_signing_key="", audit_signing_key="", rules_public_key=settings.rules_key().hex()
     )  # fmt: skip
+    if role == "auditor":
+        return dataclasses.replace(known, master_key="", audit_signing_key=settings.audit_key().hex())
     if role != "api":
         return known
     closed = dict.fromkeys(("master_key", "dead_letter_key", "s3_access_key", "s3_secret_key"), "")
@@ -195,7 +199,7 @@ def role_settings(settings: Settings, role: str = "") -> Settings:
 
 def _roles(settings: Settings, data_map: DataMap) -> list[Role]:
     names = [
-        *("coordinator", "ledger", "gateway", "clock", "projector", "api", "exporter"),
+        *("coordinator", "ledger", "gateway", "clock", "projector", "api", "exporter", "auditor"),
         *(f"target:{name}" for name in sorted(data_map.targets)),
     ]
     return [Role(name, to_environ(role_settings(settings, name))) for name in names]

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ops.metrics import Metrics
@@ -148,6 +148,33 @@ class GatewayMetrics:
     def watermark(self, through_ms: int) -> None:
         """Everything up to then is in frames."""
         self.metrics.put("ebbtide_watermark_timestamp_seconds", through_ms / 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditorMetrics:
+    """`streams.auditor.hooks.AuditorHooks` into metrics."""
+
+    metrics: Metrics
+
+    def on_ready(self) -> None:
+        """It can work."""
+        self.metrics.ready()
+
+    def on_entries(self, kinds: Mapping[str, int], heads: int, newest_ms: int, seconds: float) -> None:
+        """Entries are in the log, and their heads are signed."""
+        for kind, count in kinds.items():
+            self.metrics.add("ebbtide_audit_entries_total", count, kind)
+        self.metrics.add("ebbtide_audit_heads_total", heads)
+        self.metrics.put("ebbtide_audit_newest_intent_timestamp_seconds", newest_ms / 1000)
+        self.metrics.observe("ebbtide_audit_seconds", seconds)
+
+    def on_lag(self, intents: int) -> None:
+        """So many intents wait."""
+        self.metrics.put("ebbtide_audit_intents_waiting", intents)
+
+    def on_dead_letter(self) -> None:
+        """An intent went to the dead letters."""
+        self.metrics.add("ebbtide_audit_dead_letters_total")
 
 
 @dataclass(frozen=True, slots=True)

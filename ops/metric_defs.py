@@ -28,6 +28,7 @@ class MetricDef:
 
 LANE = ("ledger", "coordinator")
 PROJECTOR = ("projector",)
+AUDITOR = ("auditor",)
 
 DEFINITIONS: tuple[MetricDef, ...] = (
     MetricDef("ebbtide_ready", "gauge", "1 once the role has started and can work.", ("role",)),
@@ -192,6 +193,18 @@ DEFINITIONS: tuple[MetricDef, ...] = (
     MetricDef(
         "ebbtide_export_dead_letters_total", "counter", "Messages that can never be carried out.", (), ("exporter",)
     ),
+    MetricDef("ebbtide_audit_entries_total", "counter", "Entries of the audit logs.", ("kind",), AUDITOR),
+    MetricDef("ebbtide_audit_heads_total", "counter", "Heads signed.", (), AUDITOR),
+    MetricDef("ebbtide_audit_intents_waiting", "gauge", "Intents that are no entries yet.", (), AUDITOR),
+    MetricDef(
+        "ebbtide_audit_newest_intent_timestamp_seconds",
+        "gauge",
+        "Broker time of the newest intent that a signed head covers; since the epoch.",
+        (),
+        AUDITOR,
+    ),
+    MetricDef("ebbtide_audit_seconds", "histogram", "From reading intents to their commit.", (), AUDITOR),
+    MetricDef("ebbtide_audit_dead_letters_total", "counter", "Intents that can never be entries.", (), AUDITOR),
     MetricDef("ebbtide_ticks_total", "counter", "Ticks written.", (), ("clock",)),
     MetricDef(
         "ebbtide_tick_timestamp_seconds", "gauge", "Engine time of the newest tick; since the epoch.", (), ("clock",)

@@ -33,12 +33,17 @@ class TopicUnreadable(Retry):
 
 
 def read_to_end(
-    bootstrap: str, topic: str, *, start: Callable[[int], int] = lambda _end: 0, limit_s: float = 60.0
+    bootstrap: str,
+    topic: str,
+    *,
+    start: Callable[[int], int] = lambda _end: 0,
+    partition: int | None = None,
+    limit_s: float = 60.0,
 ) -> Iterator[Message[bytes, bytes]]:
     """Yield the committed records of all partitions, in order within each; of a busy topic some newer ones too.
 
-    `start` gives the offset to begin at for a partition's end. Raises TopicUnreadable after `limit_s` seconds,
-    KafkaException on a broker's error.
+    `partition`: of this one alone. `start` gives the offset to begin at for a partition's end. Raises
+    TopicUnreadable after `limit_s` seconds, KafkaException on a broker's error.
     """
     consumer: Consumer = Consumer(
         {
@@ -53,6 +58,7 @@ def read_to_end(
     deadline = time.monotonic() + limit_s
     try:
         ends = _ends(bootstrap, consumer, topic, limit_s)
+        ends = ends if partition is None else {partition: ends[partition]}
         consumer.assign([TopicPartition(topic, p, max(0, start(end))) for p, end in ends.items()])
         waiting = {p for p, end in ends.items() if end}
         while waiting:

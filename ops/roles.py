@@ -17,10 +17,11 @@ from confluent_kafka import KafkaException
 
 from ebbtide.events import KINDS as EVENT_KINDS
 from ops.datamaps import data_map_path, variables
-from ops.hooks import GatewayMetrics, LaneMetrics, ProjectorMetrics
+from ops.hooks import AuditorMetrics, GatewayMetrics, LaneMetrics, ProjectorMetrics
 from ops.logs import set_up_logs
 from ops.metrics import Domains, Metrics
 from ops.rules_topic import current_rules, rules_in_force
+from ops.runner_settings import runner_spec
 from ops.settings import Settings
 from ops.timesource import TimeSource
 from ops.watched import JOB_KINDS, JobMetrics, Lettered, Watched, WatchedJobs
@@ -39,7 +40,7 @@ log = logging.getLogger(__name__)
 
 RULES_LOOK_S = 10.0
 
-ROLES = ("coordinator", "ledger", "gateway", "clock", "projector", "api", "exporter", "target:NAME")
+ROLES = ("coordinator", "ledger", "gateway", "clock", "projector", "api", "exporter", "auditor", "target:NAME")
 
 
 class UnknownRole(Refused):
@@ -67,6 +68,7 @@ def run_role(
         "projector": _projector,
         "api": _api,
         "exporter": _exporter,
+        "auditor": _auditor,
     }.get(name)
     if runner is None:
         raise UnknownRole(f"there is no role {name!r}: write one of {', '.join(ROLES)}")
@@ -252,6 +254,18 @@ def _exporter(settings: Settings, stop: threading.Event, ready: Callable[[int], 
     from ops.export_role import run_export_role
 
     return run_export_role(settings, stop, ready)
+
+
+def _auditor(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:
+    from streams.audit.intents import KINDS
+    from streams.auditor.run import run_auditor
+    from streams.auditor.spec import AuditorSpec
+
+    metrics = Metrics("auditor", Domains(kinds=tuple(KINDS)))
+    _serve(metrics, settings, ready)
+    spec = AuditorSpec(kafka=runner_spec(settings), seed=settings.audit_key())
+    run_auditor(spec, stop=stop, hooks=AuditorMetrics(metrics))
+    return 0
 
 
 def _target(settings: Settings, name: str, stop: threading.Event, ready: Callable[[int], None]) -> int:

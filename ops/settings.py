@@ -14,7 +14,7 @@ from typing import Any
 
 from ebbtide.envelope import public_key_of
 from schemas.errors import Refused
-from schemas.keys import api_seed
+from schemas.keys import api_seed, audit_seed
 
 PREFIX = "EBBTIDE_"
 
@@ -84,6 +84,8 @@ class Settings:
     """64 hex digits, an Ed25519 seed: signs the rules, and requests of the command line and the API."""
     api_signing_key: str = field(default="", repr=False)
     """64 hex digits, an Ed25519 seed: signs the API's requests. Empty: derived from the signing key."""
+    audit_signing_key: str = field(default="", repr=False)
+    """64 hex digits, an Ed25519 seed: signs the heads of the audit logs. Empty: derived from the signing key."""
     rules_public_key: str = ""
     """64 hex digits, its public half: all that a coordinator needs of it. Empty: taken from the signing key."""
     lateness_s: int = 60
@@ -132,6 +134,10 @@ class Settings:
         """Return the API's signing key, 32 bytes. Raises BadSetting."""
         return self.key("api_signing_key") if self.api_signing_key else api_seed(self.key("signing_key"))
 
+    def audit_key(self) -> bytes:
+        """Return the auditor's signing key, 32 bytes. Raises BadSetting."""
+        return self.key("audit_signing_key") if self.audit_signing_key else audit_seed(self.key("signing_key"))
+
     def rules_key(self) -> bytes:
         """Return the public key (32 bytes) of whoever may put rules in force. Raises BadSetting."""
         if self.rules_public_key:
@@ -148,6 +154,7 @@ _WHY: Mapping[str, str] = {
     "master_key": "without it subjects cannot be found again",
     "dead_letter_key": "without it no dead letter opens",
     "signing_key": "without it no rules and no requests can be signed",
+    "audit_signing_key": "without it no head of an audit log can be signed",
     "api_signing_key": "without it the API cannot sign requests",
     "rules_public_key": "this one is the public half that `ebbtide rules key` prints",
 }

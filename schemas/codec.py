@@ -41,6 +41,12 @@ INTERNAL_IDS: Mapping[str, int] = {
     "HideAcked": 61,
     "HideOrder": 62,
     "HideAck": 63,
+    "AuditIntent": 80,
+    "AuditEntry": 81,
+    "AuditHead": 82,
+    "AuditLog": 83,
+    "AuditOpening": 84,
+    "AuditPosition": 85,
 }
 """Schema ids where no registry is configured; the ids below 16 are the public ones."""
 

@@ -3,6 +3,7 @@
     master key  ─HKDF─▶ sealing key (X25519): opens the subject ids in requests; its public half is in the rules
     signing key ──────▶ the rules (coordinators know the public half), and requests of the command line
                 ─HKDF─▶ the API's own key: signs its requests, and could not sign rules
+                ─HKDF─▶ the auditor's own key: signs the heads of the audit logs; its public half is in the rules
 
 Used by `ops.rules_topic`, `ops.requests` and the coordinator; `tests/unit/schemas/test_keys.py` says what is promised.
 """
@@ -22,6 +23,7 @@ RULES_DOMAIN: Final = b"ebbtide rules v1\0"
 SEALING_INFO: Final = b"ebbtide request sealing key v1"
 
 API_INFO: Final = b"ebbtide api signing key v1"
+AUDIT_INFO: Final = b"ebbtide audit signing key v1"
 
 INSTALLATION: Final = "installation"
 """The key id of the engine's own requester: the command line signs with it."""
@@ -39,6 +41,11 @@ def sealing_private_key(master: bytes) -> bytes:
 def api_seed(signing_key: bytes) -> bytes:
     """Return the API's Ed25519 seed (32 bytes) of the installation with this signing key."""
     return HKDF(algorithm=SHA256(), length=32, salt=None, info=API_INFO).derive(signing_key)
+
+
+def audit_seed(signing_key: bytes) -> bytes:
+    """Return the auditor's Ed25519 seed (32 bytes) of the installation with this signing key."""
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=AUDIT_INFO).derive(signing_key)
 
 
 def sign_rules(record: Mapping[str, Any], seed: bytes) -> dict[str, Any]:

@@ -109,7 +109,8 @@ class Regime:
 class Rules:
     """All rules of one version. `sources` maps each source topic to its partition count; times are seconds or days.
 
-    `requesters` are by key id, `sealing_key` is the public X25519 key for subject ids (64 hex digits; empty: none).
+    `requesters` are by key id, `sealing_key` is the public X25519 key for subject ids (64 hex digits; empty: none),
+    `audit_key` the public Ed25519 key of the audit logs' heads, likewise.
     An erasure of more than `approval_over` subjects (0: of however many), and with `approve_deletes` every deletion of
     an org, waits for a second person. With `verify_identity` a person's request waits until somebody is sure of who
     asks, unless whoever signs it is. `regimes` are by name, beside those of `LAWS`. While it is `paused` no target is
@@ -130,6 +131,7 @@ class Rules:
     aliases: Mapping[str, str] = field(default_factory=dict)
     requesters: Mapping[str, Requester] = field(default_factory=dict)
     sealing_key: str = ""
+    audit_key: str = ""
     approval_over: int = 0
     approve_deletes: bool = False
     verify_identity: bool = False
@@ -149,6 +151,8 @@ class Rules:
             raise BadRules(f"rules: regime {hidden[0]!r} is there already; choose another name")
         if self.sealing_key and not _HEX_KEY.fullmatch(self.sealing_key):
             raise BadRules("rules: sealing_key must be an X25519 public key, 64 lower-case hex digits")
+        if self.audit_key and (not _HEX_KEY.fullmatch(self.audit_key) or self.audit_key in WEAK_KEYS):
+            raise BadRules("rules: audit_key must be an Ed25519 public key, 64 lower-case hex digits")
         for name, category in self.categories.items():
             if name != category.name or name != category.default.category:
                 raise BadRules(f"rules: category {name!r} calls itself {category.name!r}")

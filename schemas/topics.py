@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 DAY_MS = 86_400_000
+SEVEN_YEARS = 2558
+"""In days, with every leap day that seven years can have, and one to spare."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +113,26 @@ class Topics:
         """One partition and no messages: who holds it, ticks."""
         return self._of("clock")
 
+    @property
+    def audit_intents(self) -> str:
+        """What happened, by org: written in the transaction of the effect itself."""
+        return self._of("audit-intents")
+
+    @property
+    def audit(self) -> str:
+        """Entries and signed heads of the audit logs, in the partition of the org's number."""
+        return self._of("audit")
+
+    @property
+    def audit_heads(self) -> str:
+        """Where each org's audit log stands."""
+        return self._of("audit-heads")
+
+    @property
+    def audit_salts(self) -> str:
+        """What the hashes in entries stand for, as long as that is to be known."""
+        return self._of("audit-salts")
+
     def erasures(self, target: str) -> str:
         """The batches of one target; its partition numbers are the ledger's."""
         return self._of(f"erasures.{target}")
@@ -141,6 +163,8 @@ class Topics:
             "dead_letters": self.dead_letters,
             "selections": self.selections,
             "export_parts": self.export_parts,
+            "audit": self.audit,
+            "audit_heads": self.audit_heads,
         }
 
 
@@ -205,6 +229,10 @@ def all_topics(
         spec(topics.dead_letters, deleted_after(30)),
         spec(topics.selections, deleted_after(14)),
         spec(topics.export_parts, COMPACTED),
+        spec(topics.audit_intents, deleted_after(30)),
+        spec(topics.audit, deleted_after(SEVEN_YEARS) | {"segment.ms": str(30 * DAY_MS)}),
+        spec(topics.audit_heads, COMPACTED),
+        spec(topics.audit_salts, COMPACTED),
     ]
     specs.append(TopicSpec(name=topics.clock, partitions=1, config=deleted_after(1)))
     specs.append(TopicSpec(name=topics.rules, partitions=1, config=COMPACTED))

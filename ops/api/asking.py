@@ -14,9 +14,10 @@ from fastapi.responses import JSONResponse
 
 from ebbtide.envelope import is_id
 from ops.api import models, views
+from ops.api.calls import NotWritten
 from ops.api.door import Write, Written
 from ops.api.guard import Caller
-from ops.api.problems import not_found
+from ops.api.problems import Problem, not_found
 from ops.api.reads import Row
 
 Limit = Annotated[int, Query(ge=1, le=200)]
@@ -68,6 +69,14 @@ def accepted(called: Caller, written: Written, kind: str, *, about: str = "") ->
     if about:
         body["links"]["about"] = views.job_path(about)
     return JSONResponse(body, status_code=202, headers={"Location": views.job_path(written.request_id)})
+
+
+async def hand_out_told(called: Caller, job: str, number: int) -> None:
+    """Tell the audit log of a file before it is handed out. Raises Problem `unavailable`."""
+    try:
+        await called.runtime.calls.hand_out(called.org, called.id, job, number)
+    except NotWritten as error:
+        raise Problem("unavailable", detail=str(error), headers={"Retry-After": "5"}) from None
 
 
 async def job_of(called: Caller, request_id: str) -> Row:

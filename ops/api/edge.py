@@ -10,17 +10,24 @@ import json
 import logging
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ebbtide.envelope import is_id
+from ops.api.calls import NotWritten, is_told
 from ops.api.problems import MEDIA_TYPE, Problem
+from ops.api.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES: Final = 1 << 20
+
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -49,7 +56,7 @@ class Edge:
             log.error("a call failed", extra={"error": type(error).__name__, "at": _place(error), **call.route()})
             scope["ebbtide.problem"] = "internal"
             if not call.status:
-                await _fault(call.send)
+                await _problem(call.send, Problem("internal"))
         finally:
             call.done()
 
@@ -60,10 +67,19 @@ class _Call:
     out: Send
     began: float
     status: int = 0
+    muted: bool = False
 
     async def send(self, message: Message) -> None:
+        if self.muted:
+            return
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            if not await self._told():
+                self.muted, self.status = True, 503
+                self.scope["ebbtide.problem"] = "unavailable"
+                self._count()
+                await _problem(self.out, Problem("unavailable", detail="The audit log could not be told."), HEADERS)
+                return
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
                 headers[name] = value
@@ -78,8 +94,34 @@ class _Call:
         seconds = round(time.monotonic() - self.began, 3)
         log.info("call", extra={**self.route(), "status": self.status, "seconds": seconds})
 
+    def _runtime(self) -> Runtime | None:
+        found: Runtime | None = getattr(self.scope["app"].state, "runtime", None) if "app" in self.scope else None
+        return found
+
+    async def _told(self) -> bool:
+        """Tell the audit log of a call that acted or was refused; return whether it knows what it must."""
+        runtime = self._runtime()
+        if runtime is None or not is_told(self.scope["method"], self.status):
+            return True
+        known = self.scope.get("state", {})
+        facts = {
+            "operation": str(getattr(self.scope.get("route"), "name", "none")),
+            "method": self.scope["method"] if self.scope["method"] in METHODS else "other",
+            "status": self.status,
+            "problem": self.scope.get("ebbtide.problem", ""),
+        }
+        job = str(self.scope.get("path_params", {}).get("job", ""))
+        try:
+            await runtime.calls.call(
+                facts, org=known.get("org"), principal=known.get("principal", ""), job=job if is_id(job) else ""
+            )
+        except NotWritten as error:
+            log.error("an answer is held back", extra={"why": str(error), **self.route()})
+            return False
+        return True
+
     def _count(self) -> None:
-        runtime = getattr(self.scope["app"].state, "runtime", None) if "app" in self.scope else None
+        runtime = self._runtime()
         if runtime is None:
             return
         operation = str(getattr(self.scope.get("route"), "name", "none"))
@@ -106,10 +148,11 @@ def _bounded(scope: Scope, receive: Receive) -> Receive:
     return bounded
 
 
-async def _fault(send: Send) -> None:
-    body = json.dumps(Problem("internal").body()).encode()
-    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 500, "headers": headers})
+async def _problem(send: Send, problem: Problem, more: Mapping[str, str] = MappingProxyType({})) -> None:
+    body = json.dumps(problem.body()).encode()
+    said = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(body)), **more}
+    headers = [(name.lower().encode(), value.encode()) for name, value in said.items()]
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -95,8 +95,9 @@ def _let_in(request: Request, access: Access) -> Caller:
     headers = request.headers.getlist("authorization")
     principal = runtime.tokens.check(headers[0] if len(headers) == 1 else None, now)
     own = runtime.identities.principal(runtime.tokens.issuer, principal.subject)
+    request.state.principal = own
     runtime.limits.take(own, time.monotonic())
-    org = _org(request, principal)
+    org = request.state.org = _org(request, principal)
     if access.role == OWNER and principal.orgs[org] != OWNER:
         raise Problem("forbidden", detail="The call is for owners of the org.")
     if access.fresh and not principal.is_fresh(now):

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from ops.api import models, views
-from ops.api.asking import Cursor, Key, Limit, accept, job_of
+from ops.api.asking import Cursor, Key, Limit, accept, hand_out_told, job_of
 from ops.api.guard import Called, Caller, GuardedRoute, takes
 from ops.api.reads import JobFilter, page, place_of
 from ops.api.streams import JobEvents
@@ -61,6 +61,7 @@ async def get_file(called: Called, job: str, number: str) -> Response:
     runtime = called.runtime
     file = await runtime.files.find(await job_of(called, job), number)
     link = runtime.files.link(file)
+    await hand_out_told(called, job, file.number)
     now = time.time_ns() // 1_000_000
     await runtime.reader.hand_out(called.org, job, file.number, file.name, called.id, now)
     return RedirectResponse(link, status_code=302)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
+from ops.api.calls import CallLog
 from ops.api.door import Door
 from ops.api.files import Files
 from ops.api.identity import Identities
@@ -45,6 +46,7 @@ class Runtime:
     door: Door
     rules: RulesInForce
     files: Files
+    calls: CallLog
     metrics: Metrics
     stop: threading.Event = field(default_factory=threading.Event)
     """Set when the role ends: streams end then."""

@@ -21,6 +21,7 @@ from confluent_kafka import KafkaException
 
 from ebbtide.wire import Codec, WireError
 from ops.api.app import create_app, operations
+from ops.api.calls import CallLog
 from ops.api.door import Door, Sender
 from ops.api.files import Files
 from ops.api.identity import Identities
@@ -111,6 +112,7 @@ async def _serve(
             door=door,
             rules=rules,
             files=_files(settings),
+            calls=CallLog(settings.kafka_bootstrap, topics, settings.partitions, spec.codec),
             metrics=spec.metrics,
             stop=stop,
         )
@@ -128,6 +130,7 @@ async def _serve(
         forgetting.cancel()
         server.should_exit = True
         await serving
+        runtime.calls.close()
 
 
 def _files(settings: Settings) -> Files:

@@ -16,7 +16,7 @@ from ops.supervisor import Role, Supervisor
 
 @guarded
 def run(
-    roles: Annotated[list[str], typer.Argument(help="coordinator, ledger, gateway, clock, exporter, target:NAME")],
+    roles: Annotated[list[str], typer.Argument(help="coordinator, ledger, gateway, exporter, auditor, target:NAME, …")],
 ) -> None:
     """Run one role in this process, or several, each in a process of its own that is started again if it ends."""
     settings = read_settings(os.environ)

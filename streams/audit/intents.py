@@ -28,7 +28,7 @@ KINDS: Final[Mapping[str, str]] = {
     "policy": "A version of an org's policy, or a lock of it, is in force.",
     "hold": "A hold is asked for, in force, released or over.",
     "rules": "Rules are in force; `paused`: all targets stand still.",
-    "refused": "A message was not believed, or could not be read; it lies in the dead letters.",
+    "refused": "What was asked was not believed, or could not be read; it lies in the dead letters.",
     "archive": "An export's archive is complete, or could not be made.",
     "archive_expired": "An export's archive was deleted.",
     "call": "A call of the HTTP API acted or was refused.",

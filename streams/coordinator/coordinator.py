@@ -24,7 +24,7 @@ from schemas.keys import rules_are_signed, sealing_private_key
 from schemas.rules import CODE_VERSION, BadRules, Rules
 from schemas.subjects import SubjectKeys
 from schemas.topics import Topics
-from streams.coordinator import answers, catch_up, keys, orgs, requests, timers
+from streams.coordinator import answers, audited, catch_up, keys, orgs, requests, timers
 from streams.coordinator.work import LINKS_MS, MARGIN_MS, Context, Work
 from streams.ledger.orgs import RulesTooNew
 from streams.reducer import Entry, Send, Store
@@ -125,5 +125,6 @@ def _set_rules(work: Work, record: Mapping[str, Any]) -> None:
     if work.rules is not None and work.rules.version >= given.version:
         return
     work.store.put(keys.RULES, record["body"].encode())
+    audited.rules(work, given)
     told = {name: record[name] for name in (*fields, "body")}
     work.to_ledger([work.context.partition], "Rules", told)

@@ -116,6 +116,7 @@ def take(work: Work, record: Mapping[str, Any]) -> None:
             raise No("unknown_kind", f"there is no kind {record['kind'][:40]!r}; there are {', '.join(KINDS)}")
         job.body = read_body(kind, record["body"])
         subjects = _subjects(work, record)
+        work.about[request_id] = work.context.subjects.refs(name, subjects) if subjects else []
         if not work.org(name).version and kind not in EARLY:
             raise No("unknown_org", "the org was never published; publish its OrgSet first")
         HANDLERS[kind](work, name, job, subjects)

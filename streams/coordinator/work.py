@@ -22,7 +22,7 @@ from schemas.jobs import ENDED, STANDING, State, move
 from schemas.rules import Rules
 from schemas.subjects import SubjectKeys
 from schemas.topics import DAY_MS, Topics
-from streams.coordinator import keys
+from streams.coordinator import audited, keys
 from streams.coordinator.rows import Clock, Erasure, Hiding, Hold, Job, Org, Row, Stats
 from streams.deadletter import dead_letter
 from streams.reducer import Entry, Send, Store
@@ -71,6 +71,7 @@ class Work:
     def __init__(self, context: Context, store: Store, entry: Entry) -> None:
         self.context, self.store, self.entry = context, store, entry
         self.sends: list[Send] = []
+        self.about: dict[str, list[int]] = {}  # request ids to the subject references that they named
         self._rows: dict[bytes, Row] = {}
         self._were: dict[bytes, bytes | None] = {}
         self._jobs: dict[bytes, tuple[str, Job]] = {}
@@ -229,6 +230,7 @@ class Work:
         """Write a record about an org, or a tombstone, to the partition of the org's own number."""
         value = None if record is None else self.context.codec.encode(schema, record)
         self.sends.append(Send(topic=topic, partition=self.context.partition, key=key, value=value))
+        audited.published(self, schema, key, record)
 
     def to_self(self, topic: str, schema: str, record: Mapping[str, Any], *, sequenced: bool) -> None:
         value = self.context.codec.encode(schema, record)
@@ -239,6 +241,7 @@ class Work:
     def dead_letter(self, reason: str) -> None:
         c = self.context
         self.sends.append(dead_letter(self.entry, reason, topics=c.topics, codec=c.codec, partition=c.partition))
+        audited.refused(self, reason)
 
     # -- the end -------------------------------------------------------------------------------------------------
 
@@ -263,6 +266,7 @@ class Work:
             if was is not None:
                 stats.count(was.kind, was.state, -1)
             stats.count(job.kind, job.state, 1)
+            audited.job(self, name, job, was)
         if was is None and job.deadline and not job.ended:
             self._note_deadline(name, job)
         if job.state in ENDED and not job.met:

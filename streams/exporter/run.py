@@ -25,6 +25,7 @@ from ebbtide.wire import WireError
 from schemas.errors import Halt, Refused, Retry
 from sinks.base import PlanBroken, Sink, SinkUnavailable, Write
 from streams.exporter.answers import Answers
+from streams.exporter.audited import archived, audited, expired
 from streams.exporter.bucket import SINK, ExportBucket
 from streams.exporter.finish import Finisher
 from streams.exporter.hooks import ExporterHooks, NoHooks
@@ -230,7 +231,10 @@ class Exporter:
 
         body = self._until_done(finish)
         error = body.pop("error", "") if body else "it has ended"
-        self._commit(message, [self._answer(work, "manifest", int(message.partition() or 0), body, error)])
+        answer = self._answer(work, "manifest", int(message.partition() or 0), body, error)
+        self._commit(
+            message, [answer, audited(self._spec.kafka, self._transactions, work, "archive", archived(body, error))]
+        )
         self._hooks.on_archive(MANIFEST)
 
     def _expire(self, message: Message, work: Work) -> None:
@@ -240,6 +244,7 @@ class Exporter:
         parts = self._until_done(lambda: self._log.read(mark, partition))
         writes = [Write(topic=self._topics.export_parts, partition=partition, key=key, value=None) for key in parts]
         writes.append(self._answer(work, "expired", int(message.partition() or 0), body))
+        writes.append(audited(self._spec.kafka, self._transactions, work, "archive_expired", expired(body)))
         self._commit(message, writes)
         self._hooks.on_archive(EXPIRE)
 

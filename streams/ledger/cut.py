@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from schemas.bodies import encode_columns
 from schemas.columns import Columns
-from streams.ledger import barriers, counts, keys, rows, snapshots
+from streams.ledger import audited, barriers, counts, keys, rows, snapshots
 from streams.ledger.keys import Position
 from streams.ledger.plans import Plan
 from streams.ledger.rows import OrgRow, PendingHead
@@ -130,8 +130,8 @@ def _put(work: Work, target: str, name: str, head: PendingHead, columns: Columns
     row.records_sent += head.count
 
 
-def send(work: Work, target: str, name: str, head: PendingHead, ids: list[str]) -> None:
-    """Send one batch. The same head and ids make the same bytes."""
+def send(work: Work, target: str, name: str, head: PendingHead, ids: list[str], *, again: bool = False) -> None:
+    """Send one batch, and write that down. The same head and ids make the same bytes, `again` or not."""
     record: dict[str, Any] = {
         "batch_id": name,
         "target": target,
@@ -146,3 +146,4 @@ def send(work: Work, target: str, name: str, head: PendingHead, ids: list[str]) 
     }
     topic = work.context.topics.erasures(target)
     work.send(topic, work.context.partition, bytes.fromhex(name), "ErasureBatch", record, sequenced=False)
+    audited.batch(work, target, name, head, again=again)

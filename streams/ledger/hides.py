@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from streams.ledger import keys
+from streams.ledger import audited, keys
 from streams.ledger.rows import Row
 from streams.ledger.state import Work
 
@@ -104,6 +104,7 @@ def acked(work: Work, ack: dict[str, Any]) -> None:
     if not part.open:  # told twice
         return
     part.state, part.rows, part.failed = ack["outcome"], ack["rows"], ack["failed"]
+    audited.hide_ack(work, name, row.request_id, ack)
     _settle(work, name, row, parts)
 
 
@@ -170,6 +171,7 @@ def _send(work: Work, name: str, row: HideRow, part: Part) -> None:
     }
     topic = work.context.topics.erasures(part.target)
     work.send(topic, work.context.partition, bytes.fromhex(made), "HideOrder", record, sequenced=False)
+    audited.hide(work, name, row.request_id, record)
 
 
 def _order_id(name: str, row: HideRow, part: Part) -> str:

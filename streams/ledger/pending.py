@@ -14,7 +14,7 @@ import numpy as np
 
 from schemas.bodies import decode_columns
 from schemas.columns import Columns
-from streams.ledger import children, counts, cut, hold_orders, holds, keys, rows, snapshots, waiting
+from streams.ledger import audited, children, counts, cut, hold_orders, holds, keys, rows, snapshots, waiting
 from streams.ledger.counts import FAILED, WITHHELD
 from streams.ledger.keys import RETURNED, Bucket
 from streams.ledger.rows import PendingHead
@@ -46,6 +46,7 @@ def acked(work: Work, ack: dict[str, Any]) -> None:
     if kept and max(kept) >= head.count:
         work.clock.acks_bad += 1  # it speaks of another batch; this one stays pending, which shows
         return
+    audited.ack(work, head, ack)
     row = work.target(target)
     if ack["outcome"] == "retry":
         row.retries += 1
@@ -123,7 +124,7 @@ def _retry(work: Work, target: str, name: str, head: PendingHead, body: bytes) -
 
 def _resend(work: Work, target: str, name: str, head: PendingHead, body: bytes) -> None:
     """Send the same bytes again."""
-    cut.send(work, target, name, head, decode_columns(body).ids.texts())
+    cut.send(work, target, name, head, decode_columns(body).ids.texts(), again=True)
     work.store.put(keys.pending(target, name), rows.join(replace(head, sent_day=work.today), body))
     work.clock.batches_resent += 1
 

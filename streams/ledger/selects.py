@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from schemas.bodies import decompress, read_columns, read_subjects
-from streams.ledger import keys, packs, rows, snapshots
+from streams.ledger import audited, keys, packs, rows, snapshots
 from streams.ledger.keys import SegmentKey
 from streams.ledger.orgs import refusal
 from streams.ledger.rows import PendingHead, Segment
@@ -101,6 +101,7 @@ def _end(work: Work, org: str, key: bytes, run: Run, lister: Lister) -> None:
     said = {"parts": run.seq, "position": run.since, "targets": run.listed}
     body = json.dumps(said, sort_keys=True, separators=(",", ":"))
     work.answer(org, "selected", lister.ask.epoch, 1, request_id=lister.ask.request_id, body=body)
+    audited.listed(work, org, lister.ask.request_id, said)
     for row, _ in list(work.store.scan(run.scratch)):
         work.store.delete(row)
     work.drop_row(key, Run)

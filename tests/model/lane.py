@@ -21,7 +21,7 @@ from streams.reducer import Entry, Send
 from tests.model.bounds import Handled, Metered
 from tests.model.broker import Draft, Log, Partition, Record, abort, commit
 from tests.model.disk import Disk
-from tests.support.ledger_log import CODEC, TOPICS
+from tests.support.ledger_log import CODEC, TOPICS, unaudited
 
 
 class Fate(Enum):
@@ -110,6 +110,7 @@ class Lane:
                     continue
             self._overlay.meter()
             sends = tuple(self._ledger.apply(self._overlay, entry_of(self.broker.number, topic, record)))
+            assert not unaudited(sends), "an effect without its entry in the audit log, or an entry without an effect"
             applied.append(Applied(topic, record, sends, self._rows(sends), self._overlay.handled))
             drafts += [draft for send in sends if (draft := self._draft(send)) is not None]
         self._commit(applied, drafts, fate)

@@ -65,13 +65,14 @@ class Desk:
         self.store = MemoryStore()
         self.offset, self.number, self.now = 0, 0, START
         self.log: list[Send] = []
+        self.audited: list[dict[str, Any]] = []
         if rules is not None:
             self.rules(rules)
 
     # -- entries -------------------------------------------------------------------------------------------------
 
     def raw(self, topic: str, value: bytes, key: bytes | None = None) -> list[Send]:
-        """Feed one message and return what it makes the coordinator send."""
+        """Feed one message and return what it makes the coordinator send, but for what the audit log is told."""
         self.offset += 1
         self.now += 1
         entry = Entry(
@@ -82,7 +83,9 @@ class Desk:
             key=self.org_name.encode() if key is None else key,
             value=value,
         )
-        sends = list(self.core.apply(self.store, entry))
+        every = list(self.core.apply(self.store, entry))
+        self.audited += [read(send) for send in every if send.topic == TOPICS.audit_intents]
+        sends = [send for send in every if send.topic != TOPICS.audit_intents]
         self.log += sends
         return sends
 

@@ -7,6 +7,7 @@ makes a fresh `Ledger` for each entry unless told otherwise, so that nothing but
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -109,6 +110,25 @@ def day(number: float) -> float:
     return number * DAY_S
 
 
+def intents(sends: Sequence[Send], *kinds: str) -> list[dict[str, Any]]:
+    """Return what the audit log is told among `sends`, of these kinds, with its facts read."""
+    found = [
+        CODEC.decode(send.value)[1] for send in sends if send.topic == TOPICS.audit_intents and send.value is not None
+    ]
+    return [{**one, "facts": json.loads(one["facts"])} for one in found if not kinds or one["kind"] in kinds]
+
+
+def unaudited(sends: Sequence[Send]) -> Counter[tuple[str, str]]:
+    """Return by how much an entry's batches and orders, as (target, id), differ from what the audit log is told."""
+    sent: Counter[tuple[str, str]] = Counter()
+    for send in sends:
+        if send.topic.startswith(TOPICS.erasures("")) and send.key is not None:
+            sent[send.topic.removeprefix(TOPICS.erasures("")), send.key.hex()] += 1
+    for one in intents(sends, "batch", "hide"):
+        sent[one["facts"]["target"], one["facts"].get("batch", one["facts"].get("order"))] -= 1
+    return Counter({key: count for key, count in sent.items() if count})
+
+
 @dataclass
 class Batch:
     """A sent erasure batch."""
@@ -166,6 +186,7 @@ class LedgerLog:
         if self._fresh:
             self._ledger = self.new_ledger()
         sends = list(self._ledger.apply(self.store, entry))
+        assert unaudited(sends) == Counter()
         self.sends += sends
         self.own += [send for send in sends if send.topic == TOPICS.ledger]
         return sends

@@ -72,6 +72,7 @@ class Engine:
             self.topics.answers,
             self.topics.selections,
             self.topics.export_parts,
+            self.topics.audit_intents,
             self.topics.dead_letters,
         }
         specs = [spec for spec in all_topics(self.topics, partitions=PARTITIONS) if spec.name in wanted]

@@ -156,6 +156,17 @@ def test_a_persons_export_is_one_zip_that_tells_what_is_missing_and_goes_to_the_
     assert engine.unfinished() == []
     assert engine.parts() == {}
     assert late["error"]
+    told = [CODEC.decode(value or b"")[1] for _, value, _ in engine.records(engine.topics.audit_intents)]
+    facts = [(one["kind"], json.loads(one["facts"])) for one in told]
+    assert facts[0] == (
+        "archive",
+        {"made": True} | {n: answer["body"]["counts"][n] for n in facts[0][1] if n != "made"},
+    )
+    assert facts[1:] == [
+        ("archive_expired", {"versions": 9, "uploads": expired["body"]["uploads"], "left": 0}),
+        ("archive", {"made": False}),
+    ]
+    assert all(one["sealed"] == [{"field": "request", "value": "r-1"}] for one in told)
 
 
 def test_an_archive_with_a_part_missing_is_an_error_and_no_archive(engine: Engine) -> None:

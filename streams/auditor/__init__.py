@@ -1,0 +1,1 @@
+"""The role `auditor`: the one sequencer of the audit logs."""

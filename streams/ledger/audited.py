@@ -1,0 +1,73 @@
+"""What the ledger does to the outside is written down for the audit log, in the same entry: no batch without it.
+
+One intent for each batch, order and answer, whatever number of records it speaks of. Called where the effect is made;
+`tests/unit/streams/ledger/test_audited.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ebbtide.partition import partition_of
+from streams.audit.intents import intent
+from streams.ledger.rows import PendingHead
+from streams.ledger.state import Work
+
+
+def batch(work: Work, target: str, name: str, head: PendingHead, *, again: bool) -> None:
+    """A batch is sent; `again`: the same one was sent before."""
+    facts = {
+        "batch": name,
+        "target": target,
+        "category": head.category,
+        "action": head.action,
+        "reason": head.reason,
+        "records": head.count,
+        "day": head.day,
+        "rules": head.rules_version,
+        "policy": head.policy_version,
+        "again": again,
+    }
+    _write(work, "batch", head.org, facts, head.requests)
+
+
+def ack(work: Work, head: PendingHead, said: Mapping[str, Any]) -> None:
+    """An answer to a batch is taken into account."""
+    facts = {
+        "batch": said["batch_id"],
+        "target": said["target"],
+        "category": head.category,
+        "outcome": said["outcome"],
+        "level": said["level"],
+        "records": head.count,
+        "found": said["found"],
+        "changed": said["changed"],
+        "withheld": len(said["withheld"]),
+        "failed": len(said["failed"]),
+    }
+    _write(work, "ack", head.org, facts, head.requests)
+
+
+def hide(work: Work, org: str, request: str, order: Mapping[str, Any]) -> None:
+    """An order to hide, to bring back or to settle is sent."""
+    facts = {"order": order["order_id"], **{name: order[name] for name in ("target", "category", "action")}}
+    _write(work, "hide", org, facts, [request])
+
+
+def hide_ack(work: Work, org: str, request: str, said: Mapping[str, Any]) -> None:
+    """An answer to an order is taken into account."""
+    facts = {"order": said["order_id"], **{name: said[name] for name in ("target", "outcome", "rows", "failed")}}
+    _write(work, "hide_ack", org, facts, [request])
+
+
+def listed(work: Work, org: str, request: str, said: Mapping[str, Any]) -> None:
+    """A list for an export is made."""
+    _write(work, "list", org, {"parts": said["parts"], "targets": said["targets"]}, [request])
+
+
+def _write(work: Work, kind: str, org: str, facts: Mapping[str, Any], requests: Iterable[str]) -> None:
+    context, key = work.context, org.encode()
+    place = partition_of(key, context.answer_partitions)
+    record = intent(kind, org, facts, request=requests)
+    work.send(context.topics.audit_intents, place, key, "AuditIntent", record, sequenced=False)

@@ -1,0 +1,71 @@
+"""Reads one partition to its end as of now.
+
+Open transactions count to the end: a commit returns before its markers are written, and a committed read ends before
+them until then. Used by `streams.exporter.partlog` and `streams.auditor.run`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+
+from schemas.errors import Retry
+from streams.runner.spec import RunnerSpec
+
+_PATIENCE_S = 30.0
+
+
+class PartitionUnread(Retry):
+    """The topic did not give its records in time."""
+
+
+def read_whole(
+    spec: RunnerSpec, topic: str, partition: int, *, tick: Callable[[], None] = lambda: None
+) -> Iterator[Message]:
+    """Yield all committed records of a partition in order; `tick` is called while it waits. Raises PartitionUnread."""
+    place = TopicPartition(topic, partition, 0)
+    consumer = Consumer(
+        {
+            **spec.client_config,
+            "bootstrap.servers": spec.bootstrap,
+            "group.id": f"{topic}-readers",  # never joined, never committed: the client asks for a name
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+        }
+    )
+    try:
+        end = _end(spec, place)
+        consumer.assign([place])
+        reached, patience = 0, time.monotonic() + _PATIENCE_S
+        while reached < end:
+            tick()
+            for message in consumer.consume(500, 0.2):
+                error, offset = message.error(), int(message.offset() or 0)
+                if error is None:
+                    yield message
+                    offset += 1
+                elif error.code() != KafkaError._PARTITION_EOF:
+                    raise KafkaException(error)
+                if offset > reached:
+                    reached, patience = offset, time.monotonic() + _PATIENCE_S
+            if time.monotonic() > patience:
+                raise PartitionUnread(f"{topic}/{partition} was not read to its end for {_PATIENCE_S:g} s")
+    except KafkaException as error:
+        raise PartitionUnread(f"{topic}/{partition} cannot be read now ({error.args[0].name()})") from None
+    finally:
+        consumer.close()
+
+
+def _end(spec: RunnerSpec, place: TopicPartition) -> int:
+    admin = AdminClient({**spec.client_config, "bootstrap.servers": spec.bootstrap})
+    answers = admin.list_offsets(
+        {place: OffsetSpec.latest()},  # type: ignore[no-untyped-call]
+        isolation_level=IsolationLevel.READ_UNCOMMITTED,
+        request_timeout=_PATIENCE_S,
+    )
+    return int(answers[place].result(_PATIENCE_S).offset)

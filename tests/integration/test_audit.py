@@ -1,0 +1,140 @@
+"""A real auditor on a real broker: killed, fenced and restarted, it makes each intent one entry, in order."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+from confluent_kafka import Producer
+
+from ebbtide.partition import partition_of
+from ops.audit import AuditTopics, NoLog
+from ops.local.service import KafkaServer
+from ops.topics import create_topics
+from schemas.codec import full_codec
+from schemas.topics import Topics, all_topics
+from streams.audit.copies import LogCopy, lines_of
+from streams.audit.entries import read_leaf
+from streams.audit.intents import intent
+from streams.audit.verify import verify, verify_copy
+from tests.integration.engine import eventually
+from tests.integration.log import committed
+from tests.support.audit import KEY, SEED
+
+PARTITIONS, CODEC = 2, full_codec()
+ORGS = ["acme", "globex", "initech", ""]
+BURSTS, SIZE = 12, 50
+
+
+class Written:
+    """Intents as the lanes write them: in transactions, some of which are aborted."""
+
+    def __init__(self, bootstrap: str, topics: Topics) -> None:
+        self.topics, self.random = topics, Random(5)
+        self.numbers: dict[str, list[int]] = {org: [] for org in ORGS}
+        self._producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": f"{topics.prefix}-writer"})
+        self._producer.init_transactions(30)
+        self._number = 0
+
+    def burst(self, *, abort: bool = False) -> bool:
+        self._producer.begin_transaction()
+        for _ in range(SIZE):
+            org, self._number = self.random.choice(ORGS), self._number + 1
+            said = intent("batch", org, {"number": self._number}, request=[f"r-{self._number}"])
+            key = org.encode()
+            place = partition_of(key, PARTITIONS)
+            self._producer.produce(self.topics.audit_intents, CODEC.encode("AuditIntent", said), key, place)
+            if not abort:
+                self.numbers[org].append(self._number)
+        if abort:
+            self._producer.flush(30)
+            self._producer.abort_transaction(30)
+        else:
+            self._producer.commit_transaction(30)
+        return False
+
+
+class Auditors:
+    """Auditors of one place; a later one fences those before it."""
+
+    def __init__(self, bootstrap: str, prefix: str, directory: Path) -> None:
+        self._arguments, self._directory = [bootstrap, prefix, SEED.hex()], directory
+        self.running: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> subprocess.Popen[bytes]:
+        log = (self._directory / f"auditor-{len(self.running)}.log").open("ab")
+        command = [sys.executable, "-m", "tests.integration.one_auditor", *self._arguments]
+        self.running.append(subprocess.Popen(command, stdout=log, stderr=log))
+        return self.running[-1]
+
+    def end(self) -> None:
+        for process in self.running:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def topics(kafka: KafkaServer, prefix: str) -> Topics:
+    made = Topics(prefix)
+    wanted = {made.audit, made.audit_heads, made.audit_salts, made.audit_intents, made.dead_letters}
+    create_topics(kafka.bootstrap, [s for s in all_topics(made, partitions=PARTITIONS) if s.name in wanted])
+    return made
+
+
+@pytest.fixture
+def auditors(kafka: KafkaServer, prefix: str, tmp_path: Path) -> Iterator[Auditors]:
+    made = Auditors(kafka.bootstrap, prefix, tmp_path)
+    yield made
+    made.end()
+
+
+def numbers(copy: LogCopy) -> list[int]:
+    leaves = [read_leaf(text) for day in copy.days for text in day.leaves]
+    return [leaf.facts["number"] for leaf in leaves if leaf.kind == "batch"]
+
+
+def entries(kafka: KafkaServer, topics: Topics) -> int:
+    values = [message.value() or b"" for message in committed(kafka.bootstrap, topics.audit)]
+    return sum('"kind":"begin"' not in r["leaf"] for n, r in map(CODEC.decode, values) if n == "AuditEntry")
+
+
+def test_killed_again_and_again_it_makes_each_intent_one_entry_and_the_other_of_two_is_fenced(
+    kafka: KafkaServer, topics: Topics, auditors: Auditors
+) -> None:
+    written = Written(kafka.bootstrap, topics)
+    for turn in range(BURSTS // 4):
+        process = auditors.start()
+        for _ in range(3):
+            written.burst(abort=turn == 1)
+            written.burst()
+        done = entries(kafka, topics)
+        eventually(lambda done=done: entries(kafka, topics) > done, what="entries")  # type: ignore[misc]
+        time.sleep(written.random.random() * 0.05)
+        process.kill()
+        process.wait()
+    first = auditors.start()
+    eventually(lambda: entries(kafka, topics) == sum(map(len, written.numbers.values())), what="every entry")
+    second = auditors.start()  # in the same place; who is fenced is told when it commits
+    eventually(lambda: written.burst() or first.poll() is not None, what="the end of the first")
+    eventually(lambda: entries(kafka, topics) == sum(map(len, written.numbers.values())), what="the second's entries")
+
+    assert first.poll() != 0
+    reader = AuditTopics(kafka.bootstrap, topics, CODEC, PARTITIONS)
+    for org in ORGS:
+        copy, newest = reader.read(org, reveal=True)
+        assert numbers(copy) == written.numbers[org]
+        found = verify_copy(copy, KEY, against=[newest])
+        assert found.org == org
+        assert verify(lines_of(copy), KEY) == found
+        opened = [day.openings[n] for day in copy.days for n in range(1, len(day.leaves))]
+        assert [[o.value for o in one] for one in opened] == [[f"r-{n}"] for n in written.numbers[org]]
+    with pytest.raises(NoLog):
+        reader.read("elsewhere")
+    assert second.poll() is None
+    second.terminate()
+    assert second.wait(30) == 0
