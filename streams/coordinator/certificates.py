@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from schemas.jobs import State
+from schemas.jobs import DONE
 from schemas.rules import Rules
 from streams.coordinator.rows import Job, Org
 
@@ -25,14 +25,11 @@ HANDED_OUT: Final = "copies_handed_out"
 
 def is_certified(job: Job) -> bool:
     """Whether a job in its present state is certified."""
-    return job.kind in CERTIFIED and job.state in (State.COMPLETED, State.COMPLETED_WITH_EXCEPTIONS)
+    return job.kind in CERTIFIED and job.state in DONE
 
 
-def facts_of(
-    job: Job, parts: Iterable[Mapping[str, Any]], rules: Rules, org: Org, *, at: int, exports: int
-) -> dict[str, Any]:
-    """Return the certificate of an ended job. `at`: when it ended, ms since the epoch; `parts` as on `request-status`;
-    `exports`: how many archives of the org were made and may have been fetched."""
+def facts_of(job: Job, parts: Iterable[Mapping[str, Any]], rules: Rules, org: Org, *, at: int) -> dict[str, Any]:
+    """Return the certificate of an ended job. `at`: when it ended, ms since the epoch; `parts` as in its status."""
     detail = job.detail
     everyone = job.kind == "delete"
     categories = detail.get("categories", [])
@@ -57,7 +54,7 @@ def facts_of(
         "policy": {"rules": rules.version, "hash": rules.hash, "actions": _actions(rules, org, categories)},
         "found": detail.get("found", 0),
         "targets": targets,
-        "exceptions": _exceptions(detail, targets, exports),
+        "exceptions": _exceptions(detail, targets, org.exports),
     }
 
 

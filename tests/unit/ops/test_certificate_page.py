@@ -54,7 +54,7 @@ def facts(*, targets: int = 2, categories: int = 3) -> dict[str, Any]:
     )
     part = {"partition": 0, "due": 5, "done": 4, "changed": 4, "withheld": 1, "failed": 0}
     parts = [{**part, "target": f"store-{n}"} for n in range(targets)]
-    return facts_of(job, parts, rules(categories), Org(), at=AT, exports=1)
+    return facts_of(job, parts, rules(categories), Org(exports=1), at=AT)
 
 
 def test_it_says_whose_what_how_many_and_what_is_left() -> None:

@@ -41,7 +41,7 @@ def part(partition: int, target: str, **counts: int) -> dict[str, Any]:
 def test_counts_are_summed_over_partitions_and_told_by_target() -> None:
     parts = [part(0, "crm", due=3, done=3, changed=2), part(1, "crm", due=1, done=1, changed=1), part(1, "feed")]
 
-    facts = facts_of(job(), parts, RULES, Org(), at=9, exports=0)
+    facts = facts_of(job(), parts, RULES, Org(), at=9)
 
     none = {"due": 0, "done": 0, "changed": 0, "withheld": 0, "failed": 0, "level": "deleted"}
     assert facts["targets"] == {"crm": {**none, "due": 4, "done": 4, "changed": 3}, "feed": none}
@@ -57,8 +57,8 @@ def test_counts_are_summed_over_partitions_and_told_by_target() -> None:
 def test_how_is_what_the_org_says_before_what_the_data_map_says() -> None:
     org = Org(settings={"messages": {"action": "anonymise"}})
 
-    actions = facts_of(job(), [], RULES, org, at=9, exports=0)["policy"]["actions"]
-    some = facts_of(job(detail={"categories": ["logs"]}), [], RULES, Org(), at=9, exports=0)["policy"]
+    actions = facts_of(job(), [], RULES, org, at=9)["policy"]["actions"]
+    some = facts_of(job(detail={"categories": ["logs"]}), [], RULES, Org(), at=9)["policy"]
 
     assert actions == {"logs.audit": "anonymise", "messages": "anonymise"}
     assert some == {"rules": 7, "hash": RULES.hash, "actions": {"logs.audit": "anonymise"}}
@@ -68,7 +68,7 @@ def test_whatever_is_not_gone_is_an_exception_with_its_reason() -> None:
     parts = [part(0, "crm", due=4, done=1, withheld=2, failed=1), part(0, "feed", due=1, done=1)]
     detail = {"waiting": {"hold": 2, "min_retain": 0}, "kept_categories": ["media"]}
 
-    facts = facts_of(job("delete", detail=detail), parts, RULES, Org(), at=9, exports=3)
+    facts = facts_of(job("delete", detail=detail), parts, RULES, Org(exports=3), at=9)
 
     assert facts["scope"] == {"everyone": True, "subjects": 0, "categories": [], "kept_categories": ["media"]}
     assert facts["exceptions"] == [
