@@ -7,6 +7,7 @@ import typer
 from ops.cli import (
     api,
     backfill,
+    certificate,
     dead_letters,
     demo,
     doctor,
@@ -38,6 +39,8 @@ app.command("pause")(pause.pause)
 app.command("resume")(pause.resume)
 app.command("doctor")(doctor.doctor)
 app.command("dead-letters")(dead_letters.dead_letters)
+app.command("certificate")(certificate.certificate)
+app.command("verify")(certificate.verify)
 app.command("install")(up.install)
 app.command("openapi")(api.openapi)
 app.command("issuer")(api.issuer)
