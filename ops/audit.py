@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any
 
 from confluent_kafka import Producer
@@ -15,6 +17,7 @@ from confluent_kafka import Producer
 from ebbtide.envelope import public_key_of
 from ebbtide.partition import partition_of
 from ebbtide.wire import Codec
+from ops.compacted import newest_values
 from ops.installation import own_signing_key
 from ops.reading import read_to_end
 from ops.rules_topic import current_rules
@@ -25,8 +28,9 @@ from schemas.topics import Topics
 from streams.audit.copies import DayCopy, LogCopy
 from streams.audit.entries import ORG, Opening, day_text
 from streams.audit.intents import INSTALLATION, intent
-from streams.audit.log import NAME
+from streams.audit.log import NAME, OrgLog
 from streams.audit.note import NoteKey
+from streams.auditor.sequencer import POSITION
 
 LOG_BYTES = 32
 
@@ -108,6 +112,29 @@ class AuditTopics:
         producer.produce(self.topics.audit_intents, told, org.encode(), place)
         producer.commit_transaction(30)
         return values, entries
+
+    def waiting(self, most: int) -> int:
+        """Return how many intents are no entries yet, at most `most`. Raises TopicUnreadable."""
+        count = 0
+        for partition in range(self.partitions):
+            following = 0
+            for message in read_to_end(self.bootstrap, self.topics.audit_heads, partition=partition):
+                if message.key() == POSITION:
+                    value = message.value()
+                    following = 0 if value is None else self.codec.decode(value)[1]["next"]
+            left = read_to_end(
+                self.bootstrap, self.topics.audit_intents, partition=partition, start=partial(min, following)
+            )
+            count += sum(1 for _ in islice(left, most - count))
+        return count
+
+    def check_heads(self, key: NoteKey, most: int) -> int:
+        """Check the newest heads of at most `most` logs; return how many. Raises BadState."""
+        found = {k: v for k, v in newest_values(self.bootstrap, self.topics.audit_heads).items() if k != POSITION}
+        chosen = list(islice(found.values(), most))
+        for value in chosen:
+            OrgLog.of(self.codec.decode(value)[1], key)
+        return len(chosen)
 
     def _place(self, org: str) -> int:
         return partition_of(org.encode(), self.partitions)

@@ -14,6 +14,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from ebbtide.wire import Codec
+from ops.audit import AuditTopics, audit_key
 from ops.backfill.spec import BackfillSpec, NotBackfillable
 from ops.exports import export_place
 from ops.progress import Progress, read_progress, unfinished
@@ -27,11 +28,14 @@ from schemas.plans import PostgresPlan
 from schemas.topics import Topics
 from sinks.build import s3_sink
 from sinks.postgres_hiding import unfit_columns
+from streams.audit.log import BadState
+from streams.audit.note import BadNote
 from streams.exporter.role import open_bucket
 
 Level = Literal["ok", "watch", "mend"]
 
 SAMPLE = 200
+MOST_WAITING = 10_000
 _EMAIL = re.compile(r"[^@\s/]+@[^@\s/]+\.[a-z]{2,}", re.IGNORECASE)
 _PHONE = re.compile(r"\+?[0-9][0-9 ()/-]{8,16}")
 
@@ -61,6 +65,7 @@ def examine(settings: Settings, data_map: DataMap, codec: Codec) -> Iterator[Fin
         yield from _stores(settings, data_map, target)
     yield from _exports(settings, data_map)
     yield from _sweep(settings, data_map, topics, codec)
+    yield from audit_findings(settings, codec)
 
 
 def _keys(settings: Settings) -> Iterator[Finding]:
@@ -192,6 +197,27 @@ def _sweep(settings: Settings, data_map: DataMap, topics: Topics, codec: Codec) 
     now = TimeSource(settings.day_seconds, settings.clock_anchor_ms).now_ms()
     day = (now - settings.lateness_s * 1000) // DAY_MS
     yield from judge_sweep(seen, targets=sorted(data_map.targets), partitions=settings.partitions, day=day)
+
+
+def audit_findings(settings: Settings, codec: Codec) -> Iterator[Finding]:
+    """Say whether what was done has become entries, and whether the newest heads are those that were signed."""
+    what, reader = "audit", AuditTopics.of(settings, codec)
+    try:
+        key = audit_key(settings, codec)
+        waiting = reader.waiting(MOST_WAITING)
+        logs = reader.check_heads(key, SAMPLE)
+    except (BadState, BadNote) as e:
+        yield Finding("mend", what, f"{e}: see docs/audit.md, Failure cases")
+    except EbbtideError as e:
+        yield Finding("watch", what, str(e))
+    else:
+        more = " or more" if waiting >= MOST_WAITING else ""
+        if waiting:
+            yield Finding(
+                "watch", what, f"{waiting}{more} things that were done are no entries yet: is the auditor running?"
+            )
+        else:
+            yield Finding("ok", what, f"all that was done is in it; the heads of {logs} logs are signed")
 
 
 def judge_sweep(

@@ -6,6 +6,7 @@ import typer
 
 from ops.cli import (
     api,
+    audit,
     backfill,
     certificate,
     dead_letters,
@@ -51,6 +52,7 @@ app.add_typer(hold.app, name="hold")
 app.add_typer(request.app, name="request")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(rules.app, name="rules")
+app.add_typer(audit.app, name="audit")
 app.add_typer(read_model.app, name="migrate")
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from random import Random
 
@@ -20,6 +22,7 @@ from schemas.codec import full_codec
 from schemas.topics import Topics, all_topics
 from streams.audit.copies import LogCopy, lines_of
 from streams.audit.entries import read_leaf
+from streams.audit.faults import FORKED, Tampered
 from streams.audit.intents import intent
 from streams.audit.verify import verify, verify_copy
 from tests.integration.engine import eventually
@@ -41,11 +44,15 @@ class Written:
         self._producer.init_transactions(30)
         self._number = 0
 
+    def people(self) -> list[str]:
+        """Return the references of the two people that a request is about."""
+        return [f"{self._number % 7:016x}", f"{7 + self._number % 3:016x}"]
+
     def burst(self, *, abort: bool = False) -> bool:
         self._producer.begin_transaction()
         for _ in range(SIZE):
             org, self._number = self.random.choice(ORGS), self._number + 1
-            said = intent("batch", org, {"number": self._number}, request=[f"r-{self._number}"])
+            said = intent("batch", org, {"number": self._number}, request=[f"r-{self._number}"], subject=self.people())
             key = org.encode()
             place = partition_of(key, PARTITIONS)
             self._producer.produce(self.topics.audit_intents, CODEC.encode("AuditIntent", said), key, place)
@@ -98,9 +105,18 @@ def numbers(copy: LogCopy) -> list[int]:
     return [leaf.facts["number"] for leaf in leaves if leaf.kind == "batch"]
 
 
+def values(copy: LogCopy) -> list[str]:
+    """Return all that a log's hashes stand for, as far as it is known."""
+    return [o.value for day in copy.days for index in sorted(day.openings) for o in day.openings[index]]
+
+
+def last_day(text: str) -> int:
+    return date.fromisoformat(text).toordinal() - date(1970, 1, 1).toordinal()
+
+
 def entries(kafka: KafkaServer, topics: Topics) -> int:
     values = [message.value() or b"" for message in committed(kafka.bootstrap, topics.audit)]
-    return sum('"kind":"begin"' not in r["leaf"] for n, r in map(CODEC.decode, values) if n == "AuditEntry")
+    return sum('"kind":"batch"' in r["leaf"] for n, r in map(CODEC.decode, values) if n == "AuditEntry")
 
 
 def test_killed_again_and_again_it_makes_each_intent_one_entry_and_the_other_of_two_is_fenced(
@@ -132,9 +148,35 @@ def test_killed_again_and_again_it_makes_each_intent_one_entry_and_the_other_of_
         assert found.org == org
         assert verify(lines_of(copy), KEY) == found
         opened = [day.openings[n] for day in copy.days for n in range(1, len(day.leaves))]
-        assert [[o.value for o in one] for one in opened] == [[f"r-{n}"] for n in written.numbers[org]]
+        assert [one[0].value for one in opened] == [f"r-{n}" for n in written.numbers[org]]
     with pytest.raises(NoLog):
         reader.read("elsewhere")
+    assert (reader.waiting(10), reader.check_heads(KEY, 10)) == (0, len(ORGS))
+
+    # A person's salts are destroyed: no entry opens to them any more, everybody else's do, and all proofs hold.
+    before, gone = reader.read("acme", reveal=True)[0], f"{3:016x}"
+    concerned = [n for n in written.numbers["acme"] if n % 7 == 3]
+    assert reader.unlink("acme", {gone}) == (len(concerned), len(concerned))
+    eventually(lambda: len(reader.read("acme")[0].days[-1].leaves) > len(before.days[-1].leaves), what="its own entry")
+    after, newest = reader.read("acme", reveal=True)
+    assert [v for v in values(after) if v not in values(before)] == []
+    assert Counter(values(before)) - Counter(values(after)) == {gone: len(concerned)}
+    assert verify_copy(after, KEY, against=[newest, before.newest]).entries == 1 + sum(
+        len(d.leaves) for d in before.days
+    )
+    assert read_leaf(after.days[-1].leaves[-1]).facts == {"entries": len(concerned), "values": len(concerned)}
+
+    # Whoever can write to the topic, but has no key, is found at the index where they began.
+    name, last = bytes.fromhex(after.log), after.days[-1]
+    day = {"log": name, "day": last_day(last.day), "index": len(last.leaves)}
+    forged = last.leaves[-1].replace('"entries":', '"entrees":')
+    producer = Producer({"bootstrap.servers": kafka.bootstrap})
+    place = partition_of(b"acme", PARTITIONS)
+    producer.produce(topics.audit, CODEC.encode("AuditEntry", {**day, "leaf": forged}), name, place)
+    assert producer.flush(30) == 0
+    with pytest.raises(Tampered) as caught:
+        verify_copy(reader.read("acme")[0], KEY)
+    assert (caught.value.day, caught.value.index, caught.value.fault) == (last.day, len(last.leaves), FORKED)
     assert second.poll() is None
     second.terminate()
     assert second.wait(30) == 0

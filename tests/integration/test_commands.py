@@ -245,3 +245,4 @@ def test_doctor_names_what_is_wrong(quiet: Roles) -> None:
     wrong = {(f["level"], f["what"]) for f in findings}
     assert ("mend", "target crm") in wrong
     assert ("watch", "sweep") in wrong
+    assert any(f["what"] == "audit" and "is the auditor running" in f["text"] for f in findings)

@@ -23,10 +23,13 @@ from confluent_kafka import Producer
 
 from ebbtide.partition import partition_of
 from ebbtide.publisher import Publisher
+from ops.audit import AuditTopics
 from ops.dashboards.write import DASHBOARDS
 from ops.local.install import PrometheusTools
 from ops.topics import create_topics
-from schemas.topics import COMPACTED, TopicSpec
+from schemas.codec import full_codec
+from schemas.topics import COMPACTED, Topics, TopicSpec
+from streams.audit.entries import read_leaf
 from tests.integration.engine import DATA_MAP, Up, eventually
 from tests.integration.log import committed
 from tests.integration.prometheus import Prometheus
@@ -147,6 +150,25 @@ def exported(up: Up, token: str, org: str) -> Counter[str]:
     return found
 
 
+def batches_sent(up: Up) -> Counter[tuple[str, str]]:
+    """Return how often each batch lies on the topics of its target."""
+    found: Counter[tuple[str, str]] = Counter()
+    for target, topic in up.facts["topics"]["erasures"].items():
+        found.update(
+            (target, (message.key() or b"").hex()) for message in committed(up.facts["kafka"]["bootstrap"], topic)
+        )
+    return found
+
+
+def audited(up: Up, kind: str) -> Counter[tuple[str, str]]:
+    """Return how often the audit log of the org has each batch, as sent or as answered for good."""
+    codec, bootstrap = full_codec(), up.facts["kafka"]["bootstrap"]
+    copy, _ = AuditTopics(bootstrap, Topics(), codec, up.facts["partitions"]).read("acme")
+    leaves = [read_leaf(text) for day in copy.days for text in day.leaves]
+    chosen = [leaf.facts for leaf in leaves if leaf.kind == kind and leaf.facts.get("outcome", "applied") == "applied"]
+    return Counter((facts["target"], facts["batch"]) for facts in chosen)
+
+
 def test_every_role_and_then_all_killed_in_the_middle_of_a_sweep_leave_exactly_the_right_stores(
     up: Up, prometheus: Prometheus
 ) -> None:
@@ -189,6 +211,23 @@ def test_every_role_and_then_all_killed_in_the_middle_of_a_sweep_leave_exactly_t
         {"messages": 2 * len([r for r in kept if records[r] == "messages"])}
         | {"logs": len([r for r in kept if records[r] == "logs"])}
     )
+
+    # Each batch and each answer has one entry, whoever was killed, and the log is what was signed.
+    eventually(lambda: audited(up, "batch") == batches_sent(up), what="an entry for each batch")
+    eventually(lambda: audited(up, "ack") == Counter(set(batches_sent(up))), what="an entry for each answer")
+    assert len(batches_sent(up)) > 10
+    key = up.ebbtide("audit", "key").strip()
+    checked = json.loads(up.ebbtide("audit", "verify", "acme", "--json"))
+    assert (checked["holds"], checked["since"]) == (True, None)
+    file = up.data_dir.parent / "audit.jsonl"
+    up.ebbtide("audit", "export", "acme", "--reveal", "--file", str(file))
+    offline = json.loads(up.ebbtide("audit", "verify", "--file", str(file), "--key", key, "--json"))
+    assert (offline["org"], offline["entries"] >= checked["entries"]) == ("acme", True)
+    file.write_text(file.read_text().replace('"kind":"ack"', '"kind":"act"', 1))
+    assert "flipped" in up.ebbtide("audit", "verify", "--file", str(file), "--key", key, "--json", code=3)
+    jobs = [json.loads(line) for line in up.ebbtide("audit", "show", "acme", "--kind", "job", "--json").splitlines()]
+    assert [job["facts"]["state"] for job in jobs if job["facts"]["job"] == "export"][-1] == "completed"
+    assert up.ebbtide("audit", "show", "-", "--kind", "rules", "--json")
 
     # The same run, as it was scraped: nothing on the dashboards is empty, and no rule fails over real series.
     assert at_last_none(partial(unanswered, prometheus)) == []
