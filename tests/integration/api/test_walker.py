@@ -133,7 +133,9 @@ def test_a_route_takes_whom_it_says_and_nobody_else(world: World, there: dict[st
 
     def ask(client: httpx2.Client, where: str = org) -> httpx2.Response:
         with client:
-            return call.on(client, where, job=there["job"], hold=there["hold"], export=there["export"])
+            return call.on(
+                client, where, job=there["job"], hold=there["hold"], export=there["export"], erased=there["erased"]
+            )
 
     before = len(world.stand_in.of(org, "policy"))
     for kind, authorization in bad_tokens(org).items():
