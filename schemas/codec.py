@@ -47,6 +47,7 @@ INTERNAL_IDS: Mapping[str, int] = {
     "AuditLog": 83,
     "AuditOpening": 84,
     "AuditPosition": 85,
+    "Certificate": 86,
 }
 """Schema ids where no registry is configured; the ids below 16 are the public ones."""
 

@@ -64,6 +64,9 @@ CANCELLABLE: Final[Mapping[str, frozenset[State]]] = {
 ENDED: Final = frozenset({_S.COMPLETED, _S.COMPLETED_WITH_EXCEPTIONS, _S.CANCELLED, _S.REFUSED, _S.FAILED})
 """Nothing more is expected of whoever asked."""
 
+DONE: Final = frozenset({_S.COMPLETED, _S.COMPLETED_WITH_EXCEPTIONS})
+"""What was asked for is done, wholly or but for what is named."""
+
 KINDS: Final = (
     "policy",
     "lock",

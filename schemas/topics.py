@@ -117,6 +117,11 @@ class Topics:
         return self._of("clock")
 
     @property
+    def certificates(self) -> str:
+        """The newest certificate of deletion of each job."""
+        return self._of("certificates")
+
+    @property
     def audit_intents(self) -> str:
         """What happened, by org: written in the transaction of the effect itself."""
         return self._of("audit-intents")
@@ -166,6 +171,7 @@ class Topics:
             "dead_letters": self.dead_letters,
             "selections": self.selections,
             "export_parts": self.export_parts,
+            "certificates": self.certificates,
             "audit": self.audit,
             "audit_heads": self.audit_heads,
         }
@@ -232,6 +238,7 @@ def all_topics(
         spec(topics.dead_letters, deleted_after(30)),
         spec(topics.selections, deleted_after(14)),
         spec(topics.export_parts, COMPACTED),
+        spec(topics.certificates, COMPACTED),
         spec(topics.audit_intents, deleted_after(30)),
         spec(topics.audit, deleted_after(SEVEN_YEARS) | {"segment.ms": str(30 * DAY_MS)}),
         spec(topics.audit_heads, COMPACTED),

@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from ops.api import models, views
+from ops.api import certificates, models, views
 from ops.api.asking import Cursor, Key, Limit, accept, hand_out_told, job_of
 from ops.api.guard import Called, Caller, GuardedRoute, takes
+from ops.api.problems import Problem
 from ops.api.reads import JobFilter, page, place_of
 from ops.api.streams import JobEvents
 from ops.api.tokens import OWNER, READER
@@ -65,6 +66,28 @@ async def get_file(called: Called, job: str, number: str) -> Response:
     now = time.time_ns() // 1_000_000
     await runtime.reader.hand_out(called.org, job, file.number, file.name, called.id, now)
     return RedirectResponse(link, status_code=302)
+
+
+@router.get(
+    "/jobs/{job}/certificate",
+    response_class=Response,
+    responses={
+        200: {
+            "content": {certificates.JSON: {}, certificates.PDF: {}},
+            "description": "The certificate's file, which proves itself to whoever has the audit key, or one page.",
+        }
+    },
+)
+@takes(READER)
+async def get_certificate(called: Called, job: str, form: Literal["json", "pdf"] = "json") -> Response:
+    """Return the certificate of an erasure that has ended: as a file, or with `form=pdf` as a page for people."""
+    await job_of(called, job)
+    text = await called.runtime.reader.certificate(called.org, job)
+    if text is None:
+        raise Problem(
+            "not-found", detail="It has no certificate: only erasures that have ended get one, a moment later."
+        )
+    return certificates.answer(text, called.runtime.rules.now, pdf=form == "pdf")
 
 
 @router.get(

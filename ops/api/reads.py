@@ -127,6 +127,13 @@ class Reader:
             *(org, request_id, file, name, principal, now_ms),
         )
 
+    async def certificate(self, org: str, request_id: str) -> str | None:
+        """Return the newest certificate of a job, None where it has none."""
+        found = await self._one(
+            "SELECT body FROM ebbtide.certificates WHERE org = %s AND request_id = %s", *(org, request_id)
+        )
+        return None if found is None else str(found["body"])
+
     async def positions(self, topics: Sequence[str], partition: int) -> dict[str, int]:
         """Return how far the projector is with one partition of each topic."""
         rows = await self._all(

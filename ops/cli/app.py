@@ -8,6 +8,7 @@ from ops.cli import (
     api,
     audit,
     backfill,
+    certificate,
     dead_letters,
     demo,
     doctor,
@@ -43,6 +44,8 @@ app.command("resume")(pause.resume)
 app.command("doctor")(doctor.doctor)
 app.command("drill")(drill.drill)
 app.command("dead-letters")(dead_letters.dead_letters)
+app.command("certificate")(certificate.certificate)
+app.command("verify")(certificate.verify)
 app.command("install")(up.install)
 app.command("openapi")(api.openapi)
 app.command("issuer")(api.issuer)

@@ -5,6 +5,7 @@
     export                              all that is left is in the archive, its bytes are what the manifest says
     delete, cancel                      the org is hidden where stores can hide, and then everything is as it was
     delete                              no value of the org is left anywhere, all others are untouched
+    certificates (`ops.demo.certified`) each erasure's, checked with the public key alone
 
 Each step ends with the stores read again and compared with what was to be expected, record by record.
 """
@@ -38,11 +39,15 @@ Seen = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One thing that was asked for. `facts` are counts that `--json` shows, `differences` records not as expected."""
+    """One thing that was asked for. `facts` are counts that `--json` shows, `differences` records not as expected.
+
+    `job`: the id of the erasure that it was, which is certified.
+    """
 
     name: str
     facts: Mapping[str, Any]
     differences: int
+    job: str = ""
 
     @property
     def ok(self) -> bool:
@@ -107,6 +112,7 @@ class Asking:
             name="erasure of people",
             facts={"people": len(people), "found": job["detail"]["found"], "erased": len(theirs)},
             differences=differ,
+            job=job["id"],
         )
 
     def _export(self) -> Step:
@@ -147,7 +153,8 @@ class Asking:
         job = self.caller.done("POST", "/delete", body)
         self._expect_gone(theirs)
         differ = self._compare() + (job["state"] != "completed")
-        return Step(name="deletion", facts={"state": job["state"], "erased": len(theirs)}, differences=differ)
+        facts = {"state": job["state"], "erased": len(theirs)}
+        return Step(name="deletion", facts=facts, differences=differ, job=job["id"])
 
     def _left(self, *categories: str) -> list[Record]:
         """Return the org's records that are to be there still."""

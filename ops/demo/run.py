@@ -19,12 +19,14 @@ from typing import Any
 
 import psycopg
 
+from ebbtide.envelope import public_key_of
 from ebbtide.publisher import Publisher
 from ops.api.tokens import OWNER
 from ops.backfill.run import run_backfill
 from ops.backfill.spec import BackfillSpec
 from ops.demo.asking import ASKING, Asking, Step
 from ops.demo.caller import Caller
+from ops.demo.certified import certificates
 from ops.demo.expected import Cell, count, must_go
 from ops.demo.people import DAY_S, ORGS, Record, make_records
 from ops.demo.stores import (
@@ -48,6 +50,8 @@ from ops.requests import RequestDoor
 from ops.settings import Settings
 from schemas.codec import registered_codec
 from schemas.topics import Topics
+from streams.audit.log import NAME
+from streams.audit.note import NoteKey
 
 LIVE = 500
 """Records that are published while the sweep runs; every tenth is deleted again by its own producer."""
@@ -68,6 +72,8 @@ class Result:
     expected_erased: Mapping[Cell, int]
     differences: int
     steps: Sequence[Step]
+    certificates: Sequence[str]
+    public_key: str
     seconds: float
 
     @property
@@ -108,10 +114,14 @@ class Demo:
             deleted = self._publish_live(settings, live, vault)
             records = [r for r in (*stored, *live) if r.id not in deleted]
             seen = self._await(records, vault, now_s=now_s, limit_s=limit_s)
-            steps = self._ask(records, vault, now_s=now_s, limit_s=limit_s)
+            steps, texts = self._ask(records, vault, now_s=now_s, limit_s=limit_s)
         finally:
             vault.stop()
-        return self._result(records, seen, steps, now_s, time.monotonic() - started)
+        return self._result(records, seen, steps, texts, now_s, time.monotonic() - started)
+
+    @property
+    def _key(self) -> NoteKey:
+        return NoteKey(NAME, public_key_of(self.engine.settings.audit_key()))
 
     def _live(self, now_s: int) -> list[Record]:
         fresh = make_records(LIVE, now_s=now_s, seed=8)
@@ -176,15 +186,17 @@ class Demo:
 
         return last_look(look, settled, limit_s=limit_s)[1]
 
-    def _ask(self, records: Sequence[Record], vault: Vault, *, now_s: int, limit_s: float) -> list[Step]:
-        """Let an owner ask for things over HTTP; return what each came to."""
+    def _ask(
+        self, records: Sequence[Record], vault: Vault, *, now_s: int, limit_s: float
+    ) -> tuple[list[Step], Sequence[str]]:
+        """Let an owner ask for things over HTTP; return what each came to, and the certificates."""
         settings = self.engine.settings
         caller = Caller(
             url=f"http://{settings.api_host}:{settings.api_port}",
             org=ASKING,
             token=lambda: self.engine.issuer.token({ASKING: OWNER}),
         )
-        return Asking(
+        steps = Asking(
             caller=caller,
             records=records,
             observe=lambda: self._observe(records, vault),
@@ -194,6 +206,8 @@ class Demo:
             show=self.show,
             limit_s=limit_s,
         ).run()
+        certified = certificates(caller, [step.job for step in steps if step.job], self._key, limit_s=limit_s)
+        return [*steps, certified.step], certified.texts
 
     def _objects_of(self, org: str) -> int:
         return sum(owner == org for owner, _ in self.bucket.ids())
@@ -209,7 +223,13 @@ class Demo:
         return crm | observe_profiles(self.engine.stack.kafka.bootstrap, records) | media
 
     def _result(
-        self, records: Sequence[Record], seen: Mapping[str, str], steps: Sequence[Step], now_s: int, seconds: float
+        self,
+        records: Sequence[Record],
+        seen: Mapping[str, str],
+        steps: Sequence[Step],
+        texts: Sequence[str],
+        now_s: int,
+        seconds: float,
     ) -> Result:
         kept, gone = count(records, now_s=now_s)
         found: dict[str, Counter[Cell]] = {KEPT: Counter(), ERASED: Counter()}
@@ -228,6 +248,8 @@ class Demo:
             expected_erased=gone,
             differences=differences,
             steps=steps,
+            certificates=texts,
+            public_key=self._key.text(),
             seconds=round(seconds, 1),
         )
 
@@ -254,6 +276,8 @@ def report(result: Result) -> dict[str, Any]:
         "erased": sum(result.erased.values()),
         "differences": result.differences,
         "requests": [{"name": s.name, "ok": s.ok, "differences": s.differences, **s.facts} for s in result.steps],
+        "certificates": list(result.certificates),
+        "public_key": result.public_key,
         "seconds": result.seconds,
         "by_org": {"kept": named(result.kept), "erased": named(result.erased)},
     }

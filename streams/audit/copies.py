@@ -60,17 +60,18 @@ def lines_of(copy: LogCopy) -> Iterator[str]:
     for day in copy.days:
         tree = day.tree()
         for index, text in enumerate(day.leaves):
-            yield canonical(_entry(text, tree.inclusion(index), day.openings.get(index, ())))
+            yield canonical(entry_of(text, tree.inclusion(index), day.openings.get(index, ())))
         yield canonical({"head": day.notes[-1]})
 
 
 def evidence_of(day: DayCopy, index: int) -> dict[str, Any]:
     """Return what proves one entry to somebody who has nothing but the key: `streams.audit.verify.check_evidence`."""
-    entry = _entry(day.leaves[index], day.tree().inclusion(index), day.openings.get(index, ()))
+    entry = entry_of(day.leaves[index], day.tree().inclusion(index), day.openings.get(index, ()))
     return {**entry, "head": day.notes[-1]}
 
 
-def _entry(text: str, proof: Sequence[bytes], openings: Sequence[Opening]) -> dict[str, Any]:
+def entry_of(text: str, proof: Sequence[bytes], openings: Sequence[Opening]) -> dict[str, Any]:
+    """Return an entry as a file has it: the leaf, its proof, and what opens its hashes."""
     leaf = read_leaf(text)
     entry: dict[str, Any] = {"leaf": leaf.members(), "proof": [base64.b64encode(step).decode() for step in proof]}
     if openings:

@@ -24,6 +24,7 @@ KINDS: Final[Mapping[str, str]] = {
     "hide_ack": "A target's answer to that was taken into account.",
     "list": "A list of what exists was made for an export.",
     "job": "A job came into being, or into another state.",
+    "certificate": "What a job has erased, and what it has not: a certificate of deletion is made of it.",
     "policy": "A version of an org's policy, or a lock of it, is in force.",
     "hold": "A hold is asked for, in force, released or over.",
     "rules": "Rules are in force; `paused`: all targets stand still.",

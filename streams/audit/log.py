@@ -31,11 +31,12 @@ class BadState(Halt):
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """A leaf that was added, and what opens its hashes."""
+    """A leaf that was added, what opens its hashes, and its proof in a tree of which it is the last."""
 
     leaf: Leaf
     text: str
     hash: bytes
+    proof: tuple[bytes, ...]
     openings: list[Opening] = field(repr=False)
 
 
@@ -83,7 +84,8 @@ class OrgLog:
 
     def _append(self, leaf: Leaf, openings: list[Opening]) -> Added:
         text = leaf.text()
-        added = Added(leaf, text, leaf_hash(text.encode()), openings)
+        proof = tuple(reversed(self.tree.roots))  # RFC 9162, 2.1.3: all that stands to the left of the last leaf
+        added = Added(leaf, text, leaf_hash(text.encode()), proof, openings)
         self.tree.append(added.hash)
         return added
 

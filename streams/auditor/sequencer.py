@@ -16,11 +16,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ebbtide.envelope import status_key
 from ebbtide.wire import Codec
 from schemas.errors import Reject
 from schemas.topics import Topics
 from sinks.base import Write
-from streams.audit.entries import DAY_MS, SALT_BYTES, BadLeaf
+from streams.audit.certificate import KIND as CERTIFICATE
+from streams.audit.certificate import seal_certificate
+from streams.audit.copies import entry_of
+from streams.audit.entries import DAY_MS, ORG, SALT_BYTES, BadLeaf, Opening
 from streams.audit.log import Added, OrgLog
 from streams.audit.note import NoteKey, sign_note
 
@@ -94,6 +98,8 @@ class Sequencer:
         for each in added:
             self._add(log, each)
         self._touched[log.org] = None
+        if added[-1].leaf.kind == CERTIFICATE:
+            self._certify(log, added[-1])
 
     def close(self, following: int) -> Closed:
         """Sign heads, and return all that must be written with the position `following`."""
@@ -125,6 +131,22 @@ class Sequencer:
             values = [{"field": o.name, "place": o.place, "salt": o.salt, "value": o.value} for o in added.openings]
             opening = self._codec.encode("AuditOpening", {**place, "values": values})
             self._write(self._topics.audit_salts, salt_key(name, log.day, leaf.index), opening)
+
+    def _certify(self, log: OrgLog, added: Added) -> None:
+        """Make a certificate of an entry: it is the last one under a head that is signed right behind it."""
+        self._head(log)
+        del self._touched[log.org]
+        evidence = {**entry_of(added.text, added.proof, added.openings), "head": log.note}
+        request = next((o.value for o in added.openings if o.name == "request"), "")
+        record = {
+            "org": log.org,
+            "request_id": request,
+            "version": added.leaf.facts["job"]["version"],
+            "issued_at": added.leaf.at,
+            "body": seal_certificate(evidence, self._seed, org=Opening(ORG, 0, log.salt, log.org)),
+        }
+        key = status_key(log.org, request)
+        self._write(self._topics.certificates, key, self._codec.encode("Certificate", record))
 
     def _head(self, log: OrgLog) -> None:
         head = log.head()

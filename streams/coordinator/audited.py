@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ebbtide.partition import partition_of
 from schemas.rules import Rules
 from streams.audit.intents import INSTALLATION, intent
+from streams.coordinator.certificates import facts_of, is_certified
 from streams.coordinator.rows import Job
 from streams.reducer import Send
 
@@ -28,6 +29,15 @@ def job(work: Work, org: str, now: Job, was: Job | None) -> None:
         "reason": now.reason,
         "deadline": now.deadline,
     }
+    if is_certified(now) and work.rules is not None:
+        said = facts_of(
+            now,
+            work.parts(org, now),
+            work.rules,
+            work.org(org),
+            at=work.entry.log_ms,
+        )
+        _write(work, "certificate", org, said, request=[now.request_id], requester=[now.requested_by])
     people = work.about.get(now.request_id, ()) if was is None else ()
     about = now.body if was is None else {}
     _write(

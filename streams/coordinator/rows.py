@@ -36,7 +36,7 @@ class Org(Row):
     `shards` is every shard count that it ever had, `routed` how many of them gateways know, `opened` the partitions
     that have opened the present epoch, `awaited` how many answers of new partitions to its holds and erasures are still
     out. `locked_until` is a day since the epoch, -1 for none; `template` the one its settings were taken over from.
-    `deletion` is the id of the deletion that is under way.
+    `deletion` is the id of the deletion that is under way. `exports` counts the archives that were ever made of it.
     """
 
     version: int = 0
@@ -53,6 +53,7 @@ class Org(Row):
     template: str = ""
     locked_until: int = -1
     deletion: str = ""
+    exports: int = 0
 
 
 @dataclass(slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from ebbtide.envelope import status_key
 from ebbtide.partition import ledger_partition
 from ebbtide.wire import Codec
-from schemas.jobs import ENDED, STANDING, State, move
+from schemas.jobs import DONE, ENDED, STANDING, State, move
 from schemas.rules import Rules
 from schemas.subjects import SubjectKeys
 from schemas.topics import DAY_MS, Topics
@@ -196,6 +196,10 @@ class Work:
         for key, raw in self.store.scan(prefix):
             yield int.from_bytes(key[len(prefix) :], "big"), json.loads(raw)
 
+    def parts(self, name: str, job: Job) -> list[dict[str, Any]]:
+        """Return how far each partition and target is with a job."""
+        return [part for partition, answer in self.answers(name, job) for part in parts_of(partition, answer)]
+
     def answer(self, name: str, job: Job, partition: int) -> dict[str, Any] | None:
         """Return one partition's newest answer."""
         raw = self.store.get(keys.answer(name, job.request_id, partition))
@@ -266,6 +270,8 @@ class Work:
             if was is not None:
                 stats.count(was.kind, was.state, -1)
             stats.count(job.kind, job.state, 1)
+            if job.kind == "export" and job.state in DONE:
+                self.org(name).exports += 1
             audited.job(self, name, job, was)
         if was is None and job.deadline and not job.ended:
             self._note_deadline(name, job)
@@ -293,7 +299,7 @@ class Work:
             "requested_by": job.requested_by,
             "requested_at": job.requested_at,
             "deadline": job.deadline,
-            "parts": [part for partition, answer in self.answers(name, job) for part in parts_of(partition, answer)],
+            "parts": self.parts(name, job),
             "detail": json.dumps(job.detail, sort_keys=True, separators=(",", ":")),
         }
         self.publish(self.context.topics.request_status, status_key(name, job.request_id), "RequestStatus", record)

@@ -22,7 +22,7 @@ _INT_MAX: Final = 2**31 - 1
 _LONG_MAX: Final = 2**63 - 1
 _REF_BYTES: Final = 8
 
-SOURCES: Final = ("orgs", "policies", "request_status", "holds", "progress")
+SOURCES: Final = ("orgs", "policies", "request_status", "holds", "progress", "certificates")
 """The topics that are read, by their names in `schemas.topics.Topics`."""
 
 REASONS: Final[Mapping[str, str]] = {
@@ -115,6 +115,10 @@ def _progress(record: Mapping[str, Any]) -> Sequence[Change]:
     return [Put("target_progress", dict(record))]
 
 
+def _certificate(record: Mapping[str, Any]) -> Sequence[Change]:
+    return [Put("certificates", _only(record, "org request_id version issued_at body"))]
+
+
 def _drop_org(table: str) -> Callable[[bytes], Sequence[Change]]:
     return lambda key: [Drop(table, {"org": org}) for org in _text(key)]
 
@@ -158,6 +162,7 @@ _READ: Final[Mapping[str, tuple[str, Sequence[_Reading]]]] = {
     ),
     "request_status": ("RequestStatus", [(lambda r: f"{r['org']}/{r['request_id']}", _job)]),
     "holds": ("HoldState", [(lambda r: f"{r['org']}/{r['hold_id']}", _hold)]),
+    "certificates": ("Certificate", [(lambda r: f"{r['org']}/{r['request_id']}", _certificate)]),
     "progress": ("Progress", [(lambda r: f"{r['work']}/{r['target']}/{r['partition']}", _progress)]),
 }
 _DROPS: Final[Mapping[str, Callable[[bytes], Sequence[Change]]]] = {
@@ -165,6 +170,7 @@ _DROPS: Final[Mapping[str, Callable[[bytes], Sequence[Change]]]] = {
     "policies": _drop_org("org_retention"),  # a version has a NUL in its key, and stays
     "request_status": _drop_of_org("request_id", "privacy_jobs", "job_parts"),
     "holds": _drop_of_org("hold_id", "holds"),
+    "certificates": _drop_of_org("request_id", "certificates"),
     "progress": _drop_progress,
 }
 _INTEGERS: Final = frozenset(

@@ -30,6 +30,7 @@ TABLES: Final[Mapping[str, Table]] = {
     "holds": Table(key=("org", "hold_id")),
     "target_progress": Table(key=("work", "target", "partition")),
     "privacy_jobs": Table(key=("org", "request_id"), guard="version"),
+    "certificates": Table(key=("org", "request_id"), guard="version"),
     "job_parts": Table(key=("org", "request_id", "partition", "target")),
 }
 

@@ -36,7 +36,8 @@ class Call:
     answers: tuple[int, ...] = (200, 202)
 
     def on(self, client: httpx2.Client, org: str, **changes: str) -> httpx2.Response:
-        job = changes.get("export" if "files" in self.path else "job", "none")
+        wanted = "export" if "files" in self.path else "erased" if "certificate" in self.path else "job"
+        job = changes.get(wanted, "none")
         path = self.path.format(job=job, hold=changes.get("hold", "none"), number=0)
         body = {"job": job} if self.about_job else self.body
         if self.lines:
@@ -60,6 +61,7 @@ CALLS: Mapping[str, Call] = {
     "release_hold": Call("POST", "/holds/{hold}/release", OWNER, fresh=True),
     "get_jobs": Call("GET", "/jobs", READER),
     "get_job": Call("GET", "/jobs/{job}", READER),
+    "get_certificate": Call("GET", "/jobs/{job}/certificate", READER),
     "get_job_events": Call("GET", "/jobs/{job}/events", READER),
     "export_org": Call("POST", "/export", OWNER, fresh=True, body={}),
     "get_file": Call("GET", "/jobs/{job}/files/{number}", OWNER, answers=(302,)),
@@ -84,8 +86,11 @@ def there(world: World) -> dict[str, str]:
         detail = {"manifest": file | {"bytes": 0, "sha256": ""}, "files": [], "files_total": 0, "prefix": ""}
         world.stand_in.tell(org, export, state="completed", detail=detail | {"links_end_at": 2**53})
         eventually(lambda: client.get(f"{B}/jobs/{export}").json()["state"] == "completed")
+        erased = client.post(f"{B}/requests", json={"type": "erasure", "subjects": ["u-1"]}).json()["id"]
+        world.certify(org, erased)
+        eventually(lambda: client.get(f"{B}/jobs/{erased}/certificate").status_code == 200)
     assert placed.status_code == 202
-    return {"org": org, "hold": "h-1", "job": placed.json()["id"], "export": export}
+    return {"org": org, "hold": "h-1", "job": placed.json()["id"], "export": export, "erased": erased}
 
 
 def test_every_route_is_in_the_table_or_open_on_purpose() -> None:
@@ -132,7 +137,9 @@ def test_a_route_takes_whom_it_says_and_nobody_else(world: World, there: dict[st
 
     def ask(client: httpx2.Client, where: str = org) -> httpx2.Response:
         with client:
-            return call.on(client, where, job=there["job"], hold=there["hold"], export=there["export"])
+            return call.on(
+                client, where, job=there["job"], hold=there["hold"], export=there["export"], erased=there["erased"]
+            )
 
     before = len(world.stand_in.of(org, "policy"))
     for kind, authorization in bad_tokens(org).items():

@@ -14,18 +14,26 @@ from urllib.parse import urlsplit
 
 import httpx2
 import psycopg
+from confluent_kafka import Producer
 
+from ebbtide.envelope import status_key
+from ebbtide.partition import partition_of
 from ops.api.serve import make_spec, run_api
 from ops.api.tokens import LocalIssuer
 from ops.local.service import S3Server
 from ops.migrations.migrate import migrate_up
 from ops.settings import Settings
+from schemas.codec import full_codec
 from schemas.seal import Seal
+from streams.audit.certificate import seal_certificate
+from streams.audit.copies import evidence_of
+from streams.audit.intents import intent
 from streams.projector.run import run_projector
 from streams.projector.spec import ProjectorSpec
 from tests.integration.api.stand_in import StandIn
 from tests.integration.engine import DATA_MAP
 from tests.integration.roles import Roles
+from tests.support.audit import Written
 
 ISSUER = LocalIssuer(b"\x44" * 32, "ebbtide")
 
@@ -73,6 +81,19 @@ class World:
 
         world.drop = drop
         return world
+
+    def certify(self, org: str, job: str) -> str:
+        """Do as the auditor does: publish a job's certificate; return its file."""
+        seed, salt = self.settings.audit_key(), bytes(32)
+        facts = {"job": {"kind": "erase", "state": "completed", "version": 1}}
+        log = Written(org, salt=salt, seed=seed).add(0, intent("certificate", org, facts, request=[job]))
+        body = seal_certificate(evidence_of(log.copy.days[0], 1), seed, org=log.copy.org)
+        record = {"org": org, "request_id": job, "version": 1, "issued_at": 1, "body": body}
+        producer = Producer({"bootstrap.servers": self.settings.kafka_bootstrap})
+        topic, home = self.stand_in.topics.certificates, partition_of(org.encode(), self.settings.partitions)
+        producer.produce(topic, full_codec().encode("Certificate", record), status_key(org, job), home)
+        assert producer.flush(30) == 0
+        return body
 
     def serve_another(self, **changes: Any) -> str:
         """Run an API with other settings beside the one of all; return its address."""

@@ -12,7 +12,8 @@ import pytest
 from schemas.codec import full_codec
 from schemas.topics import Topics
 from sinks.base import Write
-from streams.audit.copies import DayCopy, LogCopy
+from streams.audit.certificate import check_against, open_certificate
+from streams.audit.copies import DayCopy, LogCopy, lines_of
 from streams.audit.entries import DAY_MS, day_text, read_leaf
 from streams.audit.intents import intent
 from streams.audit.log import BadState
@@ -167,3 +168,29 @@ def test_an_org_whose_salt_was_destroyed_begins_another_log_and_a_position_can_b
     second.take(said("acme", 2), START * DAY_MS)
     topic.writes += second.close(2).writes
     assert sorted(numbers(copy) for copy in topic.logs().values()) == [[1], [2]]
+
+
+def test_a_certificate_is_the_last_entry_under_a_head_of_its_own_and_its_file_proves_it() -> None:
+    topic, ended = Topic(), {"job": {"kind": "erase", "state": "completed", "version": 4}, "found": 2}
+    certificate = CODEC.encode("AuditIntent", intent("certificate", "acme", ended, request=["r-9"], requester=["ann"]))
+    sequencer = topic.sequencer()
+    for number in range(5):
+        sequencer.take(said("acme", number), START * DAY_MS)
+    sequencer.take(certificate, START * DAY_MS + 5)
+    sequencer.take(said("acme", 6), START * DAY_MS + 6)
+    sequencer.take(certificate, START * DAY_MS + 7)
+    topic.writes += sequencer.close(9).writes
+
+    made = [CODEC.decode(w.value or b"")[1] for w in topic.writes if w.topic == TOPICS.certificates]
+    ((_, copy),) = topic.logs().items()
+    assert [w.key for w in topic.writes if w.topic == TOPICS.certificates] == [b"acme/r-9"] * 2
+    assert [(r["request_id"], r["version"], r["issued_at"]) for r in made] == [
+        ("r-9", 4, START * DAY_MS + 5),
+        ("r-9", 4, START * DAY_MS + 7),
+    ]
+    for record, index in zip(made, (6, 8), strict=True):
+        found = open_certificate(record["body"], KEY, org="acme", request="r-9")
+        assert (found.facts, found.leaf.index, found.opened["requester"]) == (ended, index, ["ann"])
+        check_against(found, lines_of(copy), KEY)
+    assert verify_copy(copy, KEY).entries == 9
+    assert len(copy.days[0].notes) == 2

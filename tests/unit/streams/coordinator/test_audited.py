@@ -47,6 +47,29 @@ def test_an_erasure_is_told_from_its_request_to_its_end_and_people_only_sealed(d
     assert not any(word in json.dumps([facts for _, facts, _ in jobs]) for word in ("ada", "bob", "r-1", *refs))
 
 
+def test_each_end_of_an_erasure_is_certified_with_what_the_ledgers_said(desk: Desk) -> None:
+    desk.ask("erase", subjects=["ada", "bob"])
+    for partition in desk.home, *range(PARTITIONS):
+        desk.answer("erase", partition, erasure(found=2, crm=(2, 2, 0)))
+    ((org, facts, sealed),) = told(desk, "certificate")
+    status = desk.state("r-1")
+
+    assert (org, sealed) == (ORG, {"request": ["r-1"], "requester": ["ann"]})
+    assert (facts["job"]["state"], facts["job"]["version"]) == ("completed", status["version"])
+    assert facts["scope"]["subjects"] == 2
+    assert facts["targets"]["crm"]["done"] == sum(part["done"] for part in status["parts"])
+    assert facts["exceptions"] == []
+
+
+def test_what_was_not_erased_is_not_certified(desk: Desk) -> None:
+    desk.ask("delete", {"confirm_org_name": "Acme Boats"})
+    desk.ask("cancel", {"job": "r-1"})
+    desk.ask("hold", {"hold_id": "case-1"})
+    desk.ask("erase", {"categories": ["dreams"]}, subjects=["ada"])
+
+    assert told(desk, "certificate") == []
+
+
 def test_what_is_told_of_states_is_what_request_status_says(desk: Desk) -> None:
     desk.ask("hold", {"hold_id": "case-1"})
     desk.ask("policy", {"settings": [{"category": "messages", "period": "30 d"}]})
