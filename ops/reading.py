@@ -10,7 +10,7 @@ that may not happen for minutes, so a record behind the end says as well that al
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
@@ -37,13 +37,14 @@ def read_to_end(
     topic: str,
     *,
     start: Callable[[int], int] = lambda _end: 0,
+    since: Mapping[int, int] | None = None,
     partition: int | None = None,
     limit_s: float = 60.0,
 ) -> Iterator[Message[bytes, bytes]]:
     """Yield the committed records of all partitions, in order within each; of a busy topic some newer ones too.
 
-    `partition`: of this one alone. `start` gives the offset to begin at for a partition's end. Raises
-    TopicUnreadable after `limit_s` seconds, KafkaException on a broker's error.
+    `partition`: of this one alone. `start` gives the offset to begin at for a partition's end, `since` that of a
+    partition, where it names it. Raises TopicUnreadable after `limit_s` seconds, KafkaException on a broker's error.
     """
     consumer: Consumer = Consumer(
         {
@@ -59,7 +60,8 @@ def read_to_end(
     try:
         ends = _ends(bootstrap, consumer, topic, limit_s)
         ends = ends if partition is None else {partition: ends[partition]}
-        consumer.assign([TopicPartition(topic, p, max(0, start(end))) for p, end in ends.items()])
+        begin = {p: min(end, (since or {}).get(p, max(0, start(end)))) for p, end in ends.items()}
+        consumer.assign([TopicPartition(topic, p, offset) for p, offset in begin.items()])
         waiting = {p for p, end in ends.items() if end}
         while waiting:
             if time.monotonic() > deadline:
