@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -17,7 +16,6 @@ from confluent_kafka import Producer
 from ebbtide.envelope import public_key_of
 from ebbtide.partition import partition_of
 from ebbtide.wire import Codec
-from ops.compacted import newest_values
 from ops.installation import own_signing_key
 from ops.reading import read_to_end, settled_end
 from ops.rules_topic import current_rules
@@ -110,28 +108,27 @@ class AuditTopics:
         producer.commit_transaction(30)
         return values, entries
 
-    def waiting(self, most: int) -> int:
-        """Return how many intents are no entries yet, at most `most`. Raises TopicUnreadable."""
-        count = 0
-        for partition in range(self.partitions):
-            following = 0
-            for message in read_to_end(self.bootstrap, self.topics.audit_heads, partition=partition):
-                if message.key() == POSITION:
-                    value = message.value()
-                    following = 0 if value is None else self.codec.decode(value)[1]["next"]
-            left = read_to_end(
-                self.bootstrap, self.topics.audit_intents, partition=partition, start=partial(min, following)
-            )
-            count += sum(1 for _ in islice(left, most - count))
-        return count
+    def look(self, key: NoteKey, *, most_intents: int, most_logs: int) -> tuple[int, int]:
+        """Return how many intents are no entries yet, and how many logs' newest heads were checked; at most so many.
 
-    def check_heads(self, key: NoteKey, most: int) -> int:
-        """Check the newest heads of at most `most` logs; return how many. Raises BadState."""
-        found = {k: v for k, v in newest_values(self.bootstrap, self.topics.audit_heads).items() if k != POSITION}
-        chosen = list(islice(found.values(), most))
+        Raises BadState: one is not what `key` has signed; TopicUnreadable.
+        """
+        positions: dict[int, int] = {}
+        states: dict[bytes, bytes] = {}
+        for message in read_to_end(self.bootstrap, self.topics.audit_heads):
+            name, value, partition = message.key() or b"", message.value(), int(message.partition() or 0)
+            if value is None:
+                states.pop(name, None)
+                positions.pop(partition if name == POSITION else -1, None)
+            elif name == POSITION:
+                positions[partition] = self.codec.decode(value)[1]["next"]
+            else:
+                states[name] = value
+        chosen = list(islice(states.values(), most_logs))
         for value in chosen:
             OrgLog.of(self.codec.decode(value)[1], key)
-        return len(chosen)
+        left = read_to_end(self.bootstrap, self.topics.audit_intents, since=positions)
+        return sum(1 for _ in islice(left, most_intents)), len(chosen)
 
     def _place(self, org: str) -> int:
         return partition_of(org.encode(), self.partitions)

@@ -211,8 +211,7 @@ def audit_findings(settings: Settings, codec: Codec) -> Iterator[Finding]:
     what, reader = "audit", AuditTopics.of(settings, codec)
     try:
         key = audit_key(settings, codec)
-        waiting = reader.waiting(MOST_WAITING)
-        logs = reader.check_heads(key, SAMPLE)
+        waiting, logs = reader.look(key, most_intents=MOST_WAITING, most_logs=SAMPLE)
     except (BadState, BadNote) as e:
         yield Finding("mend", what, f"{e}: see docs/audit.md, Failure cases")
     except EbbtideError as e:

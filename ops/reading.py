@@ -37,15 +37,15 @@ def read_to_end(
     topic: str,
     *,
     start: Callable[[int], int] = lambda _end: 0,
-    starts: Mapping[int, int] | None = None,
+    since: Mapping[int, int] | None = None,
     partition: int | None = None,
     limit_s: float = 60.0,
 ) -> Iterator[Message[bytes, bytes]]:
     """Yield the committed records of all partitions, in order within each; of a busy topic some newer ones too.
 
-    `partition`: of this one alone. `start` gives the offset to begin at for a partition's end; `starts` gives it by
-    partition instead. Raises TopicUnreadable when nothing has come for `limit_s` seconds, KafkaException on a broker's
-    error.
+    `partition`: of this one alone. `start` gives the offset to begin at for a partition's end, `since` that of a
+    partition, where it names it. Raises TopicUnreadable when nothing has come for `limit_s` seconds, KafkaException on
+    a broker's error.
     """
     consumer: Consumer = Consumer(
         {
@@ -60,8 +60,8 @@ def read_to_end(
     try:
         partitions = partitions_of(consumer, topic, limit_s) if partition is None else [partition]
         ends = ends_of(AdminClient({"bootstrap.servers": bootstrap}), topic, partitions, limit_s)
-        begin = {p: max(0, start(end)) for p, end in ends.items()} if starts is None else starts
-        consumer.assign([TopicPartition(topic, p, begin[p]) for p in ends])
+        begin = {p: min(end, (since or {}).get(p, max(0, start(end)))) for p, end in ends.items()}
+        consumer.assign([TopicPartition(topic, p, offset) for p, offset in begin.items()])
         waiting = {p for p, end in ends.items() if end > begin[p]}
         deadline = time.monotonic() + limit_s
         while waiting:

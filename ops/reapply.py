@@ -137,7 +137,7 @@ class _Again:
         """Do what the messages say, in order: some batches at once, an order to hide alone, as the runner does."""
         limits = self._spec.limits
         piece, rows, ends = Piece(), 0, dict(starts)
-        for read, message in enumerate(read_to_end(self._spec.bootstrap, self._topic, starts=starts), 1):
+        for read, message in enumerate(read_to_end(self._spec.bootstrap, self._topic, since=starts), 1):
             if self._reader.is_order(message):
                 self._carry_out(piece)
                 piece, rows = Piece(), 0
@@ -200,7 +200,7 @@ class _Again:
         """Return by batch id what this target left alone. A batch that is not there was never acknowledged."""
         found: dict[bytes, frozenset[int]] = {}
         starts, _ = self._range(self._spec.topics.acks)
-        for message in read_to_end(self._spec.bootstrap, self._spec.topics.acks, starts=starts):
+        for message in read_to_end(self._spec.bootstrap, self._spec.topics.acks, since=starts):
             name, ack = self._spec.codec.decode(message.value() or b"")
             if name == "Ack" and ack["target"] == self._sink.name and ack["outcome"] == "applied":
                 rows = frozenset(outcome["row"] for outcome in (*ack["withheld"], *ack["failed"]))

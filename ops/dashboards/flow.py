@@ -236,7 +236,7 @@ _TARGETS: Final = Row(
         ),
         Panel(
             title="Erased bytes gone within",
-            text="By each target's live settings; unknown is not drawn. It does not hold while blocked.",
+            text="By live settings; unknown is not drawn. It does not hold while blocked.",
             unit="s",
             queries=(
                 Query("max by (target) (ebbtide_target_gone_bound_seconds)", "{{target}}"),
@@ -263,6 +263,24 @@ _TARGETS: Final = Row(
     ),
 )
 
+_AUDIT: Final = Row(
+    "Audit",
+    (
+        Panel(
+            title="Entries",
+            text="A second, by kind: each batch, answer, state and call has one.",
+            unit="ops",
+            stacked=True,
+            queries=(Query("sum by (kind) (rate(ebbtide_audit_entries_total[5m]))", "{{kind}}"),),
+        ),
+        Panel(
+            title="Intents that are no entries yet",
+            text="They are kept for 30 days. If they only grow, the auditor is away or too slow.",
+            queries=(Query("sum(ebbtide_audit_intents_waiting)"),),
+        ),
+    ),
+)
+
 DASHBOARD: Final = Dashboard(
-    name="flow", title="ebbtide: flow, lag, sweep and targets", rows=(_FLOW, _LAG, _SWEEP, _TARGETS)
+    name="flow", title="ebbtide: flow, lag, sweep and targets", rows=(_FLOW, _LAG, _SWEEP, _TARGETS, _AUDIT)
 )

@@ -23,7 +23,11 @@ Job = dict[str, Any]
 
 
 class Unexpected(Refused):
-    """The API answered something else than was hoped for."""
+    """The API answered something else than was hoped for; `status` is its HTTP status, 0 where none is meant."""
+
+    def __init__(self, text: str, status: int = 0) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -55,7 +59,8 @@ class Caller:
             with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
                 return dict(json.load(answer))
         except urllib.error.HTTPError as error:
-            raise Unexpected(f"{method} {path}: {error.code} {error.read().decode(errors='replace')[:500]}") from None
+            said = error.read().decode(errors="replace")[:500]
+            raise Unexpected(f"{method} {path}: {error.code} {said}", error.code) from None
 
     def fetch(self, path: str) -> bytes:
         """Return what a link of ours leads to; the token goes to us alone. Raises Unexpected."""
@@ -76,9 +81,21 @@ class Caller:
         return self.reached(self.call(method, path, body)["id"], *ENDED)
 
     def reached(self, job: str, *states: str) -> Job:
-        """Return a job once it is in one of these states. Raises Unexpected if that takes too long."""
+        """Return a job once it is in one of these states. Raises Unexpected if that takes too long.
+
+        One that was answered with `requested` may not be there to be read at once.
+        """
+
+        def look() -> Job:
+            try:
+                return self.call("GET", f"/jobs/{job}")
+            except Unexpected as error:
+                if error.status != 404:
+                    raise
+                return {"state": "requested"}
+
         found = last_look(
-            lambda: self.call("GET", f"/jobs/{job}"),
+            look,
             lambda seen: seen["state"] in states,
             limit_s=self.limit_s,
             pause_s=0.2,

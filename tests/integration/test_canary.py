@@ -128,7 +128,9 @@ def live_and_broken_events(roles: Roles) -> None:
 
 def requests_that_are_refused(roles: Roles, door: HttpDoor) -> None:
     """Ask for what is not allowed, naming people."""
-    key = bytes.fromhex(rules_in_force(roles.settings.kafka_bootstrap, roles.topics, full_codec()).sealing_key)
+    key = bytes.fromhex(
+        rules_in_force(roles.settings.kafka_bootstrap, roles.topics, full_codec(), signed_by=None).sealing_key
+    )
     with RequestPublisher(
         roles.settings.kafka_bootstrap, key_id="nobody", seed=b"x" * 32, sealing_key=key, prefix=roles.settings.prefix
     ) as publisher:
