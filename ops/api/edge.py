@@ -30,6 +30,7 @@ BULK_PATH: Final = "/api/v1/privacy/requests/bulk"
 MAX_BULK_BYTES: Final = 16 << 20
 """Of the one call whose body is a file; it is read line by line."""
 
+NOT_FOUND: Final = 404
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 HEADERS: Final = {
@@ -114,10 +115,11 @@ class _Call:
             "problem": self.scope.get("ebbtide.problem", ""),
         }
         job = str(self.scope.get("path_params", {}).get("job", ""))
+        meant = (
+            job if is_id(job) and self.status != NOT_FOUND else ""
+        )  # what names no job may be anything, a name as well
         try:
-            await runtime.calls.call(
-                facts, org=known.get("org"), principal=known.get("principal", ""), job=job if is_id(job) else ""
-            )
+            await runtime.calls.call(facts, org=known.get("org"), principal=known.get("principal", ""), job=meant)
         except NotWritten as error:
             log.error("an answer is held back", extra={"why": str(error), **self.route()})
             return False
