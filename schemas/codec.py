@@ -30,6 +30,7 @@ INTERNAL_IDS: Mapping[str, int] = {
     "Erase": 42,
     "Preview": 43,
     "Select": 44,
+    "OrderRecords": 45,
     "Ack": 48,
     "Answer": 49,
     "ErasureBatch": 50,
@@ -41,6 +42,7 @@ INTERNAL_IDS: Mapping[str, int] = {
     "HideAcked": 61,
     "HideOrder": 62,
     "HideAck": 63,
+    "RecordOrder": 64,
 }
 """Schema ids where no registry is configured; the ids below 16 are the public ones."""
 

@@ -107,7 +107,7 @@ class PostgresPlan:
     """Rows of `schema.table` that belong to the category; `where` are columns that must equal a text.
 
     `subject` and `created` are read by backfill only; without `created` there is none. `hidden` is the column that is
-    set while a row is hidden; without it none can be.
+    set while a row is hidden; without it none can be. `rectify` are columns that may be set to what a person says.
     """
 
     category: str
@@ -121,6 +121,7 @@ class PostgresPlan:
     hidden: str | None = None
     where: Mapping[str, str] = field(default_factory=dict)
     anonymise: Mapping[str, FieldAction] = field(default_factory=dict)
+    rectify: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +129,7 @@ class KafkaPlan:
     """Records of a compacted topic with JSON objects as values.
 
     `subject` and `created` are fields of the value, read by backfill only; without `created` the record's own time.
+    `rectify` are fields that may be set to what a person says.
     """
 
     category: str
@@ -137,6 +139,7 @@ class KafkaPlan:
     subject: str | None = None
     created: str | None = None
     anonymise: Mapping[str, FieldAction] = field(default_factory=dict)
+    rectify: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,10 +22,10 @@ from schemas.errors import Refused
 from schemas.plans import KafkaPlan, KeyTemplate
 from sinks.anonymise import Anonymiser
 from sinks.base import Bound, Job, NoPlan, Outcome, Page, Positions, SinkUnavailable, Source, Span, Unknown, Write
-from sinks.batch import ANONYMISE, DELETE, Batch, Receipt, RowOutcome
+from sinks.batch import DELETE, RECTIFY, Batch, Receipt, RowOutcome, can
 from sinks.export import Left, Row, Rows, Wanted
 from sinks.hiding import NOT_HERE, Hidden, HideOrder
-from sinks.json_fields import anonymised, as_json
+from sinks.json_fields import anonymised, as_json, rectified
 from sinks.kafka_export import COLUMNS, read
 from sinks.kafka_index import IndexBehind, KeyIndex, Place, Stored, TopicsChanged, json_object
 
@@ -102,10 +102,12 @@ class KafkaSink:
 
     def plan(self, category: str, action: str) -> str:
         plan = self._plans.get(category)
-        if plan is None or (action == ANONYMISE and not plan.anonymise):
+        if plan is None or not can(action, anonymise=plan.anonymise, rectify=plan.rectify):
             raise NoPlan(self._name, category, action)
         if action == DELETE:
             return f"write tombstones for keys {plan.key.text} into {plan.topic}"
+        if action == RECTIFY:
+            return f"set fields of values of keys {plan.key.text} in {plan.topic} ({', '.join(plan.rectify)})"
         fields = ", ".join(f"{name}: {rule.kind}" for name, rule in plan.anonymise.items())
         return f"rewrite values of keys {plan.key.text} in {plan.topic} ({fields})"
 
@@ -134,7 +136,7 @@ class KafkaSink:
                 if batch.action == DELETE:
                     return len(places)
                 stored = index.read(plan.topic, [place for found in places.values() for place in found])
-                return sum(any(self._holds(plan, batch.org, stored, p) for p in found) for found in places.values())
+                return sum(any(self._holds(plan, batch, stored, p) for p in found) for found in places.values())
         except (SinkUnavailable, NoPlan) as error:
             return Unknown(str(error))
 
@@ -184,6 +186,8 @@ class KafkaSink:
     def _apply(self, index: KeyIndex, batch: Batch, done: dict[tuple[str, bytes], str]) -> Outcome:
         """Return what is to be written for one batch; `done` are the keys of earlier batches of the transaction."""
         plan = self._plans[batch.category]
+        if batch.action == RECTIFY and not batch.values_of(plan.rectify):
+            return Outcome(receipt=Receipt.all_cannot(batch))
         rows: dict[bytes, int] = {}
         withheld = []
         for row, record_id in enumerate(batch.record_ids):
@@ -205,7 +209,7 @@ class KafkaSink:
             todo = {k: p for k, p in places.items() if (plan.topic, k) not in done}
             living, stored = self._living(index, plan, todo)
             places = {k: p for k, p in places.items() if k not in todo or k in living}
-            writes, broken = self._anonymise(plan, batch.org, living, stored)
+            writes, broken = self._rewrite(plan, batch, living, stored)
             failed = [RowOutcome(row, "failed") for row in sorted(rows[key] for key in broken)]
             changed = len({write.key for write in writes})
         done.update({(plan.topic, key): batch.action for key in places})
@@ -216,6 +220,7 @@ class KafkaSink:
             changed=changed,
             withheld=tuple(withheld),
             failed=tuple(failed),
+            level=batch.level,
         )
         return Outcome(receipt=receipt, writes=tuple(writes))
 
@@ -237,10 +242,11 @@ class KafkaSink:
         living = {key: [place for place in found if place in stored] for key, found in places.items()}
         return {key: found for key, found in living.items() if found}, stored
 
-    def _anonymise(
-        self, plan: KafkaPlan, org: str, places: Mapping[bytes, Sequence[Place]], stored: Mapping[Place, Stored]
+    def _rewrite(
+        self, plan: KafkaPlan, batch: Batch, places: Mapping[bytes, Sequence[Place]], stored: Mapping[Place, Stored]
     ) -> tuple[list[Write], set[bytes]]:
-        """Return the new values, and the keys whose value is no JSON object, or none that could be written again."""
+        """Return the new values, and the keys whose value is no JSON object, has no place for a field, or could not be
+        written again."""
         writes, broken = [], set()
         for key, found in places.items():
             mine = []
@@ -250,9 +256,9 @@ class KafkaSink:
                     broken.add(key)
                     continue
                 try:
-                    new = anonymised(value, plan.anonymise, org, self._anonymiser)
+                    new = self._new(plan, batch, value)
                     text = as_json(new) if new != value else None
-                except (ValueError, RecursionError):
+                except (ValueError, KeyError, RecursionError):
                     broken.add(key)
                     continue
                 if text is not None:
@@ -264,11 +270,16 @@ class KafkaSink:
                 writes += mine
         return writes, broken
 
-    def _holds(self, plan: KafkaPlan, org: str, stored: Mapping[Place, Any], place: Place) -> bool:
+    def _new(self, plan: KafkaPlan, batch: Batch, value: Mapping[str, object]) -> dict[str, object]:
+        if batch.action == RECTIFY:
+            return rectified(value, batch.values_of(plan.rectify))
+        return anonymised(value, plan.anonymise, batch.org, self._anonymiser)
+
+    def _holds(self, plan: KafkaPlan, batch: Batch, stored: Mapping[Place, Any], place: Place) -> bool:
         value = json_object(stored[place].value) if place in stored else None
         try:
-            return value is None or anonymised(value, plan.anonymise, org, self._anonymiser) != value
-        except RecursionError:
+            return value is None or self._new(plan, batch, value) != value
+        except (KeyError, RecursionError):
             return True
 
     def _caught_up(self) -> KeyIndex:

@@ -27,10 +27,10 @@ from sinks.base import (
     StoreWentBack,
     Unknown,
 )
-from sinks.batch import ANONYMISE, DELETE, Batch, Receipt, RowOutcome
+from sinks.batch import ANONYMISE, DELETE, RECTIFY, Batch, Receipt, RowOutcome
 from sinks.export import Left, Row, Rows, Wanted, value_of
 from sinks.hiding import HIDE, NOT_HERE, UNHIDE, Hidden, HideOrder
-from sinks.json_fields import anonymised
+from sinks.json_fields import anonymised, rectified
 
 
 @dataclass(slots=True)
@@ -58,7 +58,8 @@ class Contents:
 
 
 class MemorySink:
-    """A target of JSON-like rows by (category, org, record id). `plans` maps a category to its fields to anonymise."""
+    """A target of JSON-like rows by (category, org, record id). `plans` maps a category to its fields: they may be
+    anonymised, and set."""
 
     def __init__(
         self,
@@ -90,7 +91,7 @@ class MemorySink:
 
     def plan(self, category: str, action: str) -> str:
         fields = self._plans.get(category)
-        if fields is None or (action == ANONYMISE and not fields):
+        if fields is None or (action in (ANONYMISE, RECTIFY) and not fields):
             raise NoPlan(self._name, category, action)
         return f"{action} rows of {category} in memory"
 
@@ -155,7 +156,13 @@ class MemorySink:
         held = [row for i in set(batch.record_ids) if (row := self.contents.rows.get((batch.category, batch.org, i)))]
         if batch.action == DELETE:
             return len(held)
-        return sum(anonymised(row, fields, batch.org, self._anonymiser) != row for row in held)
+        return sum(self._new(batch, row) != row for row in held)
+
+    def _new(self, batch: Batch, row: dict[str, object]) -> dict[str, object]:
+        fields = self._plans[batch.category]
+        if batch.action == RECTIFY:
+            return rectified(row, batch.values_of(tuple(fields)))
+        return anonymised(row, fields, batch.org, self._anonymiser)
 
     def bound(self) -> Bound:
         return Bound(level="deleted", gone_within_s=0.0, depends_on="the interpreter's memory")
@@ -189,6 +196,8 @@ class MemorySink:
         return contents.receipts[place]
 
     def _effect(self, contents: Contents, batch: Batch) -> Receipt:
+        if batch.action == RECTIFY and not batch.values_of(tuple(self._plans[batch.category])):
+            return Receipt.all_cannot(batch)
         found = changed = 0
         failed = []
         for record_id, ordinal in {i: n for n, i in reversed(list(enumerate(batch.record_ids)))}.items():
@@ -204,7 +213,14 @@ class MemorySink:
                 contents.hidden.pop(place, None)
                 changed += 1
             else:
-                new = anonymised(row, self._plans[batch.category], batch.org, self._anonymiser)
+                new = self._new(batch, row)
                 changed += new != row
                 contents.rows[place] = new
-        return Receipt(batch_id=batch.id, rows=batch.rows, found=found, changed=changed, failed=tuple(failed))
+        return Receipt(
+            batch_id=batch.id,
+            rows=batch.rows,
+            found=found,
+            changed=changed,
+            failed=tuple(failed),
+            level=batch.level,
+        )

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from schemas.errors import Refused
 from schemas.s3plan import S3Plan
 from sinks.base import Bound, Job, NoPlan, Outcome, Page, PlanBroken, Positions, SinkUnavailable, Source, Span, Unknown
-from sinks.batch import ANONYMISE, DELETE, Batch
+from sinks.batch import ANONYMISE, DELETE, Batch, can
 from sinks.export import Blobs, Wanted
 from sinks.hiding import Hidden, HideOrder
 from sinks.inventory_s3 import S3Inventory
@@ -116,7 +116,7 @@ class S3Sink:
 
     def plan(self, category: str, action: str) -> str:
         plan = self._plans.get(category)
-        if plan is None or (action == ANONYMISE and plan.anonymise is None):
+        if plan is None or not can(action, anonymise=plan.anonymise):
             raise NoPlan(self._name, category, action)
         where = f"{plan.template.text} in {', '.join(self._place.buckets)}"
         if action == DELETE:
