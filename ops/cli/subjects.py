@@ -1,10 +1,11 @@
-"""Where commands take subject ids from: arguments, a file, standard input. They are never printed."""
+"""Where commands take subject ids and values from: arguments, a file, standard input. They are never printed."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,6 +36,21 @@ def read_subjects(named: list[str] | None, file: str, *, most: int | None = MAX_
     if most is not None and len(unique) > most:
         raise BadSubjects(f"there are {len(unique)} subjects: at most {most} go into one request; split them")
     return unique
+
+
+class BadValues(Refused):
+    """A file of values is none. The text repeats nothing of it."""
+
+
+def read_values(file: str) -> dict[str, dict[str, Any]]:
+    """Return what fields are to be set to, by category; the engine checks them. Raises BadSubjects, BadValues."""
+    try:
+        found = json.loads(_text(file))
+    except (ValueError, RecursionError):
+        raise BadValues(f'{file}: is no JSON; write {{"category": {{"field": value}}}}') from None
+    if not isinstance(found, dict) or not all(isinstance(said, dict) for said in found.values()):
+        raise BadValues(f"{file}: must be an object of categories, each an object of fields")
+    return found
 
 
 def _text(file: str) -> str:

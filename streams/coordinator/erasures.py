@@ -48,11 +48,9 @@ def erase(work: Work, name: str, job: Job, subjects: list[str]) -> None:
 
 def identified(work: Work, name: str, job: Job) -> None:
     """Go on with a person's request when it is sure who asks."""
-    assert work.rules is not None
-    refs, most = job.body["refs"], work.rules.approval_over
-    if 0 < most < len({refs[i : i + REF_DIGITS] for i in range(0, len(refs), REF_DIGITS)}):
-        work.to(job, State.AWAITING_APPROVAL, text=f"it names more than {most} subjects: somebody else must approve it")
-    else:
+    refs = job.body["refs"]
+    named = len({refs[i : i + REF_DIGITS] for i in range(0, len(refs), REF_DIGITS)})
+    if not rights.waits_for_approval(work, job, named):
         approved(work, name, job)
 
 
@@ -217,12 +215,12 @@ def _follow(work: Work, name: str, job: Job, row: Erasure) -> None:
         wanted = State.COMPLETED_WITH_EXCEPTIONS
     else:
         wanted = State.COMPLETED
-    _advance(work, job, wanted, _left(kept, withheld) if wanted == State.COMPLETED_WITH_EXCEPTIONS else "")
+    advance(work, job, wanted, _left(kept, withheld) if wanted == State.COMPLETED_WITH_EXCEPTIONS else "")
     if job.ended and work.org(name).deletion == job.request_id:
         work.org(name).deletion = ""
 
 
-def _advance(work: Work, job: Job, wanted: State, text: str) -> None:
+def advance(work: Work, job: Job, wanted: State, text: str) -> None:
     """Move a job towards where its answers say it is; nothing moves it back before its acknowledgements."""
     if job.state == wanted:
         job.text = text

@@ -22,6 +22,7 @@ from schemas.jobs import ENDED, STANDING, State, move
 from schemas.rules import Rules
 from schemas.subjects import SubjectKeys
 from schemas.topics import DAY_MS, Topics
+from schemas.values import ValuesSeal
 from streams.coordinator import keys
 from streams.coordinator.rows import Clock, Erasure, Hiding, Hold, Job, Org, Row, Stats
 from streams.deadletter import dead_letter
@@ -43,7 +44,8 @@ R = TypeVar("R", bound=Row)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What stays the same for all entries. `sealing_key` is the private one, `rules_key` the public one.
+    """What stays the same for all entries. `sealing_key` is the private one, `rules_key` the public one; `values`
+    closes what targets are to set.
 
     `links_ms`: for so long an archive's files are handed out; `margin_ms` later it is deleted.
     """
@@ -54,6 +56,7 @@ class Context:
     codec: Codec
     subjects: SubjectKeys
     sealing_key: bytes = field(repr=False)
+    values: ValuesSeal = field(repr=False)
     rules_key: bytes
     links_ms: int = LINKS_MS
     margin_ms: int = MARGIN_MS
@@ -75,6 +78,7 @@ class Work:
         self._were: dict[bytes, bytes | None] = {}
         self._jobs: dict[bytes, tuple[str, Job]] = {}
         self._moved: set[bytes] = set()
+        self.values: Any = None  # what a request wants to set, as it came: it is never kept
         raw = store.get(keys.RULES)
         self.rules = None if raw is None else parse_rules(raw)
         self.clock = self._row_or_new(keys.CLOCK, Clock)

@@ -173,8 +173,8 @@ class LedgerLog:
         return sends
 
     def _remember(self, entry: Entry, sends: Sequence[Send]) -> None:
-        name, record = CODEC.decode(entry.value)
-        if name == "Acked":
+        if entry.topic == TOPICS.ledger and CODEC.name_of(entry.value) == "Acked":
+            record = CODEC.decode(entry.value)[1]
             self.story.append(("ack", CODEC.encode("Ack", record["ack"])))
         self.story += [("sent", s.value) for s in sends if s.topic.startswith(TOPICS.erasures("")) and s.value]
 
