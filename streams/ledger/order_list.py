@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from schemas.bodies import decode_columns
 from schemas.columns import Columns
-from streams.ledger import holds, record_orders
+from streams.ledger import holds, keys, record_orders, rows
 from streams.ledger.concern import Mask, RecordIds
-from streams.ledger.rows import RECTIFY
+from streams.ledger.rows import RECTIFY, PendingHead
 from streams.ledger.select_list import ORDERS, Ask, Lister
 from streams.ledger.snapshots import Run
 from streams.ledger.state import Work
@@ -41,6 +42,7 @@ class OrderLister(Lister):
         self._wanted: dict[tuple[str, str], list[Columns]] = {}
         self._seen: dict[tuple[str, str], set[str]] = {}
         self._on_way = False
+        self._batched: dict[tuple[str, str], set[str]] = {}
 
     def concerns(self, category: str) -> bool:
         """Whether it is one that values are given for; none below it is meant."""
@@ -84,12 +86,24 @@ class OrderLister(Lister):
         if len(chosen):
             self._wanted.setdefault((category, target), []).append(chosen)
 
+    def _going_ids(self, category: str, target: str) -> set[str]:
+        """Return what is in batches on their way, those of this entry included: a record may lie here twice."""
+        if (category, target) not in self._batched:
+            ids: set[str] = set()
+            for _, value in self._work.store.scan(keys.PENDING + keys.text(target)):
+                head_raw, body = rows.split(value)
+                head = PendingHead.unpack(head_raw)
+                if (head.org, head.category) == (self._org, category):
+                    ids.update(decode_columns(body).ids.texts())
+            self._batched[category, target] = ids
+        return self._batched[category, target]
+
     def _kept(self, category: str, target: str, columns: Columns) -> list[tuple[str, Mask]]:
-        """Tell why rows are left out: this entry put them into a batch, or they are evidence."""
+        """Tell why rows are left out: a batch on its way erases them, or they are evidence."""
         kept = []
-        cut = self._work.cut.get((self._org, category, target))
-        if cut:
-            kept.append(("going", np.array([name in cut for name in columns.ids.texts()], np.bool_)))
+        going = self._going_ids(category, target)
+        if going:
+            kept.append(("going", np.array([name in going for name in columns.ids.texts()], np.bool_)))
         if self._row.action == RECTIFY:
             held = holds.mask(self._work, self._org, category, columns, legal=True)
             if held is not None:

@@ -371,6 +371,7 @@ def ordered_whatever_goes(patch: pytest.MonkeyPatch) -> None:
 
 def batches_ordered_as_well(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(order_list.OrderLister, "batch", order_list.Lister.batch)
+    ordered_whatever_goes(patch)
 
 
 def sent_again_whatever_goes(patch: pytest.MonkeyPatch) -> None:
