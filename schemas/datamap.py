@@ -152,8 +152,14 @@ def _category(
         default=_default(name, entry.table("retention"), known.default if known else Setting(category=name)),
         days_range=known.days_range if known else None,
         can_anonymise=all(plans[name, target].anonymise for target in bound.entries),
+        hides=tuple(target for target in sorted(bound.entries) if _hides(plans[name, target])),
         rectify={target: fields for target in sorted(bound.entries) if (fields := _rectify(plans[name, target]))},
     )
+
+
+def _hides(plan: Plan) -> bool:
+    """Whether a target can hide single records."""
+    return isinstance(plan, PostgresPlan) and plan.hidden is not None
 
 
 def _rectify(plan: Plan) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from schemas.errors import Reject
@@ -19,6 +20,9 @@ from schemas.values import NotOpened, Value, ValuesSeal
 DELETE: Final = "delete"
 ANONYMISE: Final = "anonymise"
 RECTIFY: Final = "rectify"
+HIDE: Final = "hide"
+UNHIDE: Final = "unhide"
+_ACTIONS: Final = (DELETE, ANONYMISE, RECTIFY, HIDE, UNHIDE)
 
 REASONS: Final = frozenset({"hold", "min_retain", "lock", "cannot", "failed"})
 """Why a row was left as it is. The ledger puts every such row back and looks at it again."""
@@ -38,10 +42,10 @@ class BadBatch(Reject):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Records of one org and category that must go from one target, or be set right there.
+    """Records of one org and category that must go from one target, be set right there, hidden, or brought back.
 
     `id` is derived from what the batch concerns: the same work always has the same id. `values` are what fields are to
-    be set to, `sealed` the same as they came.
+    be set to, `sealed` the same as they came; `stamp`, microseconds since the epoch, is what rows are hidden with.
     """
 
     id: str
@@ -52,12 +56,13 @@ class Batch:
     record_ids: tuple[str, ...] = field(repr=False)
     values: Mapping[str, Value] = field(default_factory=dict, repr=False)
     sealed: bytes = field(default=b"", repr=False)
+    stamp: int = 0
 
     def __post_init__(self) -> None:
         if not _BATCH_ID.match(self.id):
             raise BadBatch("its id is not 32 hex digits")
-        if self.action not in (DELETE, ANONYMISE, RECTIFY):
-            raise BadBatch("its action is neither delete, anonymise nor rectify", self.id, len(self.record_ids))
+        if self.action not in _ACTIONS:
+            raise BadBatch(f"its action is none of {', '.join(_ACTIONS)}", self.id, len(self.record_ids))
         if not self.org or not self.record_ids:
             raise BadBatch("it names no org or no record", self.id, len(self.record_ids))
 
@@ -88,6 +93,7 @@ class Batch:
             record_ids=tuple(record["record_ids"]),
             values=values,
             sealed=record["sealed"],
+            stamp=record["stamp"],
         )
 
     @property
@@ -97,7 +103,12 @@ class Batch:
     @property
     def level(self) -> str:
         """What an acknowledgement of it says of its rows."""
-        return "deleted" if self.action in (DELETE, ANONYMISE) else "none"
+        return {DELETE: "deleted", ANONYMISE: "deleted", HIDE: "hidden"}.get(self.action, "none")
+
+    @property
+    def at(self) -> datetime:
+        """The stamp as a time, exact to the microsecond."""
+        return time_of(self.stamp)
 
     def values_of(self, fields: Sequence[str]) -> dict[str, Value]:
         """Return the values of those fields that are to be set."""
@@ -107,13 +118,20 @@ class Batch:
     def digest(self) -> bytes:
         """16 bytes over all that the batch says: an id that was used for other work does not stand for this one."""
         parts = [self.id, self.target, self.org, self.category, self.action, *self.record_ids]
+        parts += [str(self.stamp)] if self.stamp else []
         parts += [self.sealed.hex()] if self.sealed else []  # not what it holds: few values would be soon guessed
         return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).digest()
 
 
-def can(action: str, *, anonymise: object, rectify: object = None) -> bool:
-    """Whether a target can do `action` where its plan says how to anonymise and what to rectify, or does not."""
-    return bool({DELETE: True, ANONYMISE: anonymise, RECTIFY: rectify}.get(action))
+def time_of(stamp: int) -> datetime:
+    """Return microseconds since the epoch as a time."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=stamp)
+
+
+def can(action: str, *, anonymise: object, rectify: object = None, hidden: object = None) -> bool:
+    """Whether a target can do `action` where its plan has these parts, or has not."""
+    able = {DELETE: True, ANONYMISE: anonymise, RECTIFY: rectify, HIDE: hidden, UNHIDE: hidden}
+    return bool(able.get(action))
 
 
 def _opened(record: Mapping[str, Any], seal: ValuesSeal | None) -> dict[str, Value]:

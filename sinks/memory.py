@@ -27,9 +27,9 @@ from sinks.base import (
     StoreWentBack,
     Unknown,
 )
-from sinks.batch import ANONYMISE, DELETE, RECTIFY, Batch, Receipt, RowOutcome
+from sinks.batch import ANONYMISE, DELETE, HIDE, RECTIFY, UNHIDE, Batch, Receipt, RowOutcome
 from sinks.export import Left, Row, Rows, Wanted, value_of
-from sinks.hiding import HIDE, NOT_HERE, UNHIDE, Hidden, HideOrder
+from sinks.hiding import NOT_HERE, Hidden, HideOrder
 from sinks.json_fields import anonymised, rectified
 
 
@@ -129,6 +129,17 @@ class MemorySink:
                 del contents.hidden[place]
         return Hidden.of(len(ours), 0)
 
+    @staticmethod
+    def _mark(contents: Contents, batch: Batch, place: tuple[str, str, str]) -> bool:
+        hidden = contents.hidden.get(place)
+        if batch.action == HIDE and hidden is None:
+            contents.hidden[place] = batch.stamp
+            return True
+        if batch.action == UNHIDE and hidden == batch.stamp:
+            del contents.hidden[place]
+            return True
+        return False
+
     def _begun(self, source: Source, spans: Mapping[int, Span]) -> Contents:
         """Return the contents as a transaction sees them, its positions moved."""
         if self.faults.away:
@@ -156,6 +167,9 @@ class MemorySink:
         held = [row for i in set(batch.record_ids) if (row := self.contents.rows.get((batch.category, batch.org, i)))]
         if batch.action == DELETE:
             return len(held)
+        if batch.action in (HIDE, UNHIDE):
+            marks = [self.contents.hidden.get((batch.category, batch.org, i)) for i in set(batch.record_ids)]
+            return sum(mark == (None if batch.action == HIDE else batch.stamp) for mark in marks)
         return sum(self._new(batch, row) != row for row in held)
 
     def _new(self, batch: Batch, row: dict[str, object]) -> dict[str, object]:
@@ -208,6 +222,8 @@ class MemorySink:
             found += 1
             if (batch.org, record_id) in self.faults.refusing:
                 failed.append(RowOutcome(ordinal, "failed"))
+            elif batch.action in (HIDE, UNHIDE):
+                changed += self._mark(contents, batch, place)
             elif batch.action == DELETE:
                 del contents.rows[place]
                 contents.hidden.pop(place, None)

@@ -24,7 +24,7 @@ from sinks import postgres_export as reading
 from sinks import postgres_positions as own
 from sinks.anonymise import Anonymiser
 from sinks.base import Bound, Job, NoPlan, Outcome, Page, PlanBroken, Positions, SinkUnavailable, Source, Span, Unknown
-from sinks.batch import DELETE, RECTIFY, Batch, can
+from sinks.batch import DELETE, HIDE, RECTIFY, UNHIDE, Batch, can
 from sinks.export import Left, Row, Rows, Wanted
 from sinks.hiding import Hidden, HideOrder
 from sinks.postgres_effects import Connection, residual
@@ -99,11 +99,13 @@ class PostgresSink:
 
     def plan(self, category: str, action: str) -> str:
         plan = self._plans.get(category)
-        if plan is None or not can(action, anonymise=plan.anonymise, rectify=plan.rectify):
+        if plan is None or not can(action, anonymise=plan.anonymise, rectify=plan.rectify, hidden=plan.hidden):
             raise NoPlan(self._name, category, action)
         where = f"{plan.schema}.{plan.table} by {plan.org} and {plan.key}"
         if action == DELETE:
             return f"delete rows of {where}"
+        if action in (HIDE, UNHIDE):
+            return f"{action} rows of {where} by {plan.hidden}"
         if action == RECTIFY:
             return f"set columns of {where} ({', '.join(plan.rectify)})"
         fields = ", ".join(f"{name}: {rule.kind}" for name, rule in plan.anonymise.items())

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from sinks.anonymise import REPLACE, Anonymiser
-from sinks.batch import DELETE, RECTIFY, Batch
+from sinks.batch import DELETE, HIDE, RECTIFY, UNHIDE, Batch
 from sinks.postgres_table import Column, Key, Table
 
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -79,6 +79,37 @@ def rectify(connection: Connection, table: Table, batch: Batch, keys: Sequence[K
     columns = {name: table.rectifiable[name] for name in batch.values_of(table.plan.rectify)}
     new = _as_written(connection, columns, batch)
     return _rewrite(connection, table, columns, batch.org, keys, lambda _: new)
+
+
+def hide(connection: Connection, table: Table, batch: Batch, keys: Sequence[Key]) -> Count:
+    """Hide those rows of `keys` that are not hidden, or bring back those that exactly this stamp hides."""
+    org = table.org_value(batch.org)
+    if org is None or not keys:
+        return Count(0, 0)
+    chosen, args = table.chosen(org, keys)
+    key = sql.Identifier(table.key.name)
+    there = connection.execute(
+        sql.SQL("SELECT count(DISTINCT t.{}) FROM {} AS t WHERE {}").format(key, table.name, chosen), args
+    ).fetchone()
+    column, state, stamp = _hidden_state(table, batch)
+    query = sql.SQL(
+        "WITH done AS (UPDATE {} AS t SET {} = %s WHERE {} AND {} RETURNING t.{} AS k)"
+        " SELECT count(DISTINCT k) FROM done"
+    ).format(table.name, column, chosen, state, key)
+    value = batch.at if batch.action == HIDE else None
+    changed = connection.execute(query, [value, *args, *stamp]).fetchone()
+    assert there is not None
+    assert changed is not None
+    return Count(int(str(there[0])), int(str(changed[0])))
+
+
+def _hidden_state(table: Table, batch: Batch) -> tuple[sql.Identifier, sql.Composed, list[object]]:
+    """Return the column, and the condition for rows `t` that the batch has still to change."""
+    assert table.hidden is not None
+    column = sql.Identifier(table.hidden.name)
+    if batch.action == HIDE:
+        return column, sql.SQL("t.{} IS NULL").format(column), []
+    return column, sql.SQL("t.{} = %s").format(column), [batch.at]
 
 
 def _as_written(connection: Connection, columns: Mapping[str, Column], batch: Batch) -> tuple[str | None, ...]:
@@ -147,6 +178,12 @@ def residual(connection: Connection, table: Table, batch: Batch, how: Anonymiser
     keys = [key for _, key in table.keys(batch.record_ids)]
     if org is None or not keys:
         return 0
+    if batch.action in (HIDE, UNHIDE):
+        chosen, args = table.chosen(org, keys)
+        _, state, stamp = _hidden_state(table, batch)
+        key = sql.Identifier(table.key.name)
+        query = sql.SQL("SELECT DISTINCT t.{} FROM {} AS t WHERE {} AND {}").format(key, table.name, chosen, state)
+        return len(connection.execute(query, [*args, *stamp]).fetchall())
     if batch.action == RECTIFY:
         columns = {name: table.rectifiable[name] for name in batch.values_of(table.plan.rectify)}
         new = _as_written(connection, columns, batch)

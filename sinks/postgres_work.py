@@ -13,8 +13,8 @@ import psycopg
 from psycopg import errors
 
 from sinks.anonymise import Anonymiser
-from sinks.batch import DELETE, RECTIFY, Batch, Receipt, RowOutcome
-from sinks.postgres_effects import Connection, Count, anonymise, free_keys, rectify, send_delete
+from sinks.batch import DELETE, HIDE, RECTIFY, UNHIDE, Batch, Receipt, RowOutcome
+from sinks.postgres_effects import Connection, Count, anonymise, free_keys, hide, rectify, send_delete
 from sinks.postgres_table import Key, Table
 
 log = logging.getLogger(__name__)
@@ -121,6 +121,8 @@ class Work:
             return send_delete(connection, table, table.org_value(batch.org), keys).count()
         if batch.action == RECTIFY:
             return rectify(connection, table, batch, keys)
+        if batch.action in (HIDE, UNHIDE):
+            return hide(connection, table, batch, keys)
         return anonymise(connection, table, batch.org, keys, self.anonymiser)
 
     def _bound(self, batch: Batch) -> tuple[Table, Key | None, list[tuple[int, Key]]]:

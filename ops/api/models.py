@@ -120,11 +120,11 @@ class RestoreAsked(Asked):
 class PeopleAsked(Asked):
     """A request of people about themselves.
 
-    `categories` are of an erasure; of a rectification `values`, category to field to what it becomes, and `records`,
-    if only these of theirs are meant.
+    `categories` are of an erasure or a restriction; of a rectification `values`, category to field to what it becomes,
+    and `records`, if only these of theirs are meant.
     """
 
-    type: Literal["erasure", "rectification"]
+    type: Literal["erasure", "rectification", "restriction"]
     subjects: Subjects = Field(repr=False)
     categories: Categories | None = None
     values: Values | None = Field(None, repr=False)

@@ -77,6 +77,7 @@ NEXT_STEPS: Final[Mapping[str, str]] = {
     "wrong_org_name": "Type the org's name as it is registered.",
     "hold_exists": "Choose another hold_id, or release that hold first.",
     "unknown_hold": "See GET /api/v1/privacy/holds.",
+    "restricted": "Lift the restriction that is named, or leave that person out.",
     "under_way": "Wait for the deletion, or for what it hid to come back, or restore the org while the grace lasts.",
     "unknown_job": "See GET /api/v1/privacy/jobs.",
     "wrong_state": "Look at the job's state: what is over cannot be moved.",

@@ -24,7 +24,11 @@ from schemas.policy import EPOCH_ORDINAL
 
 router = APIRouter(prefix=views.BASE, route_class=GuardedRoute)
 
-_OF_PEOPLE: Final = {"erasure": ("erase", ("values", "records")), "rectification": ("rectify", ("categories",))}
+_OF_PEOPLE: Final = {
+    "erasure": ("erase", ("values", "records")),
+    "rectification": ("rectify", ("categories",)),
+    "restriction": ("restrict", ("values", "records")),
+}
 """What people may ask for: the kind that it is, and what a request of it has not."""
 _JOB: Final[dict[int | str, dict[str, Any]]] = {202: {"model": models.Job, "description": "Asked for; see Location."}}
 
@@ -123,7 +127,7 @@ async def restore_org(called: Called, request: Request, asked: models.RestoreAsk
 @router.post("/requests", response_model=models.Job, status_code=202)
 @takes(OWNER, fresh=True)
 async def request_of_people(called: Called, request: Request, asked: models.PeopleAsked, key: Key = None) -> Response:
-    """Erase people (GDPR Art. 17), or set fields of what they have (Art. 16): 1 to 1 000 subject ids in one pass."""
+    """Erase people (GDPR Art. 17), set fields of what they have (Art. 16), or restrict it (Art. 18); at most 1 000."""
     kind, foreign = _OF_PEOPLE[asked.type]
     for name in foreign:
         if getattr(asked, name) is not None:

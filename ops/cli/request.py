@@ -1,4 +1,4 @@
-"""`ebbtide request erase|rectify|delete|export`: erases people or a whole org, sets right or copies what there is."""
+"""`ebbtide request erase|rectify|restrict|unrestrict|delete|export`: what people and orgs may ask for."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ class Form(StrEnum):
     BOTH = "both"
 
 
-app = typer.Typer(help="Ask for the erasure, rectification or an export of people or of an org.", no_args_is_help=True)
+app = typer.Typer(
+    help="Ask for the erasure, rectification, restriction or an export of people or of an org.", no_args_is_help=True
+)
 
 
 @app.command("erase")
@@ -113,6 +115,53 @@ def rectify(
     _ask(
         settings, "rectify", org, body, people, by, request_id, wait=wait, limit_s=limit_s, as_json=as_json, values=said
     )
+
+
+@app.command("restrict")
+@guarded
+def restrict(
+    org: Org,
+    subject: Subject = None,
+    subjects: SubjectsFile = "",
+    category: Categories = None,
+    regime: Regime = "gdpr",
+    verified: Verified = False,
+    by: By = "cli",
+    request_id: RequestId = "",
+    wait: Wait = True,
+    limit_s: LimitS = 600,
+    as_json: AsJson = False,
+) -> None:
+    """Hold what these people have, and hide it in each target that can, until `request unrestrict` lifts it.
+
+    Exit code 1: some records cannot be hidden; the job says which.
+    """
+    body: dict[str, Any] = {"regime": regime}
+    if verified:
+        body["identity"] = "verified"
+    if category:
+        body["categories"] = category
+    people = read_subjects(subject, subjects)
+    if not people:
+        raise Refused("nobody is named: write --subjects FILE, --subjects - or --subject ID")
+    settings = connected_settings()
+    _ask(settings, "restrict", org, body, people, by, request_id, wait=wait, limit_s=limit_s, as_json=as_json)
+
+
+@app.command("unrestrict")
+@guarded
+def unrestrict(
+    org: Org,
+    job: Annotated[str, typer.Argument(help="The id of the restriction.")],
+    by: By = "cli",
+    request_id: RequestId = "",
+    wait: Wait = True,
+    limit_s: LimitS = 600,
+    as_json: AsJson = False,
+) -> None:
+    """Lift a restriction: bring back exactly what it has hidden, and end its hold. Tell the people before."""
+    settings = connected_settings()
+    _ask(settings, "unrestrict", org, {"job": job}, [], by, request_id, wait=wait, limit_s=limit_s, as_json=as_json)
 
 
 @app.command("delete")

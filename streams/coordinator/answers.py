@@ -10,7 +10,18 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from streams.coordinator import catch_up, erasures, exports, hiding, holds, orders, orgs, policies, rectifications
+from streams.coordinator import (
+    catch_up,
+    erasures,
+    exports,
+    hiding,
+    holds,
+    orders,
+    orgs,
+    policies,
+    rectifications,
+    restrictions,
+)
 from streams.coordinator.counted import a_count, counts_by_name
 from streams.coordinator.work import Work
 
@@ -37,7 +48,23 @@ def take(work: Work, record: Mapping[str, Any]) -> None:
 
 def _hold(work: Work, name: str, record: Record, _: Record) -> None:
     holds.hold_answered(work, name, record)
+    restrictions.held(work, name, record)
     catch_up.answered(work, name, record)
+
+
+def _released(work: Work, name: str, record: Record, body: Record) -> None:
+    holds.released_answered(work, name, record, body)
+    restrictions.held(work, name, record)
+
+
+def _ordered(work: Work, name: str, record: Record, body: Record) -> None:
+    job = work.job(name, record["request_id"])
+    if job is None or job.ended or record["partition"] not in job.told:
+        return
+    if job.kind == rectifications.RECTIFY:
+        rectifications.answered(work, name, job, record, body)
+    elif job.kind in (restrictions.RESTRICT, restrictions.UNRESTRICT):
+        restrictions.answered(work, name, job, record, body)
 
 
 def _erase(work: Work, name: str, record: Record, body: Record) -> None:
@@ -50,10 +77,10 @@ _TAKE: Final[Mapping[str, Callable[[Work, str, Record, Record], None]]] = {
     "policy": lambda work, name, record, _: policies.policy_answered(work, name, record),
     "preview": policies.preview_answered,
     "hold": _hold,
-    "released": holds.released_answered,
+    "released": _released,
     "hidden": hiding.answered,
     "erase": _erase,
-    "ordered": rectifications.answered,
+    "ordered": _ordered,
     **dict.fromkeys(("selected", "exporting", "export"), exports.answered),
     "manifest": exports.finished,
     "expired": exports.expired,

@@ -64,6 +64,7 @@ def delete(work: Work, name: str, job: Job, _: list[str]) -> None:
         back = hiding.coming_back(work, name)
         what = "is called off, and what it hid comes back" if back else "is under way; cancel it, or wait for its end"
         raise No("under_way", f"deletion {org.deletion} {what}")
+    hiding.refuse_beside_restrictions(work, name)
     kept = hiding.kept_categories(work.rules, job)
     hiding.refuse_unless_apart(work.rules, kept, "delete_media")
     deadline = deadlines.gdpr(job.asked_at)

@@ -2,8 +2,8 @@
 
     planning ─▶ running ─▶ awaiting_acks ─▶ completed | completed_with_exceptions        OrderRecords · ordered
 
-Used by `streams.coordinator.rectifications`; `tests/unit/streams/coordinator/test_rectifications.py` says what it
-promises.
+Used by `streams.coordinator.rectifications` and `restrictions`;
+`tests/unit/streams/coordinator/test_rectifications.py` says what it promises.
 """
 
 from __future__ import annotations
@@ -51,8 +51,14 @@ def note(work: Work, name: str, job: Job, record: Mapping[str, Any], body: Mappi
     return True
 
 
-def follow(work: Work, name: str, job: Job) -> None:
-    """Work out from all answers where the job stands."""
+def all_over(work: Work, name: str, job: Job) -> bool:
+    """Whether every shard has nothing left to do for a job."""
+    answers = [answer for _, answer in work.answers(name, job)]
+    return len(answers) == len(job.told) and all(answer["over"] for answer in answers)
+
+
+def follow(work: Work, name: str, job: Job, *, ready: bool = True) -> None:
+    """Work out from all answers where the job stands; it does not end before something else is `ready`."""
     answers = [answer for _, answer in work.answers(name, job)]
     left: dict[str, Counter[str]] = {}
     for answer in answers:
@@ -64,7 +70,7 @@ def follow(work: Work, name: str, job: Job) -> None:
         return
     if not all(answer["listed"] for answer in answers):
         wanted = State.RUNNING
-    elif not all(answer["over"] for answer in answers):
+    elif not ready or not all(answer["over"] for answer in answers):
         wanted = State.AWAITING_ACKS
     else:
         wanted = State.COMPLETED_WITH_EXCEPTIONS if left_out else State.COMPLETED

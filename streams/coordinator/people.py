@@ -5,7 +5,7 @@ Called by `streams.coordinator.decisions` and `moves`; their tests say what it p
 
 from __future__ import annotations
 
-from streams.coordinator import erasures, exports, rectifications
+from streams.coordinator import erasures, exports, rectifications, restrictions
 from streams.coordinator.rows import Job
 from streams.coordinator.work import Work
 
@@ -16,6 +16,8 @@ def identified(work: Work, name: str, job: Job) -> None:
         exports.identified(work, name, job)
     elif job.kind == rectifications.RECTIFY:
         rectifications.identified(work, name, job)
+    elif job.kind == restrictions.RESTRICT:
+        restrictions.identified(work, name, job)
     else:
         erasures.identified(work, name, job)
 
@@ -24,6 +26,8 @@ def approved(work: Work, name: str, job: Job) -> None:
     """Go on with a job that somebody has approved."""
     if job.kind == rectifications.RECTIFY:
         rectifications.approved(work, name, job)
+    elif job.kind == restrictions.RESTRICT:
+        restrictions.approved(work, name, job)
     else:
         erasures.approved(work, name, job)
 
@@ -34,5 +38,7 @@ def cancelled(work: Work, name: str, job: Job) -> None:
         exports.cancelled(work, name, job)
     elif job.kind == rectifications.RECTIFY:
         job.body = {}
+    elif job.kind == restrictions.RESTRICT:
+        restrictions.cancelled(work, name, job)
     else:
         erasures.cancelled(work, name, job)

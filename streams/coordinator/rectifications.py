@@ -126,11 +126,9 @@ def _command(work: Work, name: str, job: Job) -> dict[str, Any]:
     }
 
 
-def answered(work: Work, name: str, record: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+def answered(work: Work, name: str, job: Job, record: Mapping[str, Any], body: Mapping[str, Any]) -> None:
     """A shard tells how far it is."""
-    job, partition = work.job(name, record["request_id"]), record["partition"]
-    if job is None or job.kind != RECTIFY or job.ended or partition not in job.told:
-        return
+    partition = record["partition"]
     if record["error"]:
         if record["epoch"] < work.org(name).epoch:
             work.to_ledger([partition], "OrderRecords", _command(work, name, job))

@@ -29,7 +29,7 @@ from ebbtide.events import MAX_NAME_BYTES
 from ebbtide.partition import partition_of
 from schemas.jobs import KINDS, State
 from schemas.rules import Rules
-from streams.coordinator import decisions, erasures, exports, holds, moves, policies, rectifications
+from streams.coordinator import decisions, erasures, exports, holds, moves, policies, rectifications, restrictions
 from streams.coordinator.bodies import SEALED, VALUED, BadBody, read_body
 from streams.coordinator.refusal import No
 from streams.coordinator.rows import Job
@@ -50,6 +50,8 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "release": holds.release,
     "erase": erasures.erase,
     "rectify": rectifications.rectify,
+    "restrict": restrictions.restrict,
+    "unrestrict": restrictions.unrestrict,
     "delete": erasures.delete,
     "export": exports.export,
     "cancel": moves.cancel,

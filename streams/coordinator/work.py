@@ -24,7 +24,7 @@ from schemas.subjects import SubjectKeys
 from schemas.topics import DAY_MS, Topics
 from schemas.values import ValuesSeal
 from streams.coordinator import keys
-from streams.coordinator.rows import Clock, Erasure, Hiding, Hold, Job, Org, Row, Stats
+from streams.coordinator.rows import Clock, Erasure, Hiding, Hold, Job, Org, Restriction, Row, Stats
 from streams.deadletter import dead_letter
 from streams.reducer import Entry, Send, Store
 
@@ -119,6 +119,17 @@ class Work:
     def erasure(self, name: str, request_id: str) -> Erasure | None:
         return self._row(keys.of(keys.ERASURE, name, request_id), Erasure)
 
+    def restriction(self, name: str, request_id: str) -> Restriction | None:
+        return self._row(keys.of(keys.RESTRICTION, name, request_id), Restriction)
+
+    def restrictions(self, name: str) -> Iterator[Restriction]:
+        """Yield the restrictions of an org that stand, those of this entry not among them."""
+        prefix = keys.of(keys.RESTRICTION, name)
+        for key, _ in list(self.store.scan(prefix)):
+            row = self.restriction(name, key[len(prefix) :].decode())
+            if row is not None:
+                yield row
+
     def hiding(self, name: str) -> Hiding:
         """Return the newest order to hide an org, an empty one if there was none."""
         return self._row_or_new(keys.of(keys.HIDING, name), Hiding)
@@ -133,6 +144,9 @@ class Work:
 
     def add_erasure(self, name: str, erasure: Erasure) -> Erasure:
         return self._new(keys.of(keys.ERASURE, name, erasure.request_id), erasure)
+
+    def add_restriction(self, name: str, restriction: Restriction) -> Restriction:
+        return self._new(keys.of(keys.RESTRICTION, name, restriction.request_id), restriction)
 
     def drop(self, key: bytes) -> None:
         """Forget a row, whatever was done to it before."""

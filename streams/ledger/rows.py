@@ -234,8 +234,7 @@ class PendingHead(Row):
 
 
 RECTIFY: Final = "rectify"
-HIDE: Final = "hide"
-"""What can be ordered of records that stay."""
+"""What is ordered of records that stay, and changes what they say; all else hides them, or brings them back."""
 
 
 @dataclass(slots=True, frozen=True)

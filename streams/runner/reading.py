@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, Message
 from ebbtide.wire import WireError
 from schemas.errors import Halt
 from sinks.base import Job, NoPlan, Sink, Span
-from sinks.batch import RECTIFY, BadBatch, Batch, Receipt
+from sinks.batch import ANONYMISE, DELETE, BadBatch, Batch, Receipt
 from sinks.hiding import HideOrder
 from streams.runner.spec import RunnerSpec
 from streams.runner.transaction import DeadLetter, Fenced
@@ -93,7 +93,7 @@ class Reader:
                 piece.refused.append((partition, Receipt.all_failed(error.batch_id, error.rows)))
         else:
             piece.jobs.append(Job(batch=batch, partition=partition))
-            piece.alone |= batch.action == RECTIFY
+            piece.alone |= batch.action not in (DELETE, ANONYMISE)
             return batch.rows
         return 0
 

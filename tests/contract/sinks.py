@@ -70,6 +70,11 @@ def correction(org: str, ids: Sequence[str], values: Mapping[str, Value], *, see
     return replace(batch(org, ids, action="rectify", seed=f"{seed}{values}"), values=values, sealed=sealed)
 
 
+def marked(org: str, ids: Sequence[str], action: str, *, stamp: int) -> Batch:
+    """Hide single records, or bring them back."""
+    return replace(batch(org, ids, action=action, seed=str(stamp)), stamp=stamp)
+
+
 def order(org: str, action: str = "hide", *, stamp: int = 0, category: str = "messages", seed: str = "") -> HideOrder:
     """An order about all of an org. A `stamp` of 0 is that of the first hide, made now."""
     return HideOrder(

@@ -18,6 +18,7 @@ from ops.local.service import KafkaServer
 from ops.local.stack import start_s3
 from sinks.base import NoPlan, SinkUnavailable, Unknown
 from tests.contract.sinks import (
+    FIRST,
     ORIGINALS,
     ROW,
     Bench,
@@ -29,6 +30,8 @@ from tests.contract.sinks import (
     S3Bench,
     batch,
     correction,
+    marked,
+    order,
 )
 from tests.integration.targets.support import Cluster
 
@@ -340,3 +343,47 @@ def test_a_target_that_can_set_no_fields_has_no_plan_for_it(bench: Bench) -> Non
         Driver(bench).apply(correction("acme", IDS[:1], {"body": "x"}))
 
     assert bench.rows()["acme", IDS[0]] == ROW
+
+
+@rows_that_are_set
+def test_single_records_are_hidden_and_exactly_these_brought_back(bench: Bench) -> None:
+    bench.fill("acme", IDS[:5])
+    bench.fill("globex", IDS[:2])
+    bench.hide_one("acme", IDS[0])
+    driver = Driver(bench)
+    everyone = bench.visible()
+
+    (hidden,) = driver.apply(marked("acme", [*IDS[:3], "4711"], "hide", stamp=FIRST))
+    during = bench.visible()
+    driver.apply(marked("acme", IDS[3:4], "hide", stamp=FIRST + 5))
+    (back,) = driver.apply(marked("acme", IDS[:4], "unhide", stamp=FIRST))
+
+    assert (hidden.found, hidden.changed, hidden.level) == (3, 2, "hidden")
+    assert during == everyone - {("acme", IDS[1]), ("acme", IDS[2])}
+    assert (back.found, back.changed) == (4, 2)
+    assert bench.visible() == everyone - {("acme", IDS[3])}  # another stamp's, and what its owner hid, stay
+    assert bench.sink.verify(marked("acme", IDS[:4], "unhide", stamp=FIRST)) == 0
+
+
+@rows_that_are_set
+def test_a_restriction_and_a_deletions_grace_do_not_undo_each_other(bench: Bench) -> None:
+    bench.fill("acme", IDS[:3])
+    driver = Driver(bench)
+    driver.apply(marked("acme", IDS[:1], "hide", stamp=FIRST))
+
+    driver.obey(order("acme", stamp=FIRST + 9))
+    all_hidden = bench.visible()
+    driver.obey(order("acme", "unhide", stamp=FIRST + 9))
+
+    assert all_hidden == set()
+    assert bench.visible() == {("acme", i) for i in IDS[1:3]}
+
+
+@pytest.mark.parametrize("bench", ["s3"], indirect=True)
+def test_a_target_that_can_hide_no_single_record_has_no_plan_for_it(bench: Bench) -> None:
+    bench.fill("acme", IDS[:1])
+
+    with pytest.raises(NoPlan):
+        Driver(bench).apply(marked("acme", IDS[:1], "hide", stamp=FIRST))
+
+    assert bench.visible() == {("acme", IDS[0])}

@@ -1,4 +1,4 @@
-"""People's data set right in real stores: what they asked for, in each of their records, and nothing in the clear."""
+"""People's data set right, and restricted, in real stores: each of their records, and nothing in the clear."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ categories:
   messages:
     retention: {period: "3650 d", clock: created, action: anonymise}
     targets:
-      crm: {table: messages, key: id, org: org_id, subject: user_id, created: created_at,
+      crm: {table: messages, key: id, org: org_id, subject: user_id, created: created_at, hidden: hidden_at,
         anonymise: {sender: {replace: "[erased]"}}, rectify: [sender, age]}
   profiles:
     retention: {period: "3650 d", clock: created, action: delete}
@@ -40,7 +40,7 @@ categories:
 
 TABLES = """
 create table messages (id bigint, org_id text, user_id text, sender text, age int, body text,
-    created_at timestamptz, primary key (org_id, id));
+    created_at timestamptz, hidden_at timestamptz, primary key (org_id, id));
 insert into messages
     select n, org, 'u' || n % 10, 'Adah', 30, 'dear ' || n, now() - interval '3 days'
     from generate_series(1, 300) n, unnest(array['acme', 'globex']) org;
@@ -119,12 +119,30 @@ def test_each_record_is_set_right_in_each_store_in_the_order_of_decisions_and_no
     sender = "select distinct sender from messages where user_id = 'u6' and org_id = 'acme'"
     assert rows(roles, sender) == [("[erased]",)]  # what was decided later is done later
 
+    _restrict(roles, door)
     engine = [name for name in _topics(roles) if name != place(roles)[1]]
     assert len(engine) > 10
     for topic in engine:
         found = committed(roles.settings.kafka_bootstrap, topic)
         assert not any(NEW.encode() in (m.value() or b"") for m in found), topic
     assert not any(NEW in roles.log(name) for name in roles.running)
+
+
+def _restrict(roles: Roles, door: RequestDoor) -> None:
+    """What a person has is out of sight and kept, whatever is asked for, until it is lifted."""
+    seen = "select count(*) from messages where user_id = 'u8' and org_id = 'acme' and hidden_at is null"
+    kept = "select count(*) from messages where user_id = 'u8' and org_id = 'acme' and sender = 'Adah'"
+    hidden = door.ask("restrict", "acme", {}, subjects=["u8"], request_id="still", limit_s=120)
+    assert hidden["state"] == "completed_with_exceptions"
+    assert json.loads(hidden["detail"])["left"] == {"feed": {"cannot": 2}}
+    assert rows(roles, seen) == [(0,)]
+    waits = door.ask("erase", "acme", subjects=["u8"], request_id="later", limit_s=120)
+    assert (waits["state"], rows(roles, kept)) == ("completed_with_exceptions", [(30,)])
+
+    lifted = door.ask("unrestrict", "acme", {"job": "still"}, limit_s=120)
+    assert lifted["state"] == "completed_with_exceptions"  # the same two records
+    assert rows(roles, seen) == [(30,)]
+    assert json.loads(lifted["detail"])["job"] == "still"
 
 
 def _topics(roles: Roles) -> list[str]:

@@ -1,7 +1,8 @@
-"""Worlds in which people's records are ordered to be set right, and held against what the oracle says is there.
+"""Worlds in which people's records are ordered to be set right or hidden, and held against what the oracle says is
+there.
 
     evening   when the day's work is done and nothing is on its way: all that must be there is ordered, or left out as
-              evidence, and nothing else is
+              evidence (to be set right; it may be hidden), and nothing else is
     noon      behind all that the day brought, and beside all that follows: no order names a record behind a batch that
               erases it and is not settled, and each request ends with numbers that add up
 
@@ -31,6 +32,7 @@ class Ordered:
     """What one partition has made of one request so far. `over`: the numbers it ended with."""
 
     first: set[Listed] = field(default_factory=set)
+    action: str = "rectify"
     over: dict[str, dict[str, int]] | None = None
     version: int = 0
 
@@ -68,7 +70,7 @@ class AmendWorld(Simulator):
         if not opened:
             return None
         org = self._chance.choice(opened)
-        people = tuple(self._chance.sample(PEOPLE, 2))
+        people, action = tuple(self._chance.sample(PEOPLE, 2)), self._chance.choice(("rectify", "rectify", "hide"))
         asked = SelectAsked(org, self._opened[org].epoch, f"a{len(self._asked)}", people)
         self._asked[asked.request_id] = asked
         places = self.coordinator._of(org, self.gateway.shards[org])
@@ -77,14 +79,14 @@ class AmendWorld(Simulator):
             "org": org,
             "epoch": asked.epoch,
             "request_id": asked.request_id,
-            "action": "rectify",
+            "action": action,
             "subjects": b"".join(one.to_bytes(8, "little") for one in people),
             "records": [],
             "parts": [{"category": c, "targets": sorted(k.targets), "sealed": b"x"} for c, k in sorted(kinds.items())],
         }
         self.coordinator._tell("OrderRecords", record, asked, places, self.now_ms)  # type: ignore[arg-type]
         for place in places:
-            self._made[place.number, asked.request_id] = Ordered()
+            self._made[place.number, asked.request_id] = Ordered(action=action)
         return asked
 
     def _judge(self, p: int, entry: Applied) -> None:
@@ -110,7 +112,7 @@ class AmendWorld(Simulator):
                     raise Broken(f"an order of {order['request_id']} follows the batch", partition=p, key=key)
         held = [i for i in order["record_ids"] if witness.oracle.is_held((order["org"], order["category"], i))]
         known = self._made[p, order["request_id"]]
-        if held and not named <= known.first:
+        if held and known.action == "rectify" and not named <= known.first:
             key = (order["org"], order["category"], held[0])
             raise Broken(f"evidence is ordered by {order['request_id']}", partition=p, key=key)
         known.first |= named
@@ -135,7 +137,7 @@ class AmendWorld(Simulator):
             if name != asked.request_id or any(witness.pending.values()):
                 continue
             must, may = there(witness, asked)
-            must -= set(self._held(p, asked, must))
+            must -= set(self._held(p, asked, must)) if made.action == "rectify" else set()
             missed, more = must - made.first, made.first - may
             for what, wrong in (("does not order", missed), ("orders what is not there:", more)):
                 if wrong:

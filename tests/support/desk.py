@@ -41,7 +41,7 @@ RULES = Rules(
     version=1,
     sources={TOPICS.lifecycle: PARTITIONS},
     categories={
-        "messages": category("messages", rectify={"crm": ("name", "email")}),
+        "messages": category("messages", rectify={"crm": ("name", "email")}, hides=("crm",)),
         "media": category("media", "365 d"),
         "media.thumbs": category("media.thumbs", "", "media"),
         "logs.audit": category("logs.audit", "7 years"),

@@ -168,7 +168,10 @@ _DECIDE: dict[str, Callable[[StandIn, Record, Record], tuple[Record, list[tuple[
     "delete": StandIn.delete,
     "erase": StandIn.erase,
     "rectify": StandIn.erase,
+    "restrict": StandIn.erase,
     "export": StandIn.export,
     **dict.fromkeys(("lock", "preview"), StandIn.done),
-    **dict.fromkeys(("cancel", "restore", "approve", "pause", "resume", "verify", "deny", "extend"), StandIn.done),
+    **dict.fromkeys(
+        ("cancel", "restore", "approve", "pause", "resume", "verify", "deny", "extend", "unrestrict"), StandIn.done
+    ),
 }

@@ -327,6 +327,7 @@ def test_a_key_that_is_none_is_refused_by_name(client: httpx2.Client, key: str) 
         ("POST", "/requests", {"type": "export", "subjects": ["u-1"]}, "/type"),
         ("POST", "/requests", {"type": "erasure", "subjects": ["u-1"], "values": {"m": {"f": "x"}}}, "/values"),
         ("POST", "/requests", {"type": "rectification", "subjects": ["u-1"]}, "/values"),
+        ("POST", "/requests", {"type": "restriction", "subjects": ["u-1"], "records": ["m-1"]}, "/records"),
         ("POST", "/requests", {**RIGHT, "values": {}}, "/values"),
         ("POST", "/requests", {**RIGHT, "values": {"messages": {}}}, "/values/messages"),
         ("POST", "/requests", {**RIGHT, "values": {"messages": {"name": "x" * 10_000}}}, "/values/messages/name"),

@@ -56,6 +56,7 @@ def order(ids: list[str], values: dict[str, Any], *, seal: ValuesSeal = SEAL) ->
         "org": "acme",
         "category": "messages",
         "action": "rectify",
+        "stamp": 0,
         "sealed": sealed,
         "record_ids": ids,
     }

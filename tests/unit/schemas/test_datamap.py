@@ -137,6 +137,7 @@ def test_its_rules_hold_defaults_parents_and_targets(tmp_path: Path) -> None:
     assert rules.categories["messages"].default == Setting(category="messages", period="60 d")
     assert rules.categories["messages"].targets == ("billing", "crm")
     assert rules.categories["messages"].can_anonymise
+    assert (rules.categories["messages"].hides, rules.categories["media"].hides) == (("crm",), ())
     assert rules.categories["messages"].rectify == {"crm": ("body", "email")}
     assert rules.categories["logs.audit"].rectify == {"profiles": ("user.name",)}
     assert Rules.from_json(rules.to_json()) == rules

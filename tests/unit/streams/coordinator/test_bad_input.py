@@ -12,7 +12,7 @@ from ebbtide.envelope import seal_subjects, sign
 from tests.support.desk import ORG, SEALING_KEY, SEED, TOPICS, Desk, reasons
 
 NAME = {"confirm_org_name": "Acme Boats"}
-MOVES = ["cancel", "restore", "pause", "resume", "approve", "verify", "deny", "extend"]
+MOVES = ["cancel", "restore", "pause", "resume", "approve", "verify", "deny", "extend", "unrestrict"]
 MORE = {"deny": {"reason": "no_match"}, "extend": {"reason": "complexity"}}
 
 
@@ -58,6 +58,11 @@ def refused(desk: Desk, record: Mapping[str, Any]) -> str:
         ("erase", {"regime": "lgpd"}, ("u-1",), "bad_body"),
         ("erase", {"categories": ["dreams"]}, ("u-1",), "unknown_category"),
         ("erase", {}, (), "bad_subjects"),
+        ("restrict", {}, (), "bad_subjects"),
+        ("restrict", {"categories": ["dreams"]}, ("u-1",), "unknown_category"),
+        ("restrict", {"regime": "lgpd"}, ("u-1",), "bad_body"),
+        ("restrict", {"through": 1}, ("u-1",), "bad_body"),
+        ("hold", {"hold_id": "restriction:1"}, (), "bad_body"),
         *((kind, {"job": "nothing", **MORE.get(kind, {})}, (), "unknown_job") for kind in MOVES),
         *((kind, {"job": "not a job", **MORE.get(kind, {})}, (), "bad_body") for kind in MOVES),
         *((kind, {"job": "r-1", "by": "me", **MORE.get(kind, {})}, (), "bad_body") for kind in MOVES),

@@ -20,7 +20,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precon
 from schemas.jobs import CANCELLABLE, ENDED, KINDS, STANDING, State
 from schemas.topics import DAY_MS
 from streams.coordinator import keys
-from streams.coordinator.rows import Job
+from streams.coordinator.rows import Hold, Job, Restriction
 from streams.coordinator.stats import job_stats
 from streams.coordinator.work import FORGET, LATE
 from streams.reducer import Send
@@ -107,6 +107,19 @@ class Machine(RuleBasedStateMachine):
         body = {"identity": "verified" if sure else "unverified"}
         return self.ask("rectify", body, subjects=subjects, values=RIGHT, requested_by=by)
 
+    @rule(target=jobs, subjects=SUBJECTS, sure=st.booleans(), some=st.booleans())
+    def restrict(self, subjects: list[str], sure: bool, some: bool) -> str:
+        body = {"identity": "verified" if sure else "unverified", **({"categories": ["messages"]} if some else {})}
+        return self.ask("restrict", body, subjects=subjects[:2])
+
+    @rule(target=jobs, sure=st.booleans(), all_said=st.booleans())
+    def what_is_restricted_is_lifted(self, sure: bool, all_said: bool) -> str:
+        """Drawn alone, a lift seldom meets a restriction that is placed everywhere."""
+        job = self.restrict(["u-1"], True, sure)
+        while all_said and self.open_commands:
+            self.a_ledger_answers(0, False, 3)
+        return self.ask("unrestrict", {"job": job})
+
     @rule(target=jobs, days=st.integers(0, 3), name=st.sampled_from([NAME, NAME, {"confirm_org_name": "X"}]))
     def delete(self, days: int, name: dict[str, str]) -> str:
         return self.ask("delete", {**name, "grace_days": days})
@@ -138,7 +151,9 @@ class Machine(RuleBasedStateMachine):
 
     @rule(
         target=jobs,
-        kind=st.sampled_from(["cancel", "restore", "pause", "resume", "approve", "verify", "deny", "extend"]),
+        kind=st.sampled_from(
+            ["cancel", "restore", "pause", "resume", "approve", "verify", "deny", "extend", "unrestrict"]
+        ),
         job=jobs,
         by=st.sampled_from(["ann", "bob"]),
     )
@@ -155,7 +170,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(
         target=jobs,
-        kind=st.sampled_from(["erase", "export", "rectify"]),
+        kind=st.sampled_from(["erase", "export", "rectify", "restrict"]),
         moves=st.lists(st.sampled_from(["verify", "deny", "extend", "extend", "cancel"]), min_size=1, max_size=3),
         sure=st.booleans(),
     )
@@ -387,6 +402,15 @@ class Machine(RuleBasedStateMachine):
         called_off = (State.REFUSED, State.CANCELLED)
         over = {j.request_id for j in jobs if j.ended and (j.kind not in STANDING or j.state in called_off)}
         assert over <= forget
+
+    @invariant()
+    def what_is_restricted_is_held_until_it_is_lifted_and_nobody_is_twice(self) -> None:
+        rows = self.desk.store.rows()
+        standing = [Restriction.from_bytes(raw) for key, raw in rows.items() if key.startswith(keys.RESTRICTION)]
+        holds = {Hold.from_bytes(raw).hold_id for key, raw in rows.items() if key.startswith(keys.HOLD)}
+        assert {row.hold_id for row in standing if row.hold_id} <= holds
+        of_all = [ref for row in standing for ref in {row.refs[i : i + 16] for i in range(0, len(row.refs), 16)}]
+        assert len(of_all) == len(set(of_all))
 
     @invariant()
     def no_value_is_kept_in_the_clear_and_none_at_all_of_a_job_that_has_ended(self) -> None:

@@ -128,6 +128,7 @@ def test_evidence_stays_as_it_is_and_what_a_restriction_keeps_does_not() -> None
     assert ids(rectified) == [IDS[5], IDS[9], IDS[13], IDS[17]]
     assert counts(log) == {"due": 5, "hold": 1}
     assert ids(hidden) == [IDS[1], IDS[5], IDS[9], IDS[13], IDS[17]]  # evidence may be hidden: it is not changed
+    assert CODEC.decode(hidden[0].raw)[1]["stamp"] == 7
 
 
 def test_a_hold_is_in_force_once_orders_that_rewrite_its_records_are_answered() -> None:
