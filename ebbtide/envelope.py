@@ -1,7 +1,8 @@
-"""The envelope of a request: who signed what, and subject ids that only the engine can read.
+"""The envelope of a request: who signed what, and subject ids and values that only the engine can read.
 
     signature = Ed25519(seed, "ebbtide request v1\\0" + Avro body of the record with an empty signature)
-    sealed    = 0x01 + ephemeral X25519 key (32) + AES-256-GCM(HKDF-SHA256(shared secret), JSON list of ids)
+    sealed    = 0x01 + ephemeral X25519 key (32) + AES-256-GCM(HKDF-SHA256(shared secret), JSON)
+    JSON      = list of ids, or {"subjects": list of ids, "values": {category: {field: value}}} to rectify
 
 Pure. `ebbtide.requests` makes requests with it, the coordinator checks and opens them. Sources: RFC 8032 (Ed25519),
 RFC 7748 (X25519), RFC 5869 (HKDF), NIST SP 800-38D (GCM). `tests/unit/ebbtide/test_envelope.py` says what it promises.
@@ -42,8 +43,13 @@ MAX_LIFETIME_MS: Final = 7 * 86_400_000
 
 _ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _HEAD: Final = 33
+_TAG: Final = 16
 _ONE_USE: Final = bytes(12)
 """The nonce: each key is made for one message, so it need not differ."""
+
+
+Values = Mapping[str, Mapping[str, str | int | float | None]]
+"""What a `rectify` sets: category to field to what it becomes."""
 
 
 class BadEnvelope(ValueError):
@@ -100,10 +106,14 @@ def sealing_key_of(private_key: bytes) -> bytes:
     return _opener(private_key).public_key().public_bytes_raw()
 
 
-def seal_subjects(subjects: Sequence[str], sealing_key: bytes, *, org: str, request_id: str) -> bytes:
+def seal_subjects(
+    subjects: Sequence[str], sealing_key: bytes, *, org: str, request_id: str, values: Values | None = None
+) -> bytes:
     """Seal subject ids for whoever has the private half of `sealing_key` (32 bytes), for this request alone.
 
-    Raises BadEnvelope: none or more than MAX_SUBJECTS, an empty one or one of more than 1024 bytes, a bad key.
+    `values` are what a `rectify` sets: category to field to text, number or None. What may be set is checked by the
+    engine. Raises BadEnvelope: none or more than MAX_SUBJECTS, an empty one or one of more than 1024 bytes, too many
+    values, a bad key.
     """
     fault = subjects_fault(subjects)
     if fault:
@@ -114,12 +124,33 @@ def seal_subjects(subjects: Sequence[str], sealing_key: bytes, *, org: str, requ
         shared = ephemeral.exchange(X25519PublicKey.from_public_bytes(sealing_key))
     except ValueError:
         raise BadEnvelope("the sealing key is none: take it from `ebbtide rules show`") from None
-    plain = json.dumps(list(subjects), ensure_ascii=False, separators=(",", ":")).encode()
+    said = list(subjects) if values is None else {"subjects": list(subjects), "values": values}
+    try:
+        plain = json.dumps(said, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError):
+        raise BadEnvelope("values: must be texts, numbers or null, by category and field") from None
+    if len(plain) > MAX_SEALED_BYTES - _HEAD - _TAG:
+        raise BadEnvelope(f"values: with the subjects they have more than {MAX_SEALED_BYTES} bytes")
     return head + AESGCM(_key(shared, head, sealing_key)).encrypt(_ONE_USE, plain, status_key(org, request_id))
 
 
 def open_subjects(sealed: bytes, private_key: bytes, *, org: str, request_id: str) -> list[str]:
     """Return the ids in `sealed`. Raises BadEnvelope: damaged, of another request or key, or not what may be sealed."""
+    return _subjects_in(_opened(sealed, private_key, org=org, request_id=request_id))
+
+
+def open_values(sealed: bytes, private_key: bytes, *, org: str, request_id: str) -> tuple[list[str], Any]:
+    """Return the ids in `sealed`, and the values beside them as JSON, nothing of which is checked.
+
+    Raises BadEnvelope, as `open_subjects`.
+    """
+    found = _opened(sealed, private_key, org=org, request_id=request_id)
+    if not isinstance(found, dict) or found.keys() != {"subjects", "values"}:
+        raise BadEnvelope("sealed: holds no subjects with values")
+    return _subjects_in(found["subjects"]), found["values"]
+
+
+def _opened(sealed: bytes, private_key: bytes, *, org: str, request_id: str) -> Any:
     opener = _opener(private_key)
     if not _HEAD < len(sealed) <= MAX_SEALED_BYTES or sealed[0] != SEAL_VERSION:
         raise BadEnvelope("sealed: of no known version, empty or too large")
@@ -131,9 +162,12 @@ def open_subjects(sealed: bytes, private_key: bytes, *, org: str, request_id: st
     except (InvalidTag, ValueError):
         raise BadEnvelope("sealed: does not open: of another request, org or engine, or damaged") from None
     try:
-        subjects = json.loads(plain)
+        return json.loads(plain)
     except (ValueError, RecursionError):
         raise BadEnvelope("sealed: holds no JSON") from None
+
+
+def _subjects_in(subjects: Any) -> list[str]:
     if not isinstance(subjects, list) or not all(isinstance(s, str) for s in subjects):
         raise BadEnvelope("sealed: holds no list of texts")
     fault = subjects_fault(subjects)

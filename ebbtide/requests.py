@@ -24,6 +24,7 @@ from ebbtide.envelope import (
     MAX_LIFETIME_MS,
     MAX_REQUEST_BYTES,
     BadEnvelope,
+    Values,
     is_id,
     seal_subjects,
     sign,
@@ -49,12 +50,13 @@ def make_request(
     seed: bytes,
     sealing_key: bytes = b"",
     subjects: Sequence[str] = (),
+    values: Values | None = None,
     request_id: str = "",
     requested_by: str = "",
     requested_at: int | None = None,
     lifetime_s: float = LIFETIME_S,
 ) -> dict[str, Any]:
-    """Return a signed `Request` record, sealed where it names subjects.
+    """Return a signed `Request` record, sealed where it names subjects; `values` are what a `rectify` sets.
 
     `seed` is the requester's Ed25519 private key, `sealing_key` the engine's public X25519 key (32 bytes each);
     `request_id` empty: a new one; `requested_at` in ms since the epoch, None: now. What the kind demands of its body
@@ -69,13 +71,14 @@ def make_request(
     lifetime_ms = int(lifetime_s * 1000)
     if not 0 < lifetime_ms <= MAX_LIFETIME_MS:
         raise BadEnvelope(f"lifetime_s: must be above 0 and at most {MAX_LIFETIME_MS // 1000}")
+    named = bool(subjects) or values is not None
     at = time.time_ns() // 1_000_000 if requested_at is None else requested_at
     record = {
         "request_id": chosen,
         "org": org,
         "kind": kind,
         "body": text,
-        "sealed": seal_subjects(subjects, sealing_key, org=org, request_id=chosen) if subjects else b"",
+        "sealed": seal_subjects(subjects, sealing_key, org=org, request_id=chosen, values=values) if named else b"",
         "requested_by": requested_by,
         "requested_at": at,
         "expires_at": at + lifetime_ms,
@@ -134,6 +137,7 @@ class RequestPublisher:
         body: Mapping[str, Any] | None = None,
         *,
         subjects: Sequence[str] = (),
+        values: Values | None = None,
         request_id: str = "",
         requested_by: str = "",
         lifetime_s: float = LIFETIME_S,
@@ -147,6 +151,7 @@ class RequestPublisher:
             seed=self._seed,
             sealing_key=self._sealing_key,
             subjects=subjects,
+            values=values,
             request_id=request_id,
             requested_by=requested_by,
             lifetime_s=lifetime_s,

@@ -65,7 +65,7 @@ class LaneMetrics:
         """The process ends; `fail_stop` has logged why."""
 
 
-TARGET_REASONS = ("undecodable", "no_plan", "other_target", "malformed_answer")
+TARGET_REASONS = ("undecodable", "no_plan", "other_target", "cannot_open", "malformed_answer")
 """Why a runner writes a dead letter."""
 
 

@@ -134,11 +134,11 @@ class _Again:
         return self._done
 
     def _read(self, starts: Mapping[int, int], size: int) -> None:
-        """Do what the messages say, in order: some batches at once, an order to hide alone, as the runner does."""
+        """Do what the messages say, in order: some batches at once, an order alone, as the runner does."""
         limits = self._spec.limits
         piece, rows, ends = Piece(), 0, dict(starts)
         for read, message in enumerate(read_to_end(self._spec.bootstrap, self._topic, since=starts), 1):
-            if self._reader.is_order(message):
+            if self._reader.goes_alone(message):
                 self._carry_out(piece)
                 piece, rows = Piece(), 0
             partition, offset = int(message.partition() or 0), int(message.offset() or 0)
@@ -146,7 +146,7 @@ class _Again:
             first = piece.spans[partition].first if partition in piece.spans else ends[partition]
             piece.spans[partition] = Span(first, offset + 1)
             ends[partition] = offset + 1
-            if piece.order is not None or len(piece.jobs) == limits.batches or rows >= limits.records:
+            if piece.alone or len(piece.jobs) == limits.batches or rows >= limits.records:
                 self._carry_out(piece)
                 piece, rows = Piece(), 0
             self._told(min(read, size), size)

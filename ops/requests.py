@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from ebbtide.envelope import BadEnvelope, public_key_of, status_key
+from ebbtide.envelope import BadEnvelope, Values, public_key_of, status_key
 from ebbtide.partition import partition_of
 from ebbtide.requests import NotSent, RequestPublisher, make_request
 from ebbtide.wire import Codec
@@ -90,6 +90,7 @@ class RequestDoor:
         body: Mapping[str, Any] | None = None,
         *,
         subjects: Sequence[str] = (),
+        values: Values | None = None,
         request_id: str = "",
         requested_by: str = "cli",
         limit_s: float = 60.0,
@@ -102,7 +103,7 @@ class RequestDoor:
         """
         chosen = request_id or str(uuid.uuid4())
         with _Reader(self, org, from_the_end=True) as reader:
-            self.send(kind, org, body, subjects=subjects, request_id=chosen, requested_by=requested_by)
+            self.send(kind, org, body, subjects=subjects, values=values, request_id=chosen, requested_by=requested_by)
             return _follow(reader.states(chosen, limit_s), chosen, limit_s, seen)
 
     def watch(
@@ -119,6 +120,7 @@ class RequestDoor:
         body: Mapping[str, Any] | None = None,
         *,
         subjects: Sequence[str] = (),
+        values: Values | None = None,
         request_id: str = "",
         requested_by: str = "cli",
         requested_at: int | None = None,
@@ -136,6 +138,7 @@ class RequestDoor:
                 seed=self.signing_key,
                 sealing_key=self._sealing_key() if subjects else b"",
                 subjects=subjects,
+                values=values,
                 request_id=request_id,
                 requested_by=requested_by,
                 requested_at=requested_at,

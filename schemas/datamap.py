@@ -22,6 +22,7 @@ from typing import Final
 
 from schemas.askmap import Asking, check_name, read_asking
 from schemas.plandef import Plan, read_plan
+from schemas.plans import KafkaPlan, PostgresPlan
 from schemas.policy import ANONYMISE, BadPolicy, Setting, check_category
 from schemas.rules import CategoryRules, Rules
 from schemas.s3plan import S3Plan
@@ -151,7 +152,18 @@ def _category(
         default=_default(name, entry.table("retention"), known.default if known else Setting(category=name)),
         days_range=known.days_range if known else None,
         can_anonymise=all(plans[name, target].anonymise for target in bound.entries),
+        hides=tuple(target for target in sorted(bound.entries) if _hides(plans[name, target])),
+        rectify={target: fields for target in sorted(bound.entries) if (fields := _rectify(plans[name, target]))},
     )
+
+
+def _hides(plan: Plan) -> bool:
+    """Whether a target can hide single records."""
+    return isinstance(plan, PostgresPlan) and plan.hidden is not None
+
+
+def _rectify(plan: Plan) -> tuple[str, ...]:
+    return plan.rectify if isinstance(plan, PostgresPlan | KafkaPlan) else ()
 
 
 def _check_alone(made: Plan, plans: Mapping[tuple[str, str], Plan], entry: Table) -> None:

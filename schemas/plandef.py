@@ -28,8 +28,8 @@ Plan = PostgresPlan | KafkaPlan | ConsumerPlan | S3Plan
 
 FIELD_KINDS: Final = ("null", "mask", "hash", "replace")
 
-_POSTGRES: Final = ("table", "key", "org", "subject", "created", "hidden", "where", "anonymise")
-_KAFKA: Final = ("topic", "key", "subject", "created", "anonymise")
+_POSTGRES: Final = ("table", "key", "org", "subject", "created", "hidden", "where", "anonymise", "rectify")
+_KAFKA: Final = ("topic", "key", "subject", "created", "anonymise", "rectify")
 _S3: Final = ("key", "prefix", "subject", "created", "anonymise")
 _EXAMPLES: Final = {
     "postgres": "{table: ..., key: ..., org: ...}",
@@ -74,6 +74,13 @@ def _postgres(category: str, target: str, options: Mapping[str, str], entry: Tab
             f"column {hidden!r} says whether a row is hidden, and cannot be key, org, where or anonymised as well; "
             "give it a column of its own"
         )
+    rectify = _rectify(entry, check_column)
+    for column in rectify:
+        if column in (key, org, hidden, *(where.entries if where is not None else ())):
+            raise entry.lines["rectify"].refuse(
+                f"column {column!r} says which record a row is, whose, or whether it is seen: nobody may set it; "
+                "leave it out"
+            )
     return PostgresPlan(
         category=category,
         target=target,
@@ -88,6 +95,7 @@ def _postgres(category: str, target: str, options: Mapping[str, str], entry: Tab
         if where is None
         else {_name(where, c, check_column): where.must(c, "value").text for c in where.entries},
         anonymise=anonymise,
+        rectify=rectify,
     )
 
 
@@ -100,6 +108,7 @@ def _kafka(category: str, target: str, entry: Table) -> KafkaPlan:
         subject=_optional(entry, "subject", check_field),
         created=_optional(entry, "created", check_field),
         anonymise=_anonymise(entry, check_field),
+        rectify=_rectify(entry, check_field),
     )
 
 
@@ -156,6 +165,11 @@ def _anonymise(entry: Table, check: Callable[[str], str]) -> dict[str, FieldActi
     if fields is None:
         return {}
     return {_name(fields, name, check): _action(fields, name) for name in fields.entries}
+
+
+def _rectify(entry: Table, check: Callable[[str], str]) -> tuple[str, ...]:
+    """Return the fields that may be set to what a person says."""
+    return tuple(dict.fromkeys(_checked(word, check) for word in entry.words("rectify")))
 
 
 def _action(fields: Table, name: str) -> FieldAction:

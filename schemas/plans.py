@@ -111,7 +111,7 @@ class PostgresPlan:
     """Rows of `schema.table` that belong to the category; `where` are columns that must equal a text.
 
     `subject` and `created` are read by backfill only; without `created` there is none. `hidden` is the column that is
-    set while a row is hidden; without it none can be.
+    set while a row is hidden; without it none can be. `rectify` are columns that may be set to what a person says.
     """
 
     category: str
@@ -125,6 +125,7 @@ class PostgresPlan:
     hidden: str | None = None
     where: Mapping[str, str] = field(default_factory=dict)
     anonymise: Mapping[str, FieldAction] = field(default_factory=dict)
+    rectify: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +133,7 @@ class KafkaPlan:
     """Records of a compacted topic with JSON objects as values.
 
     `subject` and `created` are fields of the value, read by backfill only; without `created` the record's own time.
+    `rectify` are fields that may be set to what a person says.
     """
 
     category: str
@@ -141,6 +143,7 @@ class KafkaPlan:
     subject: str | None = None
     created: str | None = None
     anonymise: Mapping[str, FieldAction] = field(default_factory=dict)
+    rectify: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

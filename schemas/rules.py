@@ -30,7 +30,8 @@ class CategoryRules:
     """One category. `default` has empty fields where the parent's hold; `targets` is empty for a mere parent.
 
     `days_range` are the days an org may set, both ends included (None: no bound of its own); `can_anonymise` says
-    that every target has fields to anonymise.
+    that every target has fields to anonymise. `rectify`: target to the fields of it that a person's word may set;
+    `hides`: the targets that can hide single records.
     """
 
     name: str
@@ -39,6 +40,8 @@ class CategoryRules:
     default: Setting
     days_range: tuple[int, int] | None = None
     can_anonymise: bool = False
+    rectify: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    hides: tuple[str, ...] = ()
 
 
 _HEX_KEY: Final = re.compile(r"[0-9a-f]{64}")
@@ -212,6 +215,8 @@ def _category(value: dict[str, Any]) -> CategoryRules:
             **value,
             "targets": tuple(value["targets"]),
             "default": Setting(**value["default"]),
+            "hides": tuple(value.get("hides", ())),
+            "rectify": {target: tuple(fields) for target, fields in value.get("rectify", {}).items()},
             "days_range": None if days_range is None else (int(days_range[0]), int(days_range[1])),
         }
     )

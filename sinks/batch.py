@@ -1,7 +1,7 @@
 """What a target is given and what it gives back: plain values, checked when made.
 
-A `Batch` comes from an `ErasureBatch` record, a `Receipt` becomes an `Ack`. Used by every sink and by
-`streams.runner`; `tests/unit/sinks/test_batch.py` says what they promise.
+A `Batch` comes from an `ErasureBatch` or a `RecordOrder` record, a `Receipt` becomes an `Ack`. Used by every sink and
+by `streams.runner`; `tests/unit/sinks/test_batch.py` says what they promise.
 """
 
 from __future__ import annotations
@@ -9,14 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from schemas.errors import Reject
+from schemas.values import NotOpened, Value, ValuesSeal
 
 DELETE: Final = "delete"
 ANONYMISE: Final = "anonymise"
+RECTIFY: Final = "rectify"
+HIDE: Final = "hide"
+UNHIDE: Final = "unhide"
+_ACTIONS: Final = (DELETE, ANONYMISE, RECTIFY, HIDE, UNHIDE)
 
 REASONS: Final = frozenset({"hold", "min_retain", "lock", "cannot", "failed"})
 """Why a row was left as it is. The ledger puts every such row back and looks at it again."""
@@ -36,9 +42,10 @@ class BadBatch(Reject):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Records of one org and category that must go from one target.
+    """Records of one org and category that must go from one target, be set right there, hidden, or brought back.
 
-    `id` is derived from what the batch concerns: the same work always has the same id.
+    `id` is derived from what the batch concerns: the same work always has the same id. `values` are what fields are to
+    be set to, `sealed` the same as they came; `stamp`, microseconds since the epoch, is what rows are hidden with.
     """
 
     id: str
@@ -47,12 +54,15 @@ class Batch:
     category: str
     action: str
     record_ids: tuple[str, ...] = field(repr=False)
+    values: Mapping[str, Value] = field(default_factory=dict, repr=False)
+    sealed: bytes = field(default=b"", repr=False)
+    stamp: int = 0
 
     def __post_init__(self) -> None:
         if not _BATCH_ID.match(self.id):
             raise BadBatch("its id is not 32 hex digits")
-        if self.action not in (DELETE, ANONYMISE):
-            raise BadBatch("its action is neither delete nor anonymise", self.id, len(self.record_ids))
+        if self.action not in _ACTIONS:
+            raise BadBatch(f"its action is none of {', '.join(_ACTIONS)}", self.id, len(self.record_ids))
         if not self.org or not self.record_ids:
             raise BadBatch("it names no org or no record", self.id, len(self.record_ids))
 
@@ -68,15 +78,71 @@ class Batch:
             record_ids=tuple(record["record_ids"]),
         )
 
+    @classmethod
+    def from_order(cls, record: Mapping[str, Any], seal: ValuesSeal | None) -> Batch:
+        """Make a batch of a decoded `RecordOrder`, its values opened. Raises BadBatch."""
+        values: Mapping[str, Value] = {}
+        if record["action"] == RECTIFY:
+            values = _opened(record, seal)
+        return cls(
+            id=record["order_id"],
+            target=record["target"],
+            org=record["org"],
+            category=record["category"],
+            action=record["action"],
+            record_ids=tuple(record["record_ids"]),
+            values=values,
+            sealed=record["sealed"],
+            stamp=record["stamp"],
+        )
+
     @property
     def rows(self) -> int:
         return len(self.record_ids)
 
     @property
+    def level(self) -> str:
+        """What an acknowledgement of it says of its rows."""
+        return {DELETE: "deleted", ANONYMISE: "deleted", HIDE: "hidden"}.get(self.action, "none")
+
+    @property
+    def at(self) -> datetime:
+        """The stamp as a time, exact to the microsecond."""
+        return time_of(self.stamp)
+
+    def values_of(self, fields: Sequence[str]) -> dict[str, Value]:
+        """Return the values of those fields that are to be set."""
+        return {name: self.values[name] for name in fields if name in self.values}
+
+    @property
     def digest(self) -> bytes:
         """16 bytes over all that the batch says: an id that was used for other work does not stand for this one."""
         parts = [self.id, self.target, self.org, self.category, self.action, *self.record_ids]
+        parts += [str(self.stamp)] if self.stamp else []
+        parts += [self.sealed.hex()] if self.sealed else []  # not what it holds: few values would be soon guessed
         return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).digest()
+
+
+def time_of(stamp: int) -> datetime:
+    """Return microseconds since the epoch as a time."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=stamp)
+
+
+def can(action: str, *, anonymise: object, rectify: object = None, hidden: object = None) -> bool:
+    """Whether a target can do `action` where its plan has these parts, or has not."""
+    able = {DELETE: True, ANONYMISE: anonymise, RECTIFY: rectify, HIDE: hidden, UNHIDE: hidden}
+    return bool(able.get(action))
+
+
+def _opened(record: Mapping[str, Any], seal: ValuesSeal | None) -> dict[str, Value]:
+    said = {"reason": "cannot_open", "batch_id": record["order_id"], "rows": len(record["record_ids"])}
+    if seal is None:
+        raise BadBatch("this runner has no key for the values in it; give it the master key", **said)
+    place = {name: record[name] for name in ("org", "request_id", "category")}
+    try:
+        return seal.open(record["sealed"], **place)
+    except NotOpened as error:
+        raise BadBatch(str(error), **said) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +232,12 @@ class Receipt:
         """The receipt of a batch that this target cannot carry out: nothing is known of its rows."""
         failed = tuple(RowOutcome(row, "failed") for row in range(rows))
         return cls(batch_id=batch_id, rows=rows, found=0, changed=0, failed=failed, level="none")
+
+    @classmethod
+    def all_cannot(cls, batch: Batch) -> Receipt:
+        """The receipt of a batch that asks for nothing which this target could do."""
+        withheld = tuple(RowOutcome(row, "cannot") for row in range(batch.rows))
+        return cls(batch_id=batch.id, rows=batch.rows, found=0, changed=0, withheld=withheld, level=batch.level)
 
 
 def _listed(outcomes: Iterable[RowOutcome]) -> list[dict[str, Any]]:

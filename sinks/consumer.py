@@ -18,7 +18,7 @@ from typing import Any, Final
 from schemas.errors import Refused, Reject
 from schemas.plans import ConsumerPlan
 from sinks.base import Job, NoPlan, Outcome, Page, Positions, Source, Span, Upkeep, Write
-from sinks.batch import ANONYMISE, DELETE, Batch, Receipt, RowOutcome
+from sinks.batch import DELETE, Batch, Receipt, RowOutcome, can
 from sinks.export import CANNOT as NOT_OURS
 from sinks.export import Unreadable, Wanted
 from sinks.gone import DELETED, Bound, Gone, Unknown
@@ -156,7 +156,7 @@ class ConsumerSink:
 
     def plan(self, category: str, action: str) -> str:
         plan = self._plans.get(category)
-        if plan is None or (action == ANONYMISE and not plan.anonymise):
+        if plan is None or not can(action, anonymise=plan.anonymise):
             raise NoPlan(self._name, category, action)
         return f"ask the service to {action} the records, on {self._outbox}"
 

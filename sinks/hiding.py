@@ -12,13 +12,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
-from sinks.batch import BadBatch
+from sinks.batch import HIDE, UNHIDE, BadBatch, time_of
 
-HIDE: Final = "hide"
-UNHIDE: Final = "unhide"
 SETTLE: Final = "settle"
 
 DONE: Final = "done"
@@ -26,7 +24,6 @@ CANNOT: Final = "cannot"
 FAILED: Final = "failed"
 
 _ORDER_ID: Final = re.compile(r"[0-9a-f]{32}\Z")
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +73,7 @@ class HideOrder:
     @property
     def at(self) -> datetime:
         """The stamp as a time, exact to the microsecond."""
-        return _EPOCH + timedelta(microseconds=self.stamp)
+        return time_of(self.stamp)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

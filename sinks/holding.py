@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Final, Protocol
 
 from sinks.base import Job, Outcome, SinkUnavailable, Source
-from sinks.batch import Batch, Receipt, RowOutcome
+from sinks.batch import HIDE, UNHIDE, Batch, Receipt, RowOutcome
 
 HOLD: Final = "hold"
 
@@ -65,7 +65,9 @@ class HoldsView:
         return found
 
     def held(self, batch: Batch) -> set[int]:
-        """Return the ordinals of the rows of `batch` that a hold covers."""
+        """Return the ordinals of the rows of `batch` that a hold covers. What is hidden is kept as it is."""
+        if batch.action in (HIDE, UNHIDE):
+            return set()
         return {row for hold in self._by_org.get(batch.org, ()) for row in hold.rows(batch)}
 
 
@@ -95,7 +97,8 @@ class Spared:
             assert of_left is not None
             return of_left
         batch = self.job.batch
-        receipt = of_left.receipt if of_left is not None else Receipt(batch_id=batch.id, rows=0, found=0, changed=0)
+        nothing = Receipt(batch_id=batch.id, rows=0, found=0, changed=0, level=batch.level)
+        receipt = of_left.receipt if of_left is not None else nothing
         assert receipt is not None  # what answers later is spared whole
         rows = [row for row in range(batch.rows) if row not in set(self.held)]
         withheld = [RowOutcome(row, HOLD) for row in self.held]

@@ -1,4 +1,4 @@
-"""Anonymises fields of a JSON object by dotted paths. Pure.
+"""Anonymises fields of a JSON object by dotted paths, or sets them. Pure.
 
 A path goes through objects by name, and through each element of a list on the way: `users.email`. What is not there
 stays away. A value that is no text is anonymised by its JSON text. Used by `sinks.kafka`;
@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 
 from schemas.plans import FieldAction
+from schemas.values import Value
 from sinks.anonymise import Anonymiser
 
 
@@ -23,6 +24,29 @@ def anonymised(
         result = _walk(result, path.split("."), rule, org, how)
     assert isinstance(result, dict)
     return result
+
+
+def rectified(value: Mapping[str, object], values: Mapping[str, Value]) -> dict[str, object]:
+    """Return `value` with the fields of `values` set; a last name that is not there is added.
+
+    Only objects are gone through: of a list nobody knows which element is meant. Raises KeyError: there is no object on
+    the way to a field.
+    """
+    result = dict(value)
+    for path, new in values.items():
+        _set(result, path.split("."), new)
+    return result
+
+
+def _set(value: dict[str, object], path: list[str], new: Value) -> None:
+    if len(path) == 1:
+        value[path[0]] = new
+        return
+    inner = value.get(path[0])
+    if not isinstance(inner, dict):
+        raise KeyError("there is no object on the way to a field")
+    value[path[0]] = inner = dict(inner)
+    _set(inner, path[1:], new)
 
 
 def as_json(value: Mapping[str, object]) -> bytes:

@@ -21,7 +21,7 @@ from schemas.errors import Refused
 from schemas.plans import NUDGE_KEY, KafkaPlan
 from sinks.anonymise import Anonymiser
 from sinks.base import Job, NoPlan, Outcome, Page, Positions, SinkUnavailable, Source, Span, Upkeep, Write
-from sinks.batch import ANONYMISE, DELETE, Batch, Receipt, RowOutcome
+from sinks.batch import DELETE, RECTIFY, Batch, Receipt, RowOutcome, can
 from sinks.export import Left, Row, Rows, Wanted
 from sinks.gone import GONE, NONE, Bound, Gone, Unknown
 from sinks.hiding import NOT_HERE, Hidden, HideOrder
@@ -30,7 +30,7 @@ from sinks.kafka_gone import NOT_COVERED, KafkaFiles, Question
 from sinks.kafka_index import IndexBehind, KeyIndex, Place, Stored, TopicsChanged
 from sinks.kafka_live import topic_settings
 from sinks.kafka_residue import Holds
-from sinks.kafka_values import anonymise, is_readable, key_of
+from sinks.kafka_values import is_left, key_of, rewrite, rewriting
 
 _WAIT_S: Final = 30.0
 
@@ -107,10 +107,12 @@ class KafkaSink:
 
     def plan(self, category: str, action: str) -> str:
         plan = self._plans.get(category)
-        if plan is None or (action == ANONYMISE and not plan.anonymise):
+        if plan is None or not can(action, anonymise=plan.anonymise, rectify=plan.rectify):
             raise NoPlan(self._name, category, action)
         if action == DELETE:
             return f"write tombstones for keys {plan.key.text} into {plan.topic}"
+        if action == RECTIFY:
+            return f"set fields of values of keys {plan.key.text} in {plan.topic} ({', '.join(plan.rectify)})"
         fields = ", ".join(f"{name}: {rule.kind}" for name, rule in plan.anonymise.items())
         return f"rewrite values of keys {plan.key.text} in {plan.topic} ({fields})"
 
@@ -140,11 +142,8 @@ class KafkaSink:
                 if batch.action == DELETE:
                     return len(places)
                 stored = index.read(plan.topic, [place for found in places.values() for place in found])
-                nothing = Stored(None)
-                return sum(
-                    any(is_readable(plan, batch.org, self._anonymiser, stored.get(p, nothing).value) for p in found)
-                    for found in places.values()
-                )
+                nothing, new = Stored(None), rewriting(plan, batch, self._anonymiser)
+                return sum(any(is_left(new, stored.get(p, nothing).value) for p in found) for found in places.values())
         except (SinkUnavailable, NoPlan) as error:
             return Unknown(str(error))
 
@@ -208,6 +207,8 @@ class KafkaSink:
     def _apply(self, index: KeyIndex, batch: Batch, done: dict[tuple[str, bytes], str]) -> Outcome:
         """Return what is to be written for one batch; `done` are the keys of earlier batches of the transaction."""
         plan = self._plans[batch.category]
+        if batch.action == RECTIFY and not batch.values_of(plan.rectify):
+            return Outcome(receipt=Receipt.all_cannot(batch))
         rows: dict[bytes, int] = {}
         withheld = []
         for row, record_id in enumerate(batch.record_ids):
@@ -229,7 +230,7 @@ class KafkaSink:
             todo = {k: p for k, p in places.items() if (plan.topic, k) not in done}
             living, stored = self._living(index, plan, todo)
             places = {k: p for k, p in places.items() if k not in todo or k in living}
-            writes, broken = anonymise(plan, batch.org, self._anonymiser, living, stored)
+            writes, broken = rewrite(plan.topic, rewriting(plan, batch, self._anonymiser), living, stored)
             failed = [RowOutcome(row, "failed") for row in sorted(rows[key] for key in broken)]
             changed = len({write.key for write in writes})
         done.update({(plan.topic, key): batch.action for key in places})
@@ -240,6 +241,7 @@ class KafkaSink:
             changed=changed,
             withheld=tuple(withheld),
             failed=tuple(failed),
+            level=batch.level,
         )
         return Outcome(receipt=receipt, writes=tuple(writes))
 
@@ -268,7 +270,8 @@ class KafkaSink:
         """Return what says whether a value in the topic should be gone by now."""
         if batch.action == DELETE:
             return lambda value: value is not None
-        return lambda value: value is not None and is_readable(plan, batch.org, self._anonymiser, value)
+        new = rewriting(plan, batch, self._anonymiser)
+        return lambda value: value is not None and is_left(new, value)
 
     def _caught_up(self) -> KeyIndex:
         if self._index is None:

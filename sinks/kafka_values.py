@@ -6,13 +6,14 @@ Used by `sinks.kafka`, whose tests say what it promises.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from schemas.plans import KafkaPlan, KeyTemplate
 from sinks.anonymise import Anonymiser
 from sinks.base import Write
-from sinks.json_fields import anonymised, as_json
+from sinks.batch import RECTIFY, Batch
+from sinks.json_fields import anonymised, as_json, rectified
 from sinks.kafka_index import Place, Stored, json_object
 
 _PART: Final = re.compile(r"\{(org|id)\}")
@@ -25,14 +26,23 @@ def key_of(template: KeyTemplate, org: str, record_id: str) -> bytes | None:
     return key if template.parse(key) == (org, record_id) else None
 
 
-def anonymise(
-    plan: KafkaPlan,
-    org: str,
-    how: Anonymiser,
-    places: Mapping[bytes, Sequence[Place]],
-    stored: Mapping[Place, Stored],
+Rewrite = Callable[[Mapping[str, object]], Mapping[str, object]]
+"""What a batch makes of a value. Raises KeyError where a field has no place in it; RecursionError."""
+
+
+def rewriting(plan: KafkaPlan, batch: Batch, how: Anonymiser) -> Rewrite:
+    """Return what a batch that changes values makes of each: it is anonymised, or fields of it are set right."""
+    if batch.action == RECTIFY:
+        values = batch.values_of(plan.rectify)
+        return lambda value: rectified(value, values)
+    return lambda value: anonymised(value, plan.anonymise, batch.org, how)
+
+
+def rewrite(
+    topic: str, new: Rewrite, places: Mapping[bytes, Sequence[Place]], stored: Mapping[Place, Stored]
 ) -> tuple[list[Write], set[bytes]]:
-    """Return the new values, and the keys whose value is no JSON object, or none that could be written again."""
+    """Return the new values, and the keys whose value is no JSON object, has no place for a field, or could not be
+    written again."""
     writes, broken = [], set()
     for key, found in places.items():
         mine = []
@@ -42,23 +52,23 @@ def anonymise(
                 broken.add(key)
                 continue
             try:
-                new = anonymised(value, plan.anonymise, org, how)
-                text = as_json(new) if new != value else None
-            except (ValueError, RecursionError):
+                made = new(value)
+                text = as_json(made) if made != value else None
+            except (ValueError, KeyError, RecursionError):
                 broken.add(key)
                 continue
             if text is not None:
                 headers = stored[place].headers
-                mine.append(Write(topic=plan.topic, partition=place.partition, key=key, value=text, headers=headers))
+                mine.append(Write(topic=topic, partition=place.partition, key=key, value=text, headers=headers))
         if key not in broken:
             writes += mine
     return writes, broken
 
 
-def is_readable(plan: KafkaPlan, org: str, how: Anonymiser, value: bytes | None) -> bool:
-    """Return whether a value is not what anonymising makes of it, or cannot be told to be."""
+def is_left(new: Rewrite, value: bytes | None) -> bool:
+    """Return whether a value is not what `new` makes of it, or cannot be told to be."""
     read = json_object(value)
     try:
-        return read is None or anonymised(read, plan.anonymise, org, how) != read
-    except RecursionError:
+        return read is None or new(read) != read
+    except (KeyError, RecursionError):
         return True

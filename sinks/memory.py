@@ -15,11 +15,11 @@ from typing import Any
 from schemas.plans import FieldAction
 from sinks.anonymise import Anonymiser
 from sinks.base import Job, NoPlan, Outcome, Page, Positions, SinkUnavailable, Source, Span, StoreWentBack, Upkeep
-from sinks.batch import ANONYMISE, DELETE, Batch, Receipt, RowOutcome
+from sinks.batch import ANONYMISE, DELETE, HIDE, RECTIFY, UNHIDE, Batch, Receipt, RowOutcome
 from sinks.export import Left, Row, Rows, Wanted, value_of
 from sinks.gone import DELETED, Bound, Gone, Unknown
-from sinks.hiding import HIDE, NOT_HERE, UNHIDE, Hidden, HideOrder
-from sinks.json_fields import anonymised
+from sinks.hiding import NOT_HERE, Hidden, HideOrder
+from sinks.json_fields import anonymised, rectified
 
 
 @dataclass(slots=True)
@@ -47,7 +47,8 @@ class Contents:
 
 
 class MemorySink:
-    """A target of JSON-like rows by (category, org, record id). `plans` maps a category to its fields to anonymise."""
+    """A target of JSON-like rows by (category, org, record id). `plans` maps a category to its fields: they may be
+    anonymised, and set."""
 
     def __init__(
         self,
@@ -79,7 +80,7 @@ class MemorySink:
 
     def plan(self, category: str, action: str) -> str:
         fields = self._plans.get(category)
-        if fields is None or (action == ANONYMISE and not fields):
+        if fields is None or (action in (ANONYMISE, RECTIFY) and not fields):
             raise NoPlan(self._name, category, action)
         return f"{action} rows of {category} in memory"
 
@@ -117,6 +118,17 @@ class MemorySink:
                 del contents.hidden[place]
         return Hidden.of(len(ours), 0)
 
+    @staticmethod
+    def _mark(contents: Contents, batch: Batch, place: tuple[str, str, str]) -> bool:
+        hidden = contents.hidden.get(place)
+        if batch.action == HIDE and hidden is None:
+            contents.hidden[place] = batch.stamp
+            return True
+        if batch.action == UNHIDE and hidden == batch.stamp:
+            del contents.hidden[place]
+            return True
+        return False
+
     def _begun(self, source: Source, spans: Mapping[int, Span]) -> Contents:
         """Return the contents as a transaction sees them, its positions moved."""
         if self.faults.away:
@@ -144,7 +156,16 @@ class MemorySink:
         held = [row for i in set(batch.record_ids) if (row := self.contents.rows.get((batch.category, batch.org, i)))]
         if batch.action == DELETE:
             return len(held)
-        return sum(anonymised(row, fields, batch.org, self._anonymiser) != row for row in held)
+        if batch.action in (HIDE, UNHIDE):
+            marks = [self.contents.hidden.get((batch.category, batch.org, i)) for i in set(batch.record_ids)]
+            return sum(mark == (None if batch.action == HIDE else batch.stamp) for mark in marks)
+        return sum(self._new(batch, row) != row for row in held)
+
+    def _new(self, batch: Batch, row: dict[str, object]) -> dict[str, object]:
+        fields = self._plans[batch.category]
+        if batch.action == RECTIFY:
+            return rectified(row, batch.values_of(tuple(fields)))
+        return anonymised(row, fields, batch.org, self._anonymiser)
 
     def bound(self) -> Bound:
         return Bound(
@@ -189,6 +210,8 @@ class MemorySink:
         return contents.receipts[place]
 
     def _effect(self, contents: Contents, batch: Batch) -> Receipt:
+        if batch.action == RECTIFY and not batch.values_of(tuple(self._plans[batch.category])):
+            return Receipt.all_cannot(batch)
         found = changed = 0
         failed = []
         for record_id, ordinal in {i: n for n, i in reversed(list(enumerate(batch.record_ids)))}.items():
@@ -199,12 +222,21 @@ class MemorySink:
             found += 1
             if (batch.org, record_id) in self.faults.refusing:
                 failed.append(RowOutcome(ordinal, "failed"))
+            elif batch.action in (HIDE, UNHIDE):
+                changed += self._mark(contents, batch, place)
             elif batch.action == DELETE:
                 del contents.rows[place]
                 contents.hidden.pop(place, None)
                 changed += 1
             else:
-                new = anonymised(row, self._plans[batch.category], batch.org, self._anonymiser)
+                new = self._new(batch, row)
                 changed += new != row
                 contents.rows[place] = new
-        return Receipt(batch_id=batch.id, rows=batch.rows, found=found, changed=changed, failed=tuple(failed))
+        return Receipt(
+            batch_id=batch.id,
+            rows=batch.rows,
+            found=found,
+            changed=changed,
+            failed=tuple(failed),
+            level=batch.level,
+        )

@@ -24,7 +24,7 @@ from sinks import postgres_export as reading
 from sinks import postgres_positions as own
 from sinks.anonymise import Anonymiser
 from sinks.base import Job, NoPlan, Outcome, Page, PlanBroken, Positions, SinkUnavailable, Source, Span, Upkeep
-from sinks.batch import ANONYMISE, DELETE, Batch
+from sinks.batch import DELETE, HIDE, RECTIFY, UNHIDE, Batch, can
 from sinks.export import Left, Row, Rows, Wanted
 from sinks.gone import GONE, NONE, Bound, Gone, Unknown
 from sinks.hiding import Hidden, HideOrder
@@ -108,11 +108,15 @@ class PostgresSink:
 
     def plan(self, category: str, action: str) -> str:
         plan = self._plans.get(category)
-        if plan is None or (action == ANONYMISE and not plan.anonymise):
+        if plan is None or not can(action, anonymise=plan.anonymise, rectify=plan.rectify, hidden=plan.hidden):
             raise NoPlan(self._name, category, action)
         where = f"{plan.schema}.{plan.table} by {plan.org} and {plan.key}"
         if action == DELETE:
             return f"delete rows of {where}"
+        if action in (HIDE, UNHIDE):
+            return f"{action} rows of {where} by {plan.hidden}"
+        if action == RECTIFY:
+            return f"set columns of {where} ({', '.join(plan.rectify)})"
         fields = ", ".join(f"{name}: {rule.kind}" for name, rule in plan.anonymise.items())
         return f"anonymise rows of {where} ({fields})"
 

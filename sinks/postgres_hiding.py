@@ -23,7 +23,8 @@ from psycopg import errors, sql
 from schemas.plans import PostgresPlan
 from sinks import postgres_positions as own
 from sinks.base import SinkUnavailable, Source, Span, Unfinished
-from sinks.hiding import HIDE, NOT_HERE, SETTLE, UNHIDE, Hidden, HideOrder
+from sinks.batch import HIDE, UNHIDE
+from sinks.hiding import NOT_HERE, SETTLE, Hidden, HideOrder
 from sinks.postgres_effects import Connection
 from sinks.postgres_table import Key, PlanRefused, Table, bind
 

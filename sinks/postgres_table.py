@@ -22,6 +22,8 @@ Connection = psycopg.Connection[tuple[object, ...]]
 
 _INTEGERS: Final = {"int2": 15, "int4": 31, "int8": 63}
 _TEXTS: Final = frozenset({"text", "varchar"})
+_ROUNDED: Final = frozenset({"numeric", "timestamp", "timestamptz", "time", "timetz", "interval"})
+"""Types that a cast with their precision rounds as an assignment does; a text it would cut."""
 KEY_TYPES: Final = frozenset({*_INTEGERS, *_TEXTS, "uuid"})
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _INTEGER: Final = re.compile(r"(0|-?[1-9][0-9]{0,18})\Z")
@@ -51,7 +53,8 @@ def parse_key(base_type: str, text: str) -> Key | None:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. `base` is the type's name under any domain, `type_sql` its SQL name without a length."""
+    """One column. `base` is the type's name under any domain, `type_sql` its SQL name without a length, `full_sql` that
+    of the column itself."""
 
     name: str
     base: str
@@ -59,6 +62,12 @@ class Column:
     max_length: int | None
     not_null: bool
     unique: bool
+    full_sql: str
+
+    @property
+    def exact_sql(self) -> str:
+        """A type that writes a value as the column does, and never cuts it short."""
+        return self.full_sql if self.base in _ROUNDED else self.type_sql
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +80,7 @@ class Table:
     unique: bool
     columns: Mapping[str, Column]
     constants: Mapping[str, str]
+    rectifiable: Mapping[str, Column]
     where: Mapping[Column, str]
     hidden: Column | None = None
 
@@ -114,7 +124,8 @@ _COLUMNS = """
         CASE WHEN t.typname = 'varchar' AND a.atttypmod > 4 THEN a.atttypmod - 4
              WHEN b.typname = 'varchar' AND t.typtypmod > 4 THEN t.typtypmod - 4 END,
         a.attnotnull OR t.typnotnull,
-        EXISTS (SELECT FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND a.attnum = ANY(i.indkey))
+        EXISTS (SELECT FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND a.attnum = ANY(i.indkey)),
+        format_type(a.atttypid, a.atttypmod)
     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
         LEFT JOIN pg_type b ON t.typtype = 'd' AND b.oid = t.typbasetype
     WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
@@ -140,7 +151,8 @@ def bind(connection: Connection, plan: PostgresPlan, *, reading: bool = False) -
     columns = {str(row[0]): Column(*row) for row in connection.execute(_COLUMNS, (oid,))}  # type: ignore[arg-type]
     anonymise = {} if reading else plan.anonymise
     hidden = None if reading else plan.hidden
-    for name in (plan.key, plan.org, *([hidden] if hidden else []), *anonymise, *plan.where):
+    rectify = () if reading else plan.rectify
+    for name in (plan.key, plan.org, *([hidden] if hidden else []), *anonymise, *rectify, *plan.where):
         if name not in columns:
             raise PlanRefused(f"{where} has no column {name!r}: mend the data map; it has {', '.join(sorted(columns))}")
     for name in (plan.key, plan.org):
@@ -182,6 +194,7 @@ def bind(connection: Connection, plan: PostgresPlan, *, reading: bool = False) -
         columns={name: columns[name] for name in anonymise},
         where={columns[name]: _constant(connection, where, columns[name], text) for name, text in plan.where.items()},
         constants=constants,
+        rectifiable={name: columns[name] for name in rectify},
         hidden=columns[hidden] if hidden is not None else None,
     )
 

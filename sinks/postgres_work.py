@@ -13,8 +13,8 @@ import psycopg
 from psycopg import errors
 
 from sinks.anonymise import Anonymiser
-from sinks.batch import DELETE, Batch, Receipt, RowOutcome
-from sinks.postgres_effects import Connection, Count, anonymise, free_keys, send_delete
+from sinks.batch import DELETE, HIDE, RECTIFY, UNHIDE, Batch, Receipt, RowOutcome
+from sinks.postgres_effects import Connection, Count, anonymise, free_keys, hide, rectify, send_delete
 from sinks.postgres_table import Key, Table
 
 log = logging.getLogger(__name__)
@@ -56,11 +56,15 @@ class Work:
                 counts[n] = pending[n].count()
             else:
                 table, _, keys = self._bound(batch)
-                counts[n] = anonymise(connection, table, batch.org, [key for _, key in keys], self.anonymiser)
+                counts[n] = self._effect(connection, batch, table, [key for _, key in keys])
         return [
-            Receipt(batch_id=batch.id, rows=batch.rows, found=counts[n].found, changed=counts[n].changed)
+            Receipt.all_cannot(batch) if self._cannot(batch) else _receipt(batch, counts[n])
             for n, batch in enumerate(batches)
         ]
+
+    def _cannot(self, batch: Batch) -> bool:
+        """Whether a batch sets fields of which this target has none: the data map was changed since."""
+        return batch.action == RECTIFY and not batch.values_of(self.tables[batch.category].plan.rectify)
 
     def careful(self, connection: Connection, batch: Batch) -> Receipt:
         """Do what can be done of `batch`, and list the rows that refuse."""
@@ -79,6 +83,7 @@ class Work:
             changed=seen.changed,
             withheld=tuple(seen.withheld),
             failed=tuple(seen.failed),
+            level=batch.level,
         )
 
     def _halve(
@@ -114,11 +119,19 @@ class Work:
     def _effect(self, connection: Connection, batch: Batch, table: Table, keys: Sequence[Key]) -> Count:
         if batch.action == DELETE:
             return send_delete(connection, table, table.org_value(batch.org), keys).count()
+        if batch.action == RECTIFY:
+            return rectify(connection, table, batch, keys)
+        if batch.action in (HIDE, UNHIDE):
+            return hide(connection, table, batch, keys)
         return anonymise(connection, table, batch.org, keys, self.anonymiser)
 
     def _bound(self, batch: Batch) -> tuple[Table, Key | None, list[tuple[int, Key]]]:
         table = self.tables[batch.category]
         return table, table.org_value(batch.org), table.keys(batch.record_ids)
+
+
+def _receipt(batch: Batch, count: Count) -> Receipt:
+    return Receipt(batch_id=batch.id, rows=batch.rows, found=count.found, changed=count.changed, level=batch.level)
 
 
 def why(error: psycopg.Error) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from schemas.errors import Refused
 from schemas.s3plan import S3Plan
 from sinks.base import Job, NoPlan, Outcome, Page, PlanBroken, Positions, SinkUnavailable, Source, Span, Upkeep
-from sinks.batch import ANONYMISE, DELETE, Batch
+from sinks.batch import ANONYMISE, DELETE, Batch, can
 from sinks.export import Blobs, Wanted
 from sinks.gone import DELETED, Bound, Gone, Unknown
 from sinks.hiding import Hidden, HideOrder
@@ -124,7 +124,7 @@ class S3Sink:
 
     def plan(self, category: str, action: str) -> str:
         plan = self._plans.get(category)
-        if plan is None or (action == ANONYMISE and plan.anonymise is None):
+        if plan is None or not can(action, anonymise=plan.anonymise):
             raise NoPlan(self._name, category, action)
         where = f"{plan.template.text} in {', '.join(self._place.buckets)}"
         if action == DELETE:

@@ -22,7 +22,8 @@ from botocore.exceptions import ClientError
 
 from schemas.s3plan import S3Plan
 from sinks.base import PlanBroken, SinkUnavailable
-from sinks.hiding import FAILED, HIDE, NOT_HERE, SETTLE, Hidden, HideOrder
+from sinks.batch import HIDE
+from sinks.hiding import FAILED, NOT_HERE, SETTLE, Hidden, HideOrder
 from sinks.s3_bucket import GONE, NO_BULK, Bucket
 from sinks.s3_client import TRANSIENT, asking, code_of
 from sinks.s3_listing import Entry

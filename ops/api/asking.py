@@ -34,13 +34,21 @@ async def ask(
     key: str | None,
     asked: models.Asked | None = None,
     subjects: Any = (),
+    values: Any = None,
     until: Callable[[Row], bool] | None = None,
 ) -> Written:
     """Send one request, and wait for its job, whatever its state, or until `until` says yes of it."""
     call = (request.method, request.url.path, None if asked is None else asked.model_dump(mode="json"))
     write = Write(
-        kind=kind, org=called.org, requested_by=called.id, body=body, subjects=subjects, key=key, call=call
-    )  # fmt: skip
+        kind=kind,
+        org=called.org,
+        requested_by=called.id,
+        body=body,
+        subjects=subjects,
+        values=values,
+        key=key,
+        call=call,
+    )
     return await called.runtime.door.write(write, until=until)
 
 
@@ -53,10 +61,11 @@ async def accept(
     key: str | None,
     asked: models.Asked | None = None,
     subjects: Any = (),
+    values: Any = None,
     about: str = "",
 ) -> Response:
     """Send one request, and answer 202 with its job; `about` is the job that it is about."""
-    written = await ask(called, request, kind, body, key=key, asked=asked, subjects=subjects)
+    written = await ask(called, request, kind, body, key=key, asked=asked, subjects=subjects, values=values)
     return accepted(called, written, kind, about=about)
 
 

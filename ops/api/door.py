@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from ebbtide.envelope import BadEnvelope
+from ebbtide.envelope import BadEnvelope, Values
 from ebbtide.partition import partition_of
 from ebbtide.requests import LIFETIME_S, NotSent, RequestPublisher, make_request
 from ops.api.identity import Identities
@@ -40,13 +40,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
-    """What a call asks for. `body` and `subjects` go into the request, `call` is what an Idempotency-Key compares."""
+    """What a call asks for. `body`, `subjects` and `values` go into the request, `call` is what an Idempotency-Key
+    compares."""
 
     kind: str
     org: str
     requested_by: str
     body: Mapping[str, Any]
     subjects: Sequence[str] = field(default=(), repr=False)
+    values: Values | None = field(default=None, repr=False)
     key: str | None = None
     call: tuple[str, str, Any] = field(default=("", "", None), repr=False)
 
@@ -80,6 +82,7 @@ class Sender:
             seed=self._signing_key,
             sealing_key=sealing_key,
             subjects=write.subjects,
+            values=write.values,
             request_id=request_id,
             requested_by=write.requested_by,
             requested_at=requested_at,

@@ -115,6 +115,7 @@ def _mover(kind: str, *, fresh: bool, doc: str) -> None:
 _mover("cancel", fresh=True, doc="Cancel a job while its grace lasts or it waits for approval.")
 _mover("approve", fresh=True, doc="Approve another's job, as a second person.")
 _mover("verify", fresh=True, doc="Say that who asks is who they say; the job goes on.")
+_mover("unrestrict", fresh=True, doc="Lift a restriction: bring back what it has hidden, and end its hold.")
 _mover("pause", fresh=False, doc="Let a job's grace stand still.")
 _mover("resume", fresh=False, doc="Let a paused job's grace go on.")
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from ebbtide.envelope import MAX_SUBJECTS, is_id
 from ebbtide.events import MAX_ID_BYTES
 from schemas.jobs import DENIALS, EXTENSIONS
+from schemas.values import MAX_FIELDS, value_fault
 
 
 def _subject(text: str) -> str:
@@ -24,6 +25,12 @@ def _subject(text: str) -> str:
     if not 0 < size <= MAX_ID_BYTES:
         raise ValueError(f"has {size} bytes; 1 to {MAX_ID_BYTES} are allowed")
     return text
+
+
+def _value(value: Any) -> Any:
+    if fault := value_fault(value):
+        raise ValueError(fault)
+    return value
 
 
 def _id(text: str) -> str:
@@ -37,6 +44,11 @@ Subjects = Annotated[list[Subject], Field(min_length=1, max_length=MAX_SUBJECTS)
 Id = Annotated[str, AfterValidator(_id)]
 Category = Annotated[str, Field(min_length=1, max_length=64)]
 Categories = Annotated[list[Category], Field(min_length=1, max_length=1000)]
+Value = Annotated[Any, AfterValidator(_value), WithJsonSchema({"type": ["string", "number", "null"]})]
+Values = Annotated[
+    dict[Category, Annotated[dict[str, Value], Field(min_length=1, max_length=MAX_FIELDS)]], Field(min_length=1)
+]
+"""What fields of a category are set to."""
 Day = Annotated[date, Field(strict=False)]
 """A date as text, `2027-01-31`."""
 Regime = Annotated[str, Field(min_length=1, max_length=48)]
@@ -106,11 +118,17 @@ class RestoreAsked(Asked):
 
 
 class PeopleAsked(Asked):
-    """A request of people about themselves."""
+    """A request of people about themselves.
 
-    type: Literal["erasure"]
+    `categories` are of an erasure or a restriction; of a rectification `values`, category to field to what it becomes,
+    and `records`, if only these of theirs are meant.
+    """
+
+    type: Literal["erasure", "rectification", "restriction"]
     subjects: Subjects = Field(repr=False)
     categories: Categories | None = None
+    values: Values | None = Field(None, repr=False)
+    records: Annotated[list[Subject], Field(min_length=1, max_length=1000)] | None = None
     regime: Regime | None = Field(None, examples=["gdpr", "ccpa"])
     identity: Literal["verified", "unverified"] | None = None
 

@@ -24,6 +24,12 @@ from schemas.policy import EPOCH_ORDINAL
 
 router = APIRouter(prefix=views.BASE, route_class=GuardedRoute)
 
+_OF_PEOPLE: Final = {
+    "erasure": ("erase", ("values", "records")),
+    "rectification": ("rectify", ("categories",)),
+    "restriction": ("restrict", ("values", "records")),
+}
+"""What people may ask for: the kind that it is, and what a request of it has not."""
 _JOB: Final[dict[int | str, dict[str, Any]]] = {202: {"model": models.Job, "description": "Asked for; see Location."}}
 
 
@@ -121,9 +127,16 @@ async def restore_org(called: Called, request: Request, asked: models.RestoreAsk
 @router.post("/requests", response_model=models.Job, status_code=202)
 @takes(OWNER, fresh=True)
 async def request_of_people(called: Called, request: Request, asked: models.PeopleAsked, key: Key = None) -> Response:
-    """Erase people (GDPR Art. 17): 1 to 1 000 subject ids in one pass; `detail.subjects` counts in their order."""
-    body = {name: value for name in ("categories", "regime", "identity") if (value := getattr(asked, name)) is not None}
-    return await accept(called, request, "erase", body, key=key, asked=asked, subjects=asked.subjects)
+    """Erase people (GDPR Art. 17), set fields of what they have (Art. 16), or restrict it (Art. 18); at most 1 000."""
+    kind, foreign = _OF_PEOPLE[asked.type]
+    for name in foreign:
+        if getattr(asked, name) is not None:
+            raise invalid((f"/{name}", f"is not for a request of type {asked.type}"))
+    if kind == "rectify" and asked.values is None:
+        raise invalid(("/values", "is missing: which fields become what"))
+    own = ("categories", "records", "regime", "identity")
+    body = {name: value for name in own if (value := getattr(asked, name)) is not None}
+    return await accept(called, request, kind, body, key=key, asked=asked, subjects=asked.subjects, values=asked.values)
 
 
 @router.post("/requests/bulk", response_model=models.Bulk, status_code=202, openapi_extra={"requestBody": bulk.CONTENT})

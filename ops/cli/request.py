@@ -1,4 +1,4 @@
-"""`ebbtide request erase|delete|export`: erases people or a whole org, or makes a copy of what there is of them."""
+"""`ebbtide request erase|rectify|restrict|unrestrict|delete|export`: what people and orgs may ask for."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
-from ebbtide.envelope import MAX_SUBJECTS
+from ebbtide.envelope import MAX_SUBJECTS, Values
 from ops.cli.bulk import erase_many
 from ops.cli.connected import connected_settings
 from ops.cli.following import By, LimitS, RequestId, Wait, follow
 from ops.cli.hold import Categories, Org
 from ops.cli.output import emit, guarded, say
-from ops.cli.subjects import Subject, SubjectsFile, read_subjects
+from ops.cli.subjects import Subject, SubjectsFile, read_subjects, read_values
 from ops.cli.up import AsJson
 from ops.requests import RequestDoor
 from ops.settings import Settings
@@ -34,7 +34,9 @@ class Form(StrEnum):
     BOTH = "both"
 
 
-app = typer.Typer(help="Ask for the erasure or an export of people or of an org.", no_args_is_help=True)
+app = typer.Typer(
+    help="Ask for the erasure, rectification, restriction or an export of people or of an org.", no_args_is_help=True
+)
 
 
 @app.command("erase")
@@ -72,6 +74,94 @@ def erase(
         erase_many(door, org, body, people, request_id=request_id, by=by, wait=wait, limit_s=limit_s, as_json=as_json)
         return
     _ask(settings, "erase", org, body, people, by, request_id, wait=wait, limit_s=limit_s, as_json=as_json)
+
+
+@app.command("rectify")
+@guarded
+def rectify(
+    org: Org,
+    values: Annotated[
+        str,
+        typer.Option(help='A file with JSON, {"category": {"field": value}}; - for standard input.'),
+    ],
+    subject: Subject = None,
+    subjects: SubjectsFile = "",
+    record: Annotated[
+        list[str] | None, typer.Option("--record", help="Only this record of theirs; may be given again.")
+    ] = None,
+    regime: Regime = "gdpr",
+    verified: Verified = False,
+    by: By = "cli",
+    request_id: RequestId = "",
+    wait: Wait = True,
+    limit_s: LimitS = 600,
+    as_json: AsJson = False,
+) -> None:
+    """Set fields of what these people have, in each target where the data map lets them be set.
+
+    Exit code 1: some records stay as they are; the job says which and why.
+    """
+    if values == subjects == "-":
+        raise Refused("only one of --values and --subjects can be standard input")
+    body: dict[str, Any] = {"regime": regime}
+    if verified:
+        body["identity"] = "verified"
+    if record:
+        body["records"] = record
+    people, said = read_subjects(subject, subjects), read_values(values)
+    if not people:
+        raise Refused("nobody is named: write --subjects FILE, --subjects - or --subject ID")
+    settings = connected_settings()
+    _ask(
+        settings, "rectify", org, body, people, by, request_id, wait=wait, limit_s=limit_s, as_json=as_json, values=said
+    )
+
+
+@app.command("restrict")
+@guarded
+def restrict(
+    org: Org,
+    subject: Subject = None,
+    subjects: SubjectsFile = "",
+    category: Categories = None,
+    regime: Regime = "gdpr",
+    verified: Verified = False,
+    by: By = "cli",
+    request_id: RequestId = "",
+    wait: Wait = True,
+    limit_s: LimitS = 600,
+    as_json: AsJson = False,
+) -> None:
+    """Hold what these people have, and hide it in each target that can, until `request unrestrict` lifts it.
+
+    Exit code 1: some records cannot be hidden; the job says which.
+    """
+    body: dict[str, Any] = {"regime": regime}
+    if verified:
+        body["identity"] = "verified"
+    if category:
+        body["categories"] = category
+    people = read_subjects(subject, subjects)
+    if not people:
+        raise Refused("nobody is named: write --subjects FILE, --subjects - or --subject ID")
+    settings = connected_settings()
+    _ask(settings, "restrict", org, body, people, by, request_id, wait=wait, limit_s=limit_s, as_json=as_json)
+
+
+@app.command("unrestrict")
+@guarded
+def unrestrict(
+    org: Org,
+    job: Annotated[str, typer.Argument(help="The id of the restriction.")],
+    by: By = "cli",
+    request_id: RequestId = "",
+    wait: Wait = True,
+    limit_s: LimitS = 600,
+    as_json: AsJson = False,
+) -> None:
+    """Lift a restriction: bring back exactly what it has hidden, and end its hold. Tell the people before."""
+    settings = connected_settings()
+    _ask(settings, "unrestrict", org, {"job": job}, [], by, request_id, wait=wait, limit_s=limit_s, as_json=as_json)
 
 
 @app.command("delete")
@@ -136,15 +226,24 @@ def _ask(
     wait: bool,
     limit_s: float,
     as_json: bool,
+    values: Values | None = None,
 ) -> None:
     door = RequestDoor.of(settings)
     if wait:
         ask = partial(
-            door.ask, kind, org, body, subjects=people, request_id=request_id, requested_by=by, limit_s=limit_s
+            door.ask,
+            kind,
+            org,
+            body,
+            subjects=people,
+            values=values,
+            request_id=request_id,
+            requested_by=by,
+            limit_s=limit_s,
         )
         follow(lambda seen: ask(seen=seen), as_json=as_json)
         return
-    sent = door.send(kind, org, body, subjects=people, request_id=request_id, requested_by=by)
+    sent = door.send(kind, org, body, subjects=people, values=values, request_id=request_id, requested_by=by)
     if as_json:
         emit({"org": org, "request_id": sent})
     else:

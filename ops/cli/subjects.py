@@ -1,10 +1,11 @@
-"""Where commands take subject ids from: arguments, a file, standard input. They are never printed."""
+"""Where commands take subject ids and values from: arguments, a file, standard input. They are never printed."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -41,16 +42,36 @@ def read_subjects(named: list[str] | None, file: str, *, most: int | None = MAX_
 def _of_file(file: str) -> list[str]:
     lines = SubjectLines()
     try:
+        lines.feed(_bytes(file))
+        return lines.end()
+    except BadLine as bad:
+        raise BadSubjects(f"{file}: {bad}: nothing was sent") from None
+
+
+class BadValues(Refused):
+    """A file of values is none. The text repeats nothing of it."""
+
+
+def read_values(file: str) -> dict[str, dict[str, Any]]:
+    """Return what fields are to be set to, by category; the engine checks them. Raises BadSubjects, BadValues."""
+    try:
+        found = json.loads(_bytes(file).decode())
+    except (ValueError, RecursionError):  # a UnicodeDecodeError as well
+        raise BadValues(f'{file}: is no JSON; write {{"category": {{"field": value}}}}') from None
+    if not isinstance(found, dict) or not all(isinstance(said, dict) for said in found.values()):
+        raise BadValues(f"{file}: must be an object of categories, each an object of fields")
+    return found
+
+
+def _bytes(file: str) -> bytes:
+    try:
         if file == "-":
             raw = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
         else:
             with Path(file).open("rb") as opened:
                 raw = opened.read(MAX_FILE_BYTES + 1)
-        if len(raw) > MAX_FILE_BYTES:
-            raise BadSubjects(f"{file}: has more than {MAX_FILE_BYTES} bytes; split it")
-        lines.feed(raw)
-        return lines.end()
     except OSError as e:
         raise BadSubjects(f"{file}: cannot be read ({e.strerror}); give the path of a readable file") from None
-    except BadLine as bad:
-        raise BadSubjects(f"{file}: {bad}: nothing was sent") from None
+    if len(raw) > MAX_FILE_BYTES:
+        raise BadSubjects(f"{file}: has more than {MAX_FILE_BYTES} bytes; split it")
+    return raw

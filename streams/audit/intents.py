@@ -22,6 +22,8 @@ KINDS: Final[Mapping[str, str]] = {
     "ack": "A target's answer to a batch was taken into account.",
     "hide": "A target was told to hide an org's category, to bring it back, or to settle.",
     "hide_ack": "A target's answer to that was taken into account.",
+    "order": "A target was told to set records right, to hide them or to bring them back.",
+    "order_ack": "A target's answer to that was taken into account.",
     "list": "A list of what exists was made for an export.",
     "job": "A job came into being, or into another state.",
     "certificate": "What a job has erased, and what it has not: a certificate of deletion is made of it.",

@@ -168,6 +168,9 @@ BODIES: Final[Mapping[str, Mapping[str, tuple[Check, Any]]]] = {
         "categories": _CATEGORIES,
         **_RIGHT,
     },
+    "restrict": {"categories": _CATEGORIES, **_RIGHT},
+    "unrestrict": _JOB,
+    "rectify": {"records": (texts(MAX_ID_BYTES), []), **_RIGHT},
     "delete": {
         "confirm_org_name": (text(0), REQUIRED),
         "grace_days": (number(0, 30), 7),
@@ -189,5 +192,8 @@ BODIES: Final[Mapping[str, Mapping[str, tuple[Check, Any]]]] = {
 }
 """Kind to its members: name to check and default."""
 
-SEALED: Final[Mapping[str, bool]] = {"hold": False, "erase": True, "export": False}
+SEALED: Final[Mapping[str, bool]] = {"hold": False, "erase": True, "rectify": True, "restrict": True, "export": False}
 """The kinds that name subjects, and whether they must."""
+
+VALUED: Final = "rectify"
+"""The kind whose seal holds values as well."""

@@ -24,6 +24,7 @@ from schemas.keys import rules_are_signed, sealing_private_key
 from schemas.rules import CODE_VERSION, BadRules, Rules
 from schemas.subjects import SubjectKeys
 from schemas.topics import OWN_NUDGE_KEY, Topics
+from schemas.values import ValuesSeal
 from streams.coordinator import answers, audited, catch_up, keys, orgs, requests, timers
 from streams.coordinator.work import LINKS_MS, MARGIN_MS, Context, Work
 from streams.ledger.orgs import RulesTooNew
@@ -57,6 +58,7 @@ class Coordinator:
             codec=codec,
             subjects=SubjectKeys(master_key),
             sealing_key=sealing_private_key(master_key),
+            values=ValuesSeal.of(master_key),
             rules_key=rules_key,
             links_ms=links_ms,
             margin_ms=margin_ms,

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from schemas.jobs import REASONS, State
-from streams.coordinator import deadlines, erasures, exports
+from streams.coordinator import deadlines, people
 from streams.coordinator.moves import done, let_go, other_of
 from streams.coordinator.refusal import No
 from streams.coordinator.rows import Job
@@ -29,8 +29,7 @@ def verify(work: Work, name: str, job: Job, _: list[str]) -> None:
     if other.state != State.VERIFYING_IDENTITY:
         raise No("wrong_state", f"job {other.request_id} is {other.state}: it waits for nobody's identity")
     other.detail |= {"identity": "verified", "verified_by": job.requested_by}
-    go_on = exports.identified if other.kind == exports.EXPORT else erasures.identified
-    go_on(work, name, other)
+    people.identified(work, name, other)
     done(work, job, other)
 
 

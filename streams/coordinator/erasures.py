@@ -50,11 +50,8 @@ def erase(work: Work, name: str, job: Job, subjects: list[str]) -> None:
 
 def identified(work: Work, name: str, job: Job) -> None:
     """Go on with a person's request when it is sure who asks."""
-    assert work.rules is not None
-    refs, most = job.body["refs"], work.rules.approval_over
-    if 0 < most < len(set(joins.refs_of(refs))):
-        work.to(job, State.AWAITING_APPROVAL, text=f"it names more than {most} subjects: somebody else must approve it")
-    else:
+    refs = job.body["refs"]
+    if not rights.waits_for_approval(work, job, len(set(joins.refs_of(refs)))):
         approved(work, name, job)
 
 
@@ -68,6 +65,7 @@ def delete(work: Work, name: str, job: Job, _: list[str]) -> None:
         back = hiding.coming_back(work, name)
         what = "is called off, and what it hid comes back" if back else "is under way; cancel it, or wait for its end"
         raise No("under_way", f"deletion {org.deletion} {what}")
+    hiding.refuse_beside_restrictions(work, name)
     kept = hiding.kept_categories(work.rules, job)
     hiding.refuse_unless_apart(work.rules, kept, "delete_media")
     deadline = deadlines.gdpr(job.asked_at)
@@ -228,7 +226,7 @@ def _follow(work: Work, name: str, job: Job, row: Erasure) -> None:
         wanted = State.COMPLETED_WITH_EXCEPTIONS
     else:
         wanted = State.COMPLETED
-    _advance(work, job, wanted, _left(kept, withheld) if wanted == State.COMPLETED_WITH_EXCEPTIONS else "")
+    advance(work, job, wanted, _left(kept, withheld) if wanted == State.COMPLETED_WITH_EXCEPTIONS else "")
     for request_id in row.joined:
         other = work.job(name, request_id)
         if other is not None:
@@ -245,10 +243,10 @@ def _go_along(work: Work, job: Job, first: Job, row: Erasure) -> None:
     counts = dict(zip(joins.refs_of(row.refs), first.detail.get("subjects", ()), strict=False))
     if counts:
         job.detail["subjects"] = [counts[ref] for ref in joins.refs_of(job.body["refs"])]
-    _advance(work, job, first.state, first.text)
+    advance(work, job, first.state, first.text)
 
 
-def _advance(work: Work, job: Job, wanted: State, text: str) -> None:
+def advance(work: Work, job: Job, wanted: State, text: str) -> None:
     """Move a job towards where its answers say it is; nothing moves it back before its acknowledgements."""
     if job.state == wanted:
         job.text = text

@@ -57,6 +57,13 @@ def refuse_unless_apart(rules: Rules, kept: Iterable[str], member: str) -> None:
         raise No("bad_body", f"{member}: media are below {', '.join(lost)} in the data map, and cannot be told apart")
 
 
+def refuse_beside_restrictions(work: Work, name: str) -> None:
+    """Raise No while a restriction is placed or lifted: what each hides could not be told apart."""
+    for row in work.restrictions(name):
+        if (row.told and not row.settled) or row.lifted_by:
+            raise No("wrong_state", f"restriction {row.request_id} is being placed or lifted; wait until that is done")
+
+
 def categories_of(work: Work, name: str, job: Job) -> set[str]:
     """Return what a deletion has hidden."""
     row = work.hiding(name)

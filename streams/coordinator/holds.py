@@ -20,6 +20,9 @@ from streams.coordinator import keys
 from streams.coordinator.refusal import No
 from streams.coordinator.rows import Hold, Job
 from streams.coordinator.work import HOLD_ENDS, Work
+from streams.ledger.holds import RESTRICTION
+
+HOLD, RELEASE = "hold", "release"
 
 
 def hold(work: Work, name: str, job: Job, subjects: list[str]) -> None:
@@ -29,10 +32,13 @@ def hold(work: Work, name: str, job: Job, subjects: list[str]) -> None:
     if subjects and body["records"]:
         raise No("bad_body", "records: a hold is about subjects or about records; place two")
     categories = canonical_categories(work.rules, body["categories"])
+    if body["hold_id"].startswith(RESTRICTION):
+        raise No("bad_body", f"hold_id: what begins with {RESTRICTION!r} belongs to restrictions; choose another")
     if work.hold(name, body["hold_id"]) is not None:
         raise No("hold_exists", f"a hold {body['hold_id']!r} is in force; choose another id")
     org = work.org(name)
-    placed = work.add_hold(
+    placed = put(
+        work,
         name,
         Hold(
             hold_id=body["hold_id"],
@@ -46,10 +52,23 @@ def hold(work: Work, name: str, job: Job, subjects: list[str]) -> None:
         ),
     )
     job.body = {"hold_id": placed.hold_id, "grace_days": placed.grace_days}
-    work.to_ledger(placed.told, "HoldPlaced", hold_placed(name, org.epoch, placed))
-    _show(work, name, placed)
     work.to(job, State.PLANNING, text="" if placed.told else "it is in force as soon as the org is published")
     _count(job, placed)
+
+
+def put(work: Work, name: str, placed: Hold) -> Hold:
+    """Place a hold on every shard that it is to be told."""
+    work.add_hold(name, placed)
+    work.to_ledger(placed.told, "HoldPlaced", hold_placed(name, work.org(name).epoch, placed))
+    _show(work, name, placed)
+    return placed
+
+
+def let_go(work: Work, name: str, found: Hold, job: Job) -> None:
+    """Have a hold end after its grace, by request of a job."""
+    found.state, found.released_at, found.release_id = "released", work.entry.log_ms, job.request_id
+    work.to_ledger(found.told, "HoldReleased", hold_released(name, work.org(name).epoch, found))
+    _show(work, name, found)
 
 
 def release(work: Work, name: str, job: Job, _: list[str]) -> None:
@@ -60,11 +79,11 @@ def release(work: Work, name: str, job: Job, _: list[str]) -> None:
         raise No("unknown_hold", f"the org has no hold {hold_id!r}")
     if found.state == "released":
         raise No("unknown_hold", f"hold {hold_id!r} was released before, and ends by itself")
-    found.state, found.released_at, found.release_id = "released", work.entry.log_ms, job.request_id
+    if hold_id.startswith(RESTRICTION):
+        raise No("wrong_state", f"hold {hold_id!r} is that of restriction {found.request_id}; lift that")
     job.detail = {"hold_id": hold_id}
     job.told = list(found.told)
-    work.to_ledger(job.told, "HoldReleased", hold_released(name, work.org(name).epoch, found))
-    _show(work, name, found)
+    let_go(work, name, found, job)
     work.to(job, State.PLANNING)
     placing = work.job(name, found.request_id)
     if placing is not None and not placing.ended:
@@ -90,7 +109,7 @@ def hold_answered(work: Work, name: str, record: Mapping[str, Any]) -> None:
     if found.state == "requested" and set(found.answered) >= set(found.told):
         found.state = "in_force"
         _show(work, name, found)
-    if job is None or job.ended:
+    if job is None or job.ended or job.kind != HOLD:
         return
     _count(job, found)
     if found.state == "in_force":
@@ -117,7 +136,7 @@ def released_answered(work: Work, name: str, record: Mapping[str, Any], body: Ma
         found.released_by = sorted([*found.released_by, partition])
     if set(found.released_by) >= set(found.told):
         work.store.put(keys.timer(found.ends_day * DAY_MS, HOLD_ENDS, name, found.hold_id), b"")
-        if job is not None and not job.ended:
+        if job is not None and not job.ended and job.kind == RELEASE:
             job.detail |= {"ends_day": found.ends_day}
             work.to(job, State.COMPLETED)
 

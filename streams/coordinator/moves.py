@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from schemas.jobs import State, may_move
-from streams.coordinator import erasures, exports, hiding
+from streams.coordinator import erasures, hiding, people
 from streams.coordinator.refusal import No
 from streams.coordinator.rows import Job
 from streams.coordinator.work import Work
@@ -81,16 +81,13 @@ def approve(work: Work, name: str, job: Job, _: list[str]) -> None:
     if not job.requested_by or not other.requested_by or job.requested_by == other.requested_by:
         raise No("own_approval", "requested_by: must name somebody else than who asked, on both requests")
     other.detail["approved_by"] = job.requested_by
-    erasures.approved(work, name, other)
+    people.approved(work, name, other)
     done(work, job, other)
 
 
 def let_go(work: Work, name: str, job: Job) -> None:
     """Let go of what a job that will never be carried out has kept."""
-    if job.kind == exports.EXPORT:
-        exports.cancelled(work, name, job)
-    else:
-        erasures.cancelled(work, name, job)
+    people.cancelled(work, name, job)
 
 
 def other_of(work: Work, name: str, job: Job) -> Job:

@@ -22,14 +22,15 @@ from ebbtide.envelope import (
     is_id,
     is_signed,
     open_subjects,
+    open_values,
     signed_bytes,
 )
 from ebbtide.events import MAX_NAME_BYTES
 from ebbtide.partition import partition_of
 from schemas.jobs import KINDS, State
 from schemas.rules import Rules
-from streams.coordinator import decisions, erasures, exports, holds, moves, policies
-from streams.coordinator.bodies import SEALED, BadBody, read_body
+from streams.coordinator import decisions, erasures, exports, holds, moves, policies, rectifications, restrictions
+from streams.coordinator.bodies import SEALED, VALUED, BadBody, read_body
 from streams.coordinator.refusal import No
 from streams.coordinator.rows import Job
 from streams.coordinator.work import KEPT_MS, Work
@@ -48,6 +49,9 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "hold": holds.hold,
     "release": holds.release,
     "erase": erasures.erase,
+    "rectify": rectifications.rectify,
+    "restrict": restrictions.restrict,
+    "unrestrict": restrictions.unrestrict,
     "delete": erasures.delete,
     "export": exports.export,
     "cancel": moves.cancel,
@@ -178,7 +182,11 @@ def _subjects(work: Work, record: Mapping[str, Any]) -> list[str]:
         if SEALED[kind]:
             raise No("bad_subjects", "sealed: is empty; name 1 to 1000 subjects")
         return []
+    place = {name: record[name] for name in ("org", "request_id")}
     try:
-        return open_subjects(sealed, work.context.sealing_key, org=record["org"], request_id=record["request_id"])
+        if kind != VALUED:
+            return open_subjects(sealed, work.context.sealing_key, **place)
+        subjects, work.values = open_values(sealed, work.context.sealing_key, **place)
+        return subjects
     except BadEnvelope as bad:
         raise No("bad_subjects", str(bad)) from None

@@ -1,7 +1,7 @@
 """What all requests of people have in common: the law that they are made under, and whether it is sure who asks.
 
-Used by `streams.coordinator.erasures` and `exports`; `tests/unit/streams/coordinator/test_decisions.py` says what it
-promises.
+Used by `streams.coordinator.erasures`, `rectifications` and `exports`;
+`tests/unit/streams/coordinator/test_decisions.py` says what it promises.
 """
 
 from __future__ import annotations
@@ -32,4 +32,14 @@ def waits_for_identity(work: Work, job: Job, body: Mapping[str, Any]) -> bool:
     if not work.rules.verify_identity or body["identity"] == "verified":
         return False
     work.to(job, State.VERIFYING_IDENTITY, text="somebody must be sure of who asks, and verify or deny it")
+    return True
+
+
+def waits_for_approval(work: Work, job: Job, named: int) -> bool:
+    """Let a job that names so many people wait where the rules want a second person for it; return whether it does."""
+    assert work.rules is not None
+    most = work.rules.approval_over
+    if not 0 < most < named:
+        return False
+    work.to(job, State.AWAITING_APPROVAL, text=f"it names more than {most} subjects: somebody else must approve it")
     return True

@@ -141,6 +141,25 @@ class Erasure(Row):
 
 
 @dataclass(slots=True, kw_only=True)
+class Restriction(Row):
+    """One restriction that stands: whose records are held and hidden, until it is lifted.
+
+    `refs` are hex, 8 bytes each; `categories` those that were asked for, empty: all; `parts`: category to the targets
+    that hide its records, with `stamp`. `settled`: it is placed everywhere; `lifted_by`: the job that lifts it.
+    """
+
+    request_id: str
+    refs: str = ""
+    categories: list[str] = field(default_factory=list)
+    hold_id: str = ""
+    stamp: int = 0
+    parts: dict[str, list[str]] = field(default_factory=dict)
+    told: list[int] = field(default_factory=list)
+    settled: bool = False
+    lifted_by: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
 class Hiding(Row):
     """The newest order to hide an org, or to bring it back.
 

@@ -22,8 +22,9 @@ from schemas.jobs import DONE, ENDED, STANDING, State, move
 from schemas.rules import Rules
 from schemas.subjects import SubjectKeys
 from schemas.topics import DAY_MS, Topics
+from schemas.values import ValuesSeal
 from streams.coordinator import audited, keys
-from streams.coordinator.rows import Clock, Erasure, Hiding, Hold, Job, Org, Row, Stats
+from streams.coordinator.rows import Clock, Erasure, Hiding, Hold, Job, Org, Restriction, Row, Stats
 from streams.deadletter import dead_letter
 from streams.reducer import Entry, Send, Store
 
@@ -43,7 +44,8 @@ R = TypeVar("R", bound=Row)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What stays the same for all entries. `sealing_key` is the private one, `rules_key` the public one.
+    """What stays the same for all entries. `sealing_key` is the private one, `rules_key` the public one; `values`
+    closes what targets are to set.
 
     `links_ms`: for so long an archive's files are handed out; `margin_ms` later it is deleted.
     """
@@ -54,6 +56,7 @@ class Context:
     codec: Codec
     subjects: SubjectKeys
     sealing_key: bytes = field(repr=False)
+    values: ValuesSeal = field(repr=False)
     rules_key: bytes
     links_ms: int = LINKS_MS
     margin_ms: int = MARGIN_MS
@@ -76,6 +79,7 @@ class Work:
         self._were: dict[bytes, bytes | None] = {}
         self._jobs: dict[bytes, tuple[str, Job]] = {}
         self._moved: set[bytes] = set()
+        self.values: Any = None  # what a request wants to set, as it came: it is never kept
         raw = store.get(keys.RULES)
         self.rules = None if raw is None else parse_rules(raw)
         self.clock = self._row_or_new(keys.CLOCK, Clock)
@@ -116,6 +120,17 @@ class Work:
     def erasure(self, name: str, request_id: str) -> Erasure | None:
         return self._row(keys.of(keys.ERASURE, name, request_id), Erasure)
 
+    def restriction(self, name: str, request_id: str) -> Restriction | None:
+        return self._row(keys.of(keys.RESTRICTION, name, request_id), Restriction)
+
+    def restrictions(self, name: str) -> Iterator[Restriction]:
+        """Yield the restrictions of an org that stand, those of this entry not among them."""
+        prefix = keys.of(keys.RESTRICTION, name)
+        for key, _ in list(self.store.scan(prefix)):
+            row = self.restriction(name, key[len(prefix) :].decode())
+            if row is not None:
+                yield row
+
     def hiding(self, name: str) -> Hiding:
         """Return the newest order to hide an org, an empty one if there was none."""
         return self._row_or_new(keys.of(keys.HIDING, name), Hiding)
@@ -130,6 +145,9 @@ class Work:
 
     def add_erasure(self, name: str, erasure: Erasure) -> Erasure:
         return self._new(keys.of(keys.ERASURE, name, erasure.request_id), erasure)
+
+    def add_restriction(self, name: str, restriction: Restriction) -> Restriction:
+        return self._new(keys.of(keys.RESTRICTION, name, restriction.request_id), restriction)
 
     def drop(self, key: bytes) -> None:
         """Forget a row, whatever was done to it before."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from ebbtide.partition import partition_of
 from streams.audit.intents import intent
-from streams.ledger.rows import PendingHead
+from streams.ledger.rows import OrderHead, PendingHead
 from streams.ledger.state import Work
 
 
@@ -59,6 +59,26 @@ def hide_ack(work: Work, org: str, request: str, said: Mapping[str, Any]) -> Non
     """An answer to an order is taken into account."""
     facts = {"order": said["order_id"], **{name: said[name] for name in ("target", "outcome", "rows", "failed")}}
     _write(work, "hide_ack", org, facts, [request])
+
+
+def order(work: Work, head: OrderHead, said: Mapping[str, Any]) -> None:
+    """An order about records that stay is sent: to set them right, to hide them or to bring them back."""
+    facts = {"order": said["order_id"], **{name: said[name] for name in ("target", "category", "action")}}
+    _write(work, "order", head.org, {**facts, "records": head.count}, [head.request_id])
+
+
+def order_ack(work: Work, head: OrderHead, said: Mapping[str, Any]) -> None:
+    """An answer to such an order is taken into account."""
+    facts = {
+        "order": said["batch_id"],
+        "target": said["target"],
+        "outcome": said["outcome"],
+        "records": head.count,
+        "changed": said["changed"],
+        "withheld": len(said["withheld"]),
+        "failed": len(said["failed"]),
+    }
+    _write(work, "order_ack", head.org, facts, [head.request_id])
 
 
 def listed(work: Work, org: str, request: str, said: Mapping[str, Any]) -> None:

@@ -72,4 +72,5 @@ def advance(work: Work) -> None:
     if now // DAY_MS > clock.day:
         clock.day = now // DAY_MS
         clock.resend = ""
+        clock.reorder = "" if clock.orders else None
         packs.all_wanted(work)

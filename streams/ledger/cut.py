@@ -122,6 +122,8 @@ def _put(work: Work, target: str, name: str, head: PendingHead, columns: Columns
         head = replace(head, watch=sorted(watched))
     work.store.put(keys.pending(target, name), rows.join(head, chunk.body))
     snapshots.sent(work, head.org, keys.pending(target, name))
+    if work.clock.orders or work.clock.selects:  # orders must not follow a record that goes
+        work.cut.setdefault((head.org, head.category, target), set()).update(chunk.ids)
     send(work, target, name, head, chunk.ids)
     counts.sent(work, target, head, watched)
     row = work.target(target)

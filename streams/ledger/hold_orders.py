@@ -4,14 +4,15 @@
        └────────────────▶ released
 
 From its entry on a hold keeps what it concerns out of every batch. It is *in force* once every batch that was on its
-way then, and holds a row of it, has been acknowledged: these are looked for in Steps. When it ends, what it kept is
-looked at anew. Called by `Ledger`, the steps and pending; `tests/unit/streams/ledger/test_holds.py` says what it
-promises.
+way then, and holds a row of it, has been acknowledged, and every order to rectify one: these are looked for in Steps.
+When it ends, what it kept is looked at anew. Called by `Ledger`, the steps and pending;
+`tests/unit/streams/ledger/test_holds.py` says what it promises.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +20,7 @@ from schemas.bodies import decode_columns
 from streams.ledger import due, holds, keys, rows, waiting
 from streams.ledger.concern import lineage
 from streams.ledger.holds import Hold, HoldDef
-from streams.ledger.rows import OrgRow, PendingHead, Row
+from streams.ledger.rows import RECTIFY, OrderHead, OrgRow, PendingHead, Row
 from streams.ledger.state import Work
 
 
@@ -84,12 +85,13 @@ def look_through(work: Work, budget: int) -> int:
     row, raw = _row(work, name, hold), work.store.get(keys.of_order(keys.HOLD_BODY, name, hold))
     if row is None or raw is None or row.cursor is None:
         raise KeyError("a hold is to be computed and is not there")
-    said, cost, start = holds.read(raw), 0, row.cursor
+    said, cost, start = holds.read(hold, raw), 0, row.cursor
     for key, value in _pending(work, name, bytes.fromhex(start), budget):
         cost += _mark(work, name, hold, row, said, key, value)
         row.cursor = (key + b"\0").hex()
     if row.cursor == start:
         row.cursor = None
+        row.waits += _mark_orders(work, name, hold, said)
         work.store.delete(found[0])
         work.clock.placing -= 1
         _settle(work, name, hold, row)
@@ -121,6 +123,25 @@ def _mark(work: Work, org: str, hold: str, row: HoldRow, said: Hold, key: bytes,
     return head.count
 
 
+def _mark_orders(work: Work, org: str, hold: str, said: Hold) -> int:
+    """Let a legal hold wait for orders that rewrite what it concerns; there are never many. Return how many."""
+    waits = 0
+    for key, value in list(work.store.scan(keys.ORDER)) if said.legal and work.clock.orders else ():
+        head_raw, body = rows.split(value)
+        head = OrderHead.unpack(head_raw)
+        if (
+            head.org != org
+            or head.action != RECTIFY
+            or not head.sent
+            or not said.concerns(lineage(work.rules, head.category))
+        ):
+            continue
+        if bool(said.rows(decode_columns(body)).any()):
+            work.store.put(key, rows.join(replace(head, holds=[*head.holds, hold]), body))
+            waits += 1
+    return waits
+
+
 def _settle(work: Work, name: str, hold: str, row: HoldRow) -> None:
     """Answer that the hold is in force, if it is now."""
     if row.cursor is None and not row.waits and not row.in_force:
@@ -128,13 +149,13 @@ def _settle(work: Work, name: str, hold: str, row: HoldRow) -> None:
         _answer_in_force(work, name, work.ensure_org(name), hold)
 
 
-def settled(work: Work, head: PendingHead) -> None:
-    """A batch is acknowledged row by row, or withdrawn: holds that waited for it may be in force."""
-    for hold in head.holds:
-        row = _row(work, head.org, hold)
+def settled(work: Work, org: str, waited: Sequence[str]) -> None:
+    """A batch or an order is acknowledged row by row, or withdrawn: holds that `waited` for it may be in force."""
+    for hold in waited:
+        row = _row(work, org, hold)
         if row is not None:
             row.waits -= 1
-            _settle(work, head.org, hold, row)
+            _settle(work, org, hold, row)
 
 
 def release(work: Work, record: dict[str, Any]) -> None:

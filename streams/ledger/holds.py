@@ -8,6 +8,7 @@ An org without holds has a 0 in its row and pays nothing. Used by everything tha
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from streams.ledger import keys, rows
 from streams.ledger.concern import Mask, RecordIds, Refs, has_subjects, lineage
 from streams.ledger.rows import Row
 from streams.ledger.state import Work
+
+RESTRICTION: Final = "restriction:"
+"""How the ids of holds begin that a restriction has placed: they keep records from going, and not as they are."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -28,9 +32,10 @@ class HoldDef(Row):
 
 
 class Hold:
-    """One hold, ready to ask."""
+    """One hold, ready to ask. `legal`: what it concerns is evidence, and stays as it is."""
 
-    def __init__(self, said: HoldDef, subjects: bytes) -> None:
+    def __init__(self, said: HoldDef, subjects: bytes, *, legal: bool = True) -> None:
+        self.legal = legal
         self._categories = frozenset(said.categories)
         self.everyone = said.everyone
         self._refs = Refs.read(subjects)
@@ -47,10 +52,10 @@ class Hold:
         return has_subjects(columns, self._refs) | self._records.rows(columns)
 
 
-def read(value: bytes) -> Hold:
+def read(hold_id: str, value: bytes) -> Hold:
     """Read a row of kind HOLD_BODY."""
     head, subjects = rows.split(value)
-    return Hold(HoldDef.unpack(head), subjects)
+    return Hold(HoldDef.unpack(head), subjects, legal=not hold_id.startswith(RESTRICTION))
 
 
 def _of(work: Work, org_name: str) -> list[Hold]:
@@ -60,8 +65,8 @@ def _of(work: Work, org_name: str) -> list[Hold]:
         return []
 
     def load() -> tuple[int, list[Hold]]:
-        found = [value for _, value in work.store.scan(keys.HOLD_BODY + keys.text(org_name))]
-        return 4 * sum(len(value) for value in found), [read(value) for value in found]
+        found = list(work.store.scan(keys.HOLD_BODY + keys.text(org_name)))
+        return 4 * sum(len(value) for _, value in found), [read(keys.read_order(key)[1], value) for key, value in found]
 
     key = keys.HOLD_BODY + keys.text(org_name) + keys.u64(org.holds_version)
     return work.context.memo.get(key, load)
@@ -73,9 +78,9 @@ def whole(work: Work, org_name: str, category: str) -> bool:
     return bool(found) and any(hold.concerns(lineage(work.rules, category)) for hold in found)
 
 
-def mask(work: Work, org_name: str, category: str, columns: Columns) -> Mask | None:
-    """Tell which rows are held; None: none is."""
-    found = _of(work, org_name)
+def mask(work: Work, org_name: str, category: str, columns: Columns, *, legal: bool = False) -> Mask | None:
+    """Tell which rows are held, with `legal` by a legal hold; None: none is."""
+    found = [hold for hold in _of(work, org_name) if hold.legal or not legal]
     if not found or not len(columns):
         return None
     names = lineage(work.rules, category)

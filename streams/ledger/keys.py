@@ -52,6 +52,9 @@ UNTOLD: Final = b"Y"
 HIDE: Final = b"V"
 HIDE_AGAIN: Final = b"A"
 SELECT: Final = b"X"
+ORDER: Final = b"O"
+ORDERED: Final = b"D"
+ORDERED_BODY: Final = b"B"
 
 PARKED: Final = 0xFFFF_FFFF
 """The bucket day of rows that no passing day makes due, only an event: beyond every real day."""
@@ -229,9 +232,14 @@ def pending(target_name: str, batch_id: str) -> bytes:
 
 
 def read_pending(key: bytes) -> tuple[str, str]:
-    """Read a key of kind PENDING: target and batch id."""
+    """Read a key of kind PENDING or ORDER: target, and the batch's or order's id."""
     target_name, at = read_text(key, 1)
     return target_name, key[at:].hex()
+
+
+def order(target_name: str, order_id: str) -> bytes:
+    """Return the key of an order about records that is on its way."""
+    return ORDER + text(target_name) + bytes.fromhex(order_id)
 
 
 def target(name: str) -> bytes:

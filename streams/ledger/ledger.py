@@ -26,6 +26,7 @@ from streams.ledger import (
     pending,
     previews,
     progress,
+    record_orders,
     rewrite,
     selects,
     sweep,
@@ -104,9 +105,11 @@ class Ledger:
                 raise UnreadableEntry(f"ledger partition {entry.partition}, offset {entry.offset}: {name} is no entry")
         previews.hear(work)
         selects.catch_up(work)
+        record_orders.withdraw(work)
         _want_step(work)
         progress.report(work)
         counts.report(work)
+        record_orders.report(work)
         work.flush()
         return work.sends
 
@@ -146,6 +149,7 @@ SAID: Final[Mapping[str, Callable[[Work, dict[str, Any]], None]]] = {
     "Hide": hides.order,
     "Preview": previews.ask,
     "Select": selects.ask,
+    "OrderRecords": selects.order,
 }
 """What is done with entries that need nothing but what they say."""
 
@@ -173,7 +177,7 @@ JOBS: Final[tuple[_Job, ...]] = (
     (again.ready, again.look),
     (erase.searching, erase.search),
     (counts.waiting, counts.tell_untold),
-    (lambda work: work.clock.resend is not None and work.rules is not None, pending.resend),
+    (pending.resending, pending.resend),
     (lambda work: sweep.waiting(work) is not None, sweep.run),
     (merge.waiting, merge.run),
     (merge.marks_waiting, merge.run_marks),

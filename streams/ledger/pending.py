@@ -14,7 +14,19 @@ import numpy as np
 
 from schemas.bodies import decode_columns
 from schemas.columns import Columns
-from streams.ledger import audited, children, counts, cut, hold_orders, holds, keys, rows, snapshots, waiting
+from streams.ledger import (
+    audited,
+    children,
+    counts,
+    cut,
+    hold_orders,
+    holds,
+    keys,
+    record_orders,
+    rows,
+    snapshots,
+    waiting,
+)
 from streams.ledger.counts import FAILED, WITHHELD
 from streams.ledger.keys import RETURNED, Bucket
 from streams.ledger.rows import PendingHead
@@ -38,7 +50,7 @@ def acked(work: Work, ack: dict[str, Any]) -> None:
     key = keys.pending(target, name)
     raw = work.store.get(key)
     if raw is None:
-        work.clock.acks_unknown += 1
+        hold_orders.settled(work, *record_orders.acked(work, ack))
         return
     head_raw, body = rows.split(raw)
     head = PendingHead.unpack(head_raw)
@@ -66,7 +78,7 @@ def acked(work: Work, ack: dict[str, Any]) -> None:
         snapshots.catch_batch(work, key, head, columns.take(np.flatnonzero(mask)))
         for why, those in ((WITHHELD, withheld), (FAILED, kept - withheld)):
             come_back(work, target, head, columns.take(np.array(sorted(those), np.intp)), why)
-    hold_orders.settled(work, head)
+    hold_orders.settled(work, head.org, head.holds)
     row.records_changed += ack["changed"]
     row.records_withheld += len(ack["withheld"])
     row.records_failed += len(ack["failed"])
@@ -115,7 +127,7 @@ def _retry(work: Work, target: str, name: str, head: PendingHead, body: bytes) -
     counts.withdrawn(work, target, head, columns)
     work.target(target).records_withheld += int(held.sum())
     come_back(work, target, head, columns.take(np.flatnonzero(held)), WITHHELD)
-    hold_orders.settled(work, head)
+    hold_orders.settled(work, head.org, head.holds)
     _freed(work, target, head)
     rest = np.flatnonzero(~held)
     if len(rest):
@@ -129,11 +141,19 @@ def _resend(work: Work, target: str, name: str, head: PendingHead, body: bytes) 
     work.clock.batches_resent += 1
 
 
+def resending(work: Work) -> bool:
+    """Whether batches or orders are to be looked at that may have to go out again."""
+    return (work.clock.resend is not None and work.rules is not None) or record_orders.waiting(work)
+
+
 def resend(work: Work, budget: int) -> int:
     """Go on sending again what has been pending for too long, about `budget` records; return what it cost."""
     rules, cursor = work.rules, work.clock.resend
     if rules is None or cursor is None:
-        return 0
+        cost, released = record_orders.resend(work, budget)
+        for org, waited in released:
+            hold_orders.settled(work, org, waited)
+        return cost
     cost = 0
     for key, value in _batches(work, bytes.fromhex(cursor), budget):
         head_raw, body = rows.split(value)

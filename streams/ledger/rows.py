@@ -64,9 +64,10 @@ class ClockRow(Row):
     rows, and `dead_from` is the first day that can be the oldest of one. Times are ms since the epoch, -1: unknown.
     `placing`, `hold_ends`, `stirred`, `scans`, `untold`, `hides` and `selects` count rows of their kinds: holds to be
     computed, holds that end, orgs whose waiting rows are looked at anew, requests that search, requests with something
-    to tell, orgs whose targets have not all answered an order to hide, lists that are being made.
-    `recheck` and `resend` are keys (hex) where such work goes on, "" at its start, None: no such work. `told_*`: as of
-    which day progress was last told of all targets, and whether anything was due then.
+    to tell, orgs whose targets have not all answered an order to hide, lists that are being made; `orders` those of
+    kind ORDER.
+    `recheck`, `resend` and `reorder` are keys (hex) where such work goes on, "" at its start, None: no such work.
+    `told_*`: as of which day progress was last told of all targets, and whether anything was due then.
     """
 
     tick: int = -1
@@ -108,6 +109,8 @@ class ClockRow(Row):
     untold_from: str = ""
     hides: int = 0
     selects: int = 0
+    orders: int = 0
+    reorder: str | None = None
 
 
 @dataclass(slots=True)
@@ -228,6 +231,32 @@ class PendingHead(Row):
     holds: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     watch: list[str] = field(default_factory=list)
+
+
+RECTIFY: Final = "rectify"
+"""What is ordered of records that stay, and changes what they say; all else hides them, or brings them back."""
+
+
+@dataclass(slots=True, frozen=True)
+class OrderHead(Row):
+    """An order about records of a target; its columns follow in the row.
+
+    `sent`: it is on its way, else it waits for `due_day`, when it goes out again unless it is answered. `tries` makes
+    it another order for the target; `gone` are ordinals of rows that were sent there to be erased since. `holds`:
+    those that are in force only once it is answered.
+    """
+
+    org: str
+    category: str
+    request_id: str
+    action: str
+    stamp: int
+    count: int
+    due_day: int
+    sent: bool = True
+    tries: int = 0
+    gone: list[int] = field(default_factory=list)
+    holds: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True, frozen=True)

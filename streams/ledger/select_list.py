@@ -8,6 +8,7 @@ the exporter tells it as missing, and nothing is passed over. Used by `selects`;
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +17,7 @@ import numpy as np
 
 from schemas.bodies import decode_columns
 from schemas.columns import Columns
-from streams.ledger import again, children, keys, rows, waiting
+from streams.ledger import again, audited, children, keys, rows, waiting
 from streams.ledger.concern import Mask, Refs, has_subjects, lineage
 from streams.ledger.keys import Position, SegmentKey
 from streams.ledger.marks import Joined
@@ -26,19 +27,22 @@ from streams.ledger.snapshots import Run
 from streams.ledger.state import Work
 from streams.ledger.waiting import Rows
 
+EXPORT, ORDERS = "export", "orders"
+"""What a list is for."""
 NOWHERE: Final = "unbound"
 """Stands for the target of records whose category has none in the rules."""
 
 
 @dataclass(slots=True, frozen=True)
 class Ask(Row):
-    """What was asked for; it never changes. Subject references follow in the row, 8 bytes each."""
+    """What was asked for, and what for; it never changes. Subject references follow in the row, 8 bytes each."""
 
     request_id: str
     epoch: int
     everyone: bool
     categories: list[str]
     options: str
+    purpose: str = EXPORT
 
 
 def read_ask(work: Work, run: Run) -> tuple[Ask, bytes]:
@@ -187,8 +191,13 @@ class Lister:
         self._found.clear()
 
     def end(self) -> None:
-        """Send the end of the list."""
+        """Send the end of the list, and answer that there is one."""
+        run, ask = self._run, self.ask
         self._part("", "", [], last=True)
+        said = {"parts": run.seq, "position": run.since, "targets": run.listed}
+        body = json.dumps(said, sort_keys=True, separators=(",", ":"))
+        self._work.answer(self._org, "selected", ask.epoch, 1, request_id=ask.request_id, body=body)
+        audited.listed(self._work, self._org, ask.request_id, said)
 
     def _part(self, category: str, target: str, ids: Sequence[str], *, last: bool) -> None:
         work, run = self._work, self._run

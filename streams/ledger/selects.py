@@ -1,28 +1,29 @@
-"""Lists for exports: the records of an org, or of some people in it, that exist as of one entry.
+"""Lists for exports and orders: the records of an org, or of some people in it, that exist as of one entry.
 
     Select ─▶ packs exploded ─▶ queues, batches on their way, stranded rows, segments, in Steps ─▶ parts on `selections`
               rows that move meanwhile: `snapshots` catches them, and they are listed with the entry that moves them
 
 What exists is what no target has acknowledged as deleted and no producer has deleted: so what waits, what is held and
-what is on its way to a target is listed as well. Several lists share what steps leave them, in turns. Called by
+what is on its way to a target is listed as well. What an `OrderRecords` asks for is listed the same way, and ordered
+(`order_list`). Several lists share what steps leave them, in turns. Called by
 `Ledger` for `Select` and at the end of each entry, and by the steps; `select_list` makes the parts.
 `tests/unit/streams/ledger/test_selects.py` says what it promises.
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
 import numpy as np
 
 from schemas.bodies import decompress, read_columns, read_subjects
-from streams.ledger import audited, keys, packs, rows, snapshots
+from streams.ledger import keys, order_list, packs, record_orders, rows, snapshots
 from streams.ledger.keys import SegmentKey
+from streams.ledger.order_list import OrderLister
 from streams.ledger.orgs import refusal
 from streams.ledger.rows import PendingHead, Segment
 from streams.ledger.segments import alive_rows
-from streams.ledger.select_list import Ask, Lister, read_ask
+from streams.ledger.select_list import EXPORT, ORDERS, Ask, Lister, read_ask
 from streams.ledger.snapshots import PHASES, Caught, Run
 from streams.ledger.state import Work
 from streams.ledger.waiting import read
@@ -40,17 +41,39 @@ def ask(work: Work, record: dict[str, Any]) -> None:
     if error:
         work.answer(org, "selected", record["epoch"], 0, error, request_id=request)
         return
-    if any(read_ask(work, run)[0].request_id == request for _, run in _runs(work, keys.text(org))):
-        return
-    run = Run(asked=work.offset, turn=work.next_turn())
-    subjects = b"" if record["everyone"] else record["subjects"]
-    said = Ask(request, record["epoch"], record["everyone"], sorted(record["categories"]), record["options"])
+    if not _is_made(work, org, request):
+        said = Ask(request, record["epoch"], record["everyone"], sorted(record["categories"]), record["options"])
+        _begin(work, org, said, b"" if record["everyone"] else record["subjects"])
+
+
+def order(work: Work, record: dict[str, Any]) -> None:
+    """Take in what is to be done to some people's records, or answer why not; the same again is not begun again."""
+    org, request = record["org"], record["request_id"]
+    error = refusal(work, org, record["epoch"])
+    if error:
+        work.answer(org, "ordered", record["epoch"], 0, error, request_id=request)
+    elif record_orders.row_of(work, org, request) is None:
+        record_orders.begin(work, record)
+        _begin(work, org, order_list.ask_of(record), record["subjects"])
+
+
+def _is_made(work: Work, org: str, request: str) -> bool:
+    asked = [read_ask(work, run)[0] for _, run in _runs(work, keys.text(org))]
+    return any(ask.request_id == request and ask.purpose == EXPORT for ask in asked)
+
+
+def _begin(work: Work, org: str, said: Ask, subjects: bytes) -> None:
+    run = Run(asked=work.offset, turn=work.next_turn(), orders=said.purpose == ORDERS)
     work.store.put(run.scratch + b"a", rows.join(said, subjects))
     packs.all_wanted(work)
     waits = work.packs().packs
     run.packs = waits[-1][0] if waits else -1
     work.store.put(keys.select(org, work.offset), run.pack())  # not a row added: this entry asks for a step by it
     work.clock.selects += 1
+
+
+def _lister(work: Work, org: str, run: Run) -> Lister:
+    return OrderLister(work, org, run) if run.orders else Lister(work, org, run)
 
 
 def _runs(work: Work, prefix: bytes = b"") -> list[tuple[bytes, Run]]:
@@ -72,7 +95,9 @@ def _next(work: Work) -> tuple[bytes, Run] | None:
 
 
 def _waits(work: Work, run: Run) -> bool:
-    """Whether packs that were there before a list are not exploded yet."""
+    """Whether packs that were there before a list are not exploded yet, or too many orders are not answered."""
+    if run.orders and work.rules is not None and work.clock.orders >= work.rules.pending_batches:
+        return True
     left = work.packs().packs
     return run.phase == _WAIT and bool(left) and left[0][0] <= run.packs
 
@@ -88,20 +113,16 @@ def run(work: Work, budget: int) -> int:
         chosen.since, chosen.phase, chosen.cursor = work.offset, 1, ""
         return max(budget, _COST)
     org = keys.read_text(key, 1)[0]
-    lister = Lister(work, org, chosen)
+    lister = _lister(work, org, chosen)
     cost = _Reading(work, org, chosen, lister).run(budget)
     lister.send()
     if chosen.phase == len(PHASES):
-        _end(work, org, key, chosen, lister)
+        _end(work, key, chosen, lister)
     return cost + _COST
 
 
-def _end(work: Work, org: str, key: bytes, run: Run, lister: Lister) -> None:
+def _end(work: Work, key: bytes, run: Run, lister: Lister) -> None:
     lister.end()
-    said = {"parts": run.seq, "position": run.since, "targets": run.listed}
-    body = json.dumps(said, sort_keys=True, separators=(",", ":"))
-    work.answer(org, "selected", lister.ask.epoch, 1, request_id=lister.ask.request_id, body=body)
-    audited.listed(work, org, lister.ask.request_id, said)
     for row, _ in list(work.store.scan(run.scratch)):
         work.store.delete(row)
     work.drop_row(key, Run)
@@ -117,7 +138,7 @@ def catch_up(work: Work) -> None:
             continue
         org = keys.read_text(caught.run, 1)[0]
         if caught.run not in listers:
-            listers[caught.run] = Lister(work, org, found)
+            listers[caught.run] = _lister(work, org, found)
         _list_caught(listers[caught.run], caught)
     for lister in listers.values():
         lister.send()

@@ -39,6 +39,7 @@ class Run(Row):
     """How far a list is. `asked`: the log offset of its entry, which names its rows; `since`: of the entry at the end
     of which the org is shown, -1: not yet.
 
+    `orders`: the records are ordered, so that the list waits while too many orders are not answered.
     `packs`: the log offset up to which packs must be exploded first. `cursor`: the key (hex) where `phase` goes on.
     `seq`: parts sent; `listed`: records by target, as they were sent.
     """
@@ -51,6 +52,7 @@ class Run(Row):
     cursor: str = ""
     seq: int = 0
     listed: dict[str, int] = field(default_factory=dict)
+    orders: bool = False
 
     @property
     def scratch(self) -> bytes:

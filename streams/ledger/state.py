@@ -92,6 +92,8 @@ class Work:
         self.new_rules = False
         self.caught: list[Any] = []  # rows that leave before a list came to them (`snapshots.Caught`)
         self.counted: dict[tuple[str, str], bool] = {}
+        self.ordered: set[tuple[str, str]] = set()  # requests whose orders have something new to tell: org, id
+        self.cut: dict[tuple[str, str, str], set[str]] = {}  # ids put into batches, by org, category, target
         self._rows_made = 0
         self._rows: dict[bytes, tuple[bytes | None, Row | None]] = {}
         self.rules = context.rules(store.get(keys.RULES))

@@ -46,7 +46,8 @@ class RunnerHooks(Protocol):
         ...
 
     def on_dead_letter(self, reason: str) -> None:
-        """A message went to the dead letters: `undecodable`, `no_plan`, `other_target`, `malformed_answer`."""
+        """A message went to the dead letters: `undecodable`, `no_plan`, `other_target`, `cannot_open`,
+        `malformed_answer`."""
         ...
 
     def on_answer_dropped(self, reason: str) -> None:

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, Message
 from ebbtide.wire import WireError
 from schemas.errors import Halt
 from sinks.base import Job, NoPlan, Sink, Span
-from sinks.batch import BadBatch, Batch, Receipt
+from sinks.batch import ANONYMISE, DELETE, BadBatch, Batch, Receipt
 from sinks.hiding import HideOrder
 from streams.runner.spec import RunnerSpec
 from streams.runner.transaction import DeadLetter, Fenced
@@ -28,9 +28,10 @@ class OffsetGone(Halt):
 
 @dataclass(slots=True)
 class Piece:
-    """What was read in one go and goes through the store in one transaction; an order to hide goes alone."""
+    """What was read in one go and goes through the store in one transaction; with `alone` nothing is added to it."""
 
     order: HideOrder | None = None
+    alone: bool = False
     jobs: list[Job] = field(default_factory=list)
     spans: dict[int, Span] = field(default_factory=dict)
     letters: list[DeadLetter] = field(default_factory=list)
@@ -63,18 +64,21 @@ class Reader:
                 log.warning("kafka client", extra={"target": self._sink.name, "why": error.name()})
         return good
 
-    def is_order(self, message: Message) -> bool:
-        """Whether it is an order to hide, and no batch."""
+    def goes_alone(self, message: Message) -> bool:
+        """Whether it goes through the store alone: an order, of which a batch beside it might concern the same rows."""
+        return self._name_of(message) in ("HideOrder", "RecordOrder")
+
+    def _name_of(self, message: Message) -> str:
         try:
-            return self._spec.codec.name_of(message.value() or b"") == "HideOrder"
+            return self._spec.codec.name_of(message.value() or b"")
         except WireError:
-            return False
+            return ""
 
     def take(self, piece: Piece, message: Message, partition: int) -> int:
         """Add one message to `piece`; return its rows."""
         try:
-            if self.is_order(message):
-                piece.order = self._decode_order(message)
+            if self._name_of(message) == "HideOrder":
+                piece.order, piece.alone = self._decode_order(message), True
                 return 0
             batch = self.decode(message)
             self._sink.plan(batch.category, batch.action)
@@ -89,15 +93,16 @@ class Reader:
                 piece.refused.append((partition, Receipt.all_failed(error.batch_id, error.rows)))
         else:
             piece.jobs.append(Job(batch=batch, partition=partition))
+            piece.alone |= batch.action not in (DELETE, ANONYMISE)
             return batch.rows
         return 0
 
     def decode(self, message: Message) -> Batch:
         """Return its batch. Raises WireError, BadBatch."""
         name, record = self._spec.codec.decode(message.value() or b"")
-        if name != "ErasureBatch":
+        if name not in ("ErasureBatch", "RecordOrder"):
             raise WireError(f"it is a {name}, not an ErasureBatch")
-        batch = Batch.from_record(record)
+        batch = Batch.from_record(record) if name == "ErasureBatch" else Batch.from_order(record, self._spec.values)
         if batch.target != self._sink.name:
             raise BadBatch("it is for another target, whose batch it is not ours to answer", reason="other_target")
         return batch

@@ -236,14 +236,14 @@ class TargetRunner:
         records = 0
         for taken, message in enumerate(messages):
             partition, offset = int(message.partition() or 0), int(message.offset() or 0)
-            if piece.spans and self._reader.is_order(message):
+            if piece.spans and self._reader.goes_alone(message):
                 self._left = messages[taken:]
                 break
             rows = self._reader.take(piece, message, partition)
             records += rows
             span = piece.spans.get(partition)
             piece.spans[partition] = Span(span.first if span else self._next[partition], offset + 1)
-            if records >= limits.records or piece.order is not None:
+            if records >= limits.records or piece.alone:
                 self._left = messages[taken + 1 :]
                 break
         else:

@@ -9,6 +9,7 @@ from ebbtide.wire import Codec
 from schemas.codec import full_codec
 from schemas.seal import Seal
 from schemas.topics import MAX_MESSAGE_BYTES, Topics
+from schemas.values import ValuesSeal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +37,13 @@ class RunnerSpec:
 
     slot: one process at a time has it; a second one with the same slot fences the first.
     client_config: librdkafka options for security (`security.protocol`, `sasl.*`, `ssl.*`), used for every client.
-    seal: closes a dead letter's payload.
+    seal: closes a dead letter's payload. values: opens what records are to be set to; None: such orders fail.
     """
 
     bootstrap: str
     topics: Topics
     seal: Seal = field(repr=False)
+    values: ValuesSeal | None = field(default=None, repr=False)
     slot: str = "0"
     client_config: Mapping[str, str] = field(default_factory=dict, repr=False)
     limits: RunnerLimits = RunnerLimits()

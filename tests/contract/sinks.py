@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from ops.local.s3 import ensure_bucket, s3_client
 from ops.local.service import S3Server
 from schemas.plans import ConsumerPlan, FieldAction, KafkaPlan, KeyTemplate, PostgresPlan
 from schemas.s3plan import ObjectTemplate, Replacement, S3Plan
+from schemas.values import Value
 from sinks.anonymise import Anonymiser
 from sinks.base import Job, Outcome, Sink, Source, Span
 from sinks.batch import Batch, Receipt
@@ -60,6 +62,17 @@ def batch(org: str, ids: Sequence[str], *, action: str = "delete", seed: str = "
         action=action,
         record_ids=tuple(ids),
     )
+
+
+def correction(org: str, ids: Sequence[str], values: Mapping[str, Value], *, seed: str = "") -> Batch:
+    """Set fields of records to what a person says."""
+    sealed = json.dumps(values).encode()  # stands for the closed form: a sink never opens it
+    return replace(batch(org, ids, action="rectify", seed=f"{seed}{values}"), values=values, sealed=sealed)
+
+
+def marked(org: str, ids: Sequence[str], action: str, *, stamp: int) -> Batch:
+    """Hide single records, or bring them back."""
+    return replace(batch(org, ids, action=action, seed=str(stamp)), stamp=stamp)
 
 
 def order(org: str, action: str = "hide", *, stamp: int = 0, category: str = "messages", seed: str = "") -> HideOrder:
@@ -221,6 +234,7 @@ class PostgresBench:
             org="org_id",
             hidden="hidden_at",
             anonymise=FIELDS,
+            rectify=tuple(FIELDS),
         )
         return PostgresSink(
             "contract",
@@ -299,6 +313,7 @@ class KafkaBench:
             topic=self._topic,
             key=KeyTemplate("{org}/{id}"),
             anonymise=FIELDS,
+            rectify=tuple(FIELDS),
         )
         return KafkaSink(
             "contract",

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from sinks.base import SinkUnavailable
-from sinks.hiding import CANNOT, DONE, NOT_HERE, SETTLE, UNHIDE
+from sinks.batch import UNHIDE
+from sinks.hiding import CANNOT, DONE, NOT_HERE, SETTLE
 from tests.contract.sinks import FIRST, Bench, Driver, batch, order
 from tests.contract.test_export import read, wanted
 from tests.contract.test_sinks import IDS, KINDS, make_bench

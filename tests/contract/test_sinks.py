@@ -19,6 +19,7 @@ from ops.local.stack import start_s3
 from sinks.base import NoPlan, SinkUnavailable
 from sinks.gone import DELETED, GONE, Gone, Unknown
 from tests.contract.sinks import (
+    FIRST,
     ORIGINALS,
     ROW,
     Bench,
@@ -29,6 +30,9 @@ from tests.contract.sinks import (
     PostgresBench,
     S3Bench,
     batch,
+    correction,
+    marked,
+    order,
 )
 from tests.integration.targets.support import Cluster, wait_for
 
@@ -311,3 +315,117 @@ def test_no_receipt_plan_or_batch_shows_a_record_id(bench: Bench) -> None:
     receipts = driver.apply(work)
 
     assert "31415926" not in repr(work) + repr(receipts) + bench.sink.plan("messages", "delete")
+
+
+rows_that_are_set = pytest.mark.parametrize("bench", ["memory", "postgres"], indirect=True)
+kinds_that_correct = pytest.mark.parametrize("bench", REMEMBERING, indirect=True)
+
+
+@kinds_that_correct
+def test_fields_are_set_to_what_a_person_says_and_nothing_else_is_touched(bench: Bench) -> None:
+    bench.fill("acme", IDS[:4])
+    bench.fill("globex", IDS[:2])
+    driver = Driver(bench)
+
+    (receipt,) = driver.apply(correction("acme", [*IDS[:2], "4711"], {"email": "ada@new.example", "note": None}))
+
+    assert (receipt.rows, receipt.found, receipt.changed, receipt.level) == (3, 2, 2, "none")
+    assert (*receipt.withheld, *receipt.failed) == ()
+    new = {**ROW, "email": "ada@new.example", "note": None}
+    rows = bench.rows()
+    assert [rows["acme", i] for i in IDS[:4]] == [new, new, ROW, ROW]
+    assert [rows["globex", i] for i in IDS[:2]] == [ROW, ROW]
+
+
+@rows_that_are_set
+def test_what_is_right_already_is_found_and_not_changed(bench: Bench) -> None:
+    bench.fill("acme", IDS[:2])
+    driver = Driver(bench)
+    driver.apply(correction("acme", IDS[:1], {"body": "dear Ada Byron"}))
+    asked = correction("acme", IDS[:2], {"body": "dear Ada Byron"}, seed="again")
+
+    before = bench.sink.verify(asked)
+    (receipt,) = driver.apply(asked)
+
+    assert before == 1
+    assert (receipt.found, receipt.changed) == (2, 1)
+    assert bench.sink.verify(asked) == 0
+
+
+@kinds_that_correct
+def test_what_was_set_is_anonymised_and_erased_like_all_else(bench: Bench) -> None:
+    bench.fill("acme", IDS[:2])
+    driver = Driver(bench)
+    driver.apply(correction("acme", IDS[:2], {"body": "Ada again", "email": "ada@again.example"}))
+
+    driver.apply(batch("acme", IDS[:1], action="anonymise"))
+    driver.apply(batch("acme", IDS[1:2]))
+
+    rows = bench.rows()
+    assert set(rows) == {("acme", IDS[0])}
+    assert not any(original in str(value) for value in rows["acme", IDS[0]].values() for original in ORIGINALS)
+
+
+@rows_that_are_set
+def test_values_for_no_field_of_a_target_are_what_it_cannot_do(bench: Bench) -> None:
+    bench.fill("acme", IDS[:2])
+    driver = Driver(bench)
+
+    (receipt,) = driver.apply(correction("acme", IDS[:2], {"kept": "of another target"}))
+
+    assert [outcome.reason for outcome in receipt.withheld] == ["cannot", "cannot"]
+    assert set(map(str, bench.rows()["acme", IDS[0]].values())) == set(map(str, ROW.values()))
+
+
+@pytest.mark.parametrize("bench", ["s3", "consumer"], indirect=True)
+def test_a_target_that_can_set_no_fields_has_no_plan_for_it(bench: Bench) -> None:
+    bench.fill("acme", IDS[:1])
+
+    with pytest.raises(NoPlan):
+        Driver(bench).apply(correction("acme", IDS[:1], {"body": "x"}))
+
+    assert bench.rows()["acme", IDS[0]] == ROW
+
+
+@rows_that_are_set
+def test_single_records_are_hidden_and_exactly_these_brought_back(bench: Bench) -> None:
+    bench.fill("acme", IDS[:5])
+    bench.fill("globex", IDS[:2])
+    bench.hide_one("acme", IDS[0])
+    driver = Driver(bench)
+    everyone = bench.visible()
+
+    (hidden,) = driver.apply(marked("acme", [*IDS[:3], "4711"], "hide", stamp=FIRST))
+    during = bench.visible()
+    driver.apply(marked("acme", IDS[3:4], "hide", stamp=FIRST + 5))
+    (back,) = driver.apply(marked("acme", IDS[:4], "unhide", stamp=FIRST))
+
+    assert (hidden.found, hidden.changed, hidden.level) == (3, 2, "hidden")
+    assert during == everyone - {("acme", IDS[1]), ("acme", IDS[2])}
+    assert (back.found, back.changed) == (4, 2)
+    assert bench.visible() == everyone - {("acme", IDS[3])}  # another stamp's, and what its owner hid, stay
+    assert bench.sink.verify(marked("acme", IDS[:4], "unhide", stamp=FIRST)) == 0
+
+
+@rows_that_are_set
+def test_a_restriction_and_a_deletions_grace_do_not_undo_each_other(bench: Bench) -> None:
+    bench.fill("acme", IDS[:3])
+    driver = Driver(bench)
+    driver.apply(marked("acme", IDS[:1], "hide", stamp=FIRST))
+
+    driver.obey(order("acme", stamp=FIRST + 9))
+    all_hidden = bench.visible()
+    driver.obey(order("acme", "unhide", stamp=FIRST + 9))
+
+    assert all_hidden == set()
+    assert bench.visible() == {("acme", i) for i in IDS[1:3]}
+
+
+@pytest.mark.parametrize("bench", ["s3"], indirect=True)
+def test_a_target_that_can_hide_no_single_record_has_no_plan_for_it(bench: Bench) -> None:
+    bench.fill("acme", IDS[:1])
+
+    with pytest.raises(NoPlan):
+        Driver(bench).apply(marked("acme", IDS[:1], "hide", stamp=FIRST))
+
+    assert bench.visible() == {("acme", IDS[0])}

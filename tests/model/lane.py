@@ -118,7 +118,7 @@ class Lane:
         """Read the batches that were sent where the ledger keeps them: what is sent says no clock."""
         found = {}
         for send in sends:
-            if send.topic.startswith(TOPICS.erasures("")):
+            if send.topic.startswith(TOPICS.erasures("")) and CODEC.name_of(send.value or b"") == "ErasureBatch":
                 assert send.key is not None
                 raw = self._overlay.get(pending(send.topic.removeprefix(TOPICS.erasures("")), send.key.hex()))
                 assert raw is not None

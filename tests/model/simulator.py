@@ -199,7 +199,7 @@ class Simulator(World):
         batches = [
             Sent(send.value, CODEC.decode(send.value)[1], entry.rows[send.key][1], entry.rows[send.key][0])
             for send in entry.sends
-            if send.topic.startswith(ERASURES) and send.value is not None
+            if send.topic.startswith(ERASURES) and send.value and CODEC.name_of(send.value) == "ErasureBatch"
         ]
         ack = body["ack"] if name == "Acked" else None
         made = tuple(batch.record for batch in batches)

@@ -31,7 +31,7 @@ class Target:
         """Return the records of an org that it was told to erase and has not answered for."""
         found: list[str] = []
         for partition, waiting, at in zip(self.partitions, self._open, self._next, strict=True):
-            unread = [CODEC.decode(record.value)[1] for record in partition.erasures[self.name].records[at:]]
+            unread = [_read(record.value) for record in partition.erasures[self.name].records[at:]]
             found += [i for batch in (*waiting.values(), *unread) if batch["org"] == org for i in batch["record_ids"]]
         return found
 
@@ -44,7 +44,7 @@ class Target:
             number = partition.number
             log, waiting = partition.erasures[self.name], self._open[number]
             while self._next[number] < len(log.records):
-                waiting[self._next[number]] = CODEC.decode(log.records[self._next[number]].value)[1]
+                waiting[self._next[number]] = _read(log.records[self._next[number]].value)
                 self._next[number] += 1
             for at, batch in list(waiting.items()):
                 if day < self.ill_until and random.random() < 0.4:
@@ -89,6 +89,12 @@ class Target:
             "outcome": "applied",
             "found": len(batch["record_ids"]),
             "changed": changed,
-            "withheld": [{"row": row, "reason": "hold"} for row in withheld or ()],
+            "withheld": [{"row": row, "reason": batch.get("withheld", "hold")} for row in withheld or ()],
             "failed": [{"row": row, "reason": "failed"} for row in failed or ()],
         }
+
+
+def _read(value: bytes) -> dict[str, Any]:
+    """Return a batch, or an order about records that stay as if it were one: rows of it may be locked."""
+    name, record = CODEC.decode(value)
+    return {**record, "batch_id": record["order_id"], "withheld": "lock"} if name == "RecordOrder" else record

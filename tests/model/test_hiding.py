@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from ebbtide.partition import ledger_partition
 from sinks.anonymise import Anonymiser
 from sinks.base import SinkUnavailable, Source, Span
-from sinks.hiding import HIDE, UNHIDE, Hidden, HideOrder
+from sinks.batch import HIDE, UNHIDE
+from sinks.hiding import Hidden, HideOrder
 from sinks.memory import MemorySink
 from streams.reducer import Entry, Send
 from tests.support.desk import CODEC, ORG, PARTITIONS, RULES, Desk, category, erasure, read

@@ -41,7 +41,7 @@ RULES = Rules(
     version=1,
     sources={TOPICS.lifecycle: PARTITIONS},
     categories={
-        "messages": category("messages"),
+        "messages": category("messages", rectify={"crm": ("name", "email")}, hides=("crm",)),
         "media": category("media", "365 d"),
         "media.thumbs": category("media.thumbs", "", "media"),
         "logs.audit": category("logs.audit", "7 years"),
@@ -197,6 +197,13 @@ def told(sends: Sequence[Send], name: str) -> dict[int, dict[str, Any]]:
 def reasons(sends: Sequence[Send]) -> list[str]:
     """Return the reasons of the dead letters among `sends`."""
     return [read(s)["reason"] for s in sends if s.topic == TOPICS.dead_letters]
+
+
+def ordered(*, listed: bool = True, over: bool = True, **targets: Mapping[str, int]) -> dict[str, Any]:
+    """Return the body of an `ordered` answer; what is not named of a target is 0."""
+    names = ("due", "done", "changed", "failed", "hold", "going", "cannot")
+    counts = {target: {**dict.fromkeys(names, 0), **said} for target, said in targets.items()}
+    return {"listed": listed, "over": over, "targets": counts}
 
 
 def erasure(

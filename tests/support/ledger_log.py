@@ -124,7 +124,7 @@ def unaudited(sends: Sequence[Send]) -> Counter[tuple[str, str]]:
     for send in sends:
         if send.topic.startswith(TOPICS.erasures("")) and send.key is not None:
             sent[send.topic.removeprefix(TOPICS.erasures("")), send.key.hex()] += 1
-    for one in intents(sends, "batch", "hide"):
+    for one in intents(sends, "batch", "hide", "order"):
         sent[one["facts"]["target"], one["facts"].get("batch", one["facts"].get("order"))] -= 1
     return Counter({key: count for key, count in sent.items() if count})
 
@@ -159,6 +159,7 @@ class LedgerLog:
         self.own: list[Send] = []
         self.entries: list[Entry] = []
         self.steps = 0
+        self.story: list[tuple[str, bytes]] = []  # what targets are told, and what they answer, in the log's order
         self._fresh = fresh
         self._ledger = self.new_ledger()
         self.log_ms = 0
@@ -187,9 +188,16 @@ class LedgerLog:
             self._ledger = self.new_ledger()
         sends = list(self._ledger.apply(self.store, entry))
         assert unaudited(sends) == Counter()
+        self._remember(entry, sends)
         self.sends += sends
         self.own += [send for send in sends if send.topic == TOPICS.ledger]
         return sends
+
+    def _remember(self, entry: Entry, sends: Sequence[Send]) -> None:
+        if entry.topic == TOPICS.ledger and CODEC.name_of(entry.value) == "Acked":
+            record = CODEC.decode(entry.value)[1]
+            self.story.append(("ack", CODEC.encode("Ack", record["ack"])))
+        self.story += [("sent", s.value) for s in sends if s.topic.startswith(TOPICS.erasures("")) and s.value]
 
     def step(self) -> list[Send]:
         """Apply the next entry that the ledger wrote to itself."""
@@ -361,6 +369,52 @@ class LedgerLog:
         record = about(name, subjects, org=org, epoch=epoch, categories=categories)
         return self.append("Select", {**record, "options": '{"formats": ["csv"]}'}, run=run)
 
+    def order(
+        self,
+        name: str = "amend",
+        *subjects: int,
+        action: str = "rectify",
+        parts: Mapping[str, Sequence[str]] | None = None,
+        records: Sequence[str] = (),
+        epoch: int = 1,
+        run: bool = True,
+    ) -> list[Send]:
+        """Order something of what these subjects have; `parts` maps a category to the targets that can."""
+        named = {"messages": ("crm",)} if parts is None else parts
+        record = {
+            "org": "acme",
+            "epoch": epoch,
+            "request_id": name,
+            "action": action,
+            "stamp": 7,
+            "subjects": refs(*subjects),
+            "records": list(records),
+            "parts": [
+                {"category": c, "targets": list(ts), "sealed": f"sealed {c}".encode()} for c, ts in named.items()
+            ],
+        }
+        return self.append("OrderRecords", record, run=run)
+
+    def ordered(self, sends: Sequence[Send] | None = None) -> list[Batch]:
+        """Return the orders about records among `sends`, or among all so far."""
+        found = []
+        for send in self.sends if sends is None else sends:
+            if send.topic.startswith(TOPICS.erasures("")) and send.value is not None:
+                name, r = CODEC.decode(send.value)
+                if name == "RecordOrder":
+                    made = {k: r[k] for k in ("target", "org", "category", "action")}
+                    found.append(
+                        Batch(
+                            id=r["order_id"],
+                            as_of_day=-1,
+                            ids=r["record_ids"],
+                            raw=send.value,
+                            reason=r["request_id"],
+                            **made,
+                        )
+                    )
+        return found
+
     def parts(self, sends: Sequence[Send] | None = None, name: str = "export") -> list[dict[str, Any]]:
         """Return the parts of a list among `sends`, or among all so far."""
         found = [
@@ -395,7 +449,9 @@ class LedgerLog:
         for send in self.sends if sends is None else sends:
             if send.topic.startswith(TOPICS.erasures("")):
                 assert send.value is not None
-                _, r = CODEC.decode(send.value)
+                name, r = CODEC.decode(send.value)
+                if name != "ErasureBatch":
+                    continue
                 found.append(
                     Batch(
                         r["batch_id"],

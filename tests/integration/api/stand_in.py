@@ -167,7 +167,11 @@ _DECIDE: dict[str, Callable[[StandIn, Record, Record], tuple[Record, list[tuple[
     "release": StandIn.hold,
     "delete": StandIn.delete,
     "erase": StandIn.erase,
+    "rectify": StandIn.erase,
+    "restrict": StandIn.erase,
     "export": StandIn.export,
     **dict.fromkeys(("lock", "preview"), StandIn.done),
-    **dict.fromkeys(("cancel", "restore", "approve", "pause", "resume", "verify", "deny", "extend"), StandIn.done),
+    **dict.fromkeys(
+        ("cancel", "restore", "approve", "pause", "resume", "verify", "deny", "extend", "unrestrict"), StandIn.done
+    ),
 }

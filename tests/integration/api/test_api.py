@@ -15,7 +15,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from ebbtide.envelope import is_signed, open_subjects, public_key_of
+from ebbtide.envelope import is_signed, open_subjects, open_values, public_key_of
 from ops.api.tokens import OWNER, READER
 from schemas.keys import API, sealing_private_key
 from tests.integration.api.world import World
@@ -23,6 +23,9 @@ from tests.integration.engine import eventually
 
 B = "/api/v1/privacy"
 PROBLEM = "urn:ebbtide:problem:"
+
+
+RIGHT = {"type": "rectification", "subjects": ["u-1"], "values": {"messages": {"name": "Ada Byron"}}}
 
 
 @pytest.fixture
@@ -141,6 +144,23 @@ def test_people_travel_sealed_and_are_named_nowhere_else(
     assert answer.headers["Location"] == f"{B}/jobs/{record['request_id']}"
     assert (answer.json()["state"], answer.json()["detail"]) == ("planning", {"subjects": [1]})
     assert "jo@example" not in caplog.text
+
+
+def test_what_is_right_travels_sealed_with_who_it_is_about(
+    world: World, org: str, client: httpx2.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    values = {"messages": {"name": "Ada Byron", "age": 36, "score": 1.5, "note": None}}
+
+    with caplog.at_level(logging.DEBUG):
+        answer = client.post(f"{B}/requests", json={**RIGHT, "values": values, "records": ["m-1"]})
+
+    (record,) = world.stand_in.of(org, "rectify")
+    key = sealing_private_key(world.settings.key("master_key"))
+    assert open_values(record["sealed"], key, org=org, request_id=record["request_id"]) == (["u-1"], values)
+    assert json.loads(record["body"]) == {"records": ["m-1"]}
+    assert (answer.status_code, answer.json()["kind"]) == (202, "rectify")
+    assert b"Byron" not in record["raw"]
+    assert "Byron" not in caplog.text + answer.text
 
 
 @pytest.mark.parametrize(
@@ -336,6 +356,14 @@ def test_a_key_that_is_none_is_refused_by_name(client: httpx2.Client, key: str) 
         ("POST", "/requests", {"type": "erasure", "subjects": [f"u-{i}" for i in range(10_000)]}, "/subjects"),
         ("POST", "/requests", {"type": "erasure", "subjects": "u-1"}, "/subjects"),
         ("POST", "/requests", {"type": "export", "subjects": ["u-1"]}, "/type"),
+        ("POST", "/requests", {"type": "erasure", "subjects": ["u-1"], "values": {"m": {"f": "x"}}}, "/values"),
+        ("POST", "/requests", {"type": "rectification", "subjects": ["u-1"]}, "/values"),
+        ("POST", "/requests", {"type": "restriction", "subjects": ["u-1"], "records": ["m-1"]}, "/records"),
+        ("POST", "/requests", {**RIGHT, "values": {}}, "/values"),
+        ("POST", "/requests", {**RIGHT, "values": {"messages": {}}}, "/values/messages"),
+        ("POST", "/requests", {**RIGHT, "values": {"messages": {"name": "x" * 10_000}}}, "/values/messages/name"),
+        ("POST", "/requests", {**RIGHT, "values": {"messages": {"name": ["x"]}}}, "/values/messages/name"),
+        ("POST", "/requests", {**RIGHT, "categories": ["messages"]}, "/categories"),
         ("POST", "/delete", {"confirm_org_name": "Acme Boats", "keep": True}, "/keep"),
         ("POST", "/export", {"subjects": ["x" * 10_000]}, "/subjects/0"),
         ("POST", "/export", {"subjects": [f"u-{i}" for i in range(10_000)]}, "/subjects"),

@@ -66,6 +66,7 @@ CALLS: Mapping[str, Call] = {
     "export_org": Call("POST", "/export", OWNER, fresh=True, body={}),
     "get_file": Call("GET", "/jobs/{job}/files/{number}", OWNER, answers=(302,)),
     "cancel_job": Call("POST", "/jobs/{job}/cancel", OWNER, fresh=True),
+    "unrestrict_job": Call("POST", "/jobs/{job}/unrestrict", OWNER, fresh=True),
     "approve_job": Call("POST", "/jobs/{job}/approve", OWNER, fresh=True),
     "verify_job": Call("POST", "/jobs/{job}/verify", OWNER, fresh=True),
     "deny_job": Call("POST", "/jobs/{job}/deny", OWNER, fresh=True, body={"reason": "no_match"}),

@@ -12,7 +12,8 @@ import pytest
 
 from ops.local.service import KafkaServer
 from sinks.base import SinkUnavailable, Span
-from sinks.hiding import CANNOT, DONE, FAILED, UNHIDE, Hidden, HideOrder
+from sinks.batch import UNHIDE
+from sinks.hiding import CANNOT, DONE, FAILED, Hidden, HideOrder
 from sinks.postgres import PostgresLimits, PostgresSink
 from streams.runner.hooks import NoHooks
 from tests.integration.targets.support import Cluster, batch_id, batch_record, running, wait_for

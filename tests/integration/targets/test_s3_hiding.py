@@ -12,8 +12,8 @@ from ops.local.s3 import ensure_bucket, s3_client
 from ops.local.service import S3Server
 from schemas.s3plan import RESERVED, ObjectTemplate, S3Plan
 from sinks.base import Source
-from sinks.batch import Batch
-from sinks.hiding import CANNOT, DONE, FAILED, SETTLE, UNHIDE, Hidden, HideOrder
+from sinks.batch import UNHIDE, Batch
+from sinks.hiding import CANNOT, DONE, FAILED, SETTLE, Hidden, HideOrder
 from sinks.inventory_s3 import S3Inventory
 from sinks.s3 import S3Sink
 from sinks.s3_client import S3Limits, S3Place, connect

@@ -15,6 +15,7 @@ from ebbtide.envelope import (
     is_id,
     is_signed,
     open_subjects,
+    open_values,
     public_key_of,
     seal_subjects,
     sealing_key_of,
@@ -156,3 +157,25 @@ def test_an_id_has_plain_letters_and_no_slash(text: str, good: bool) -> None:
 def test_two_orgs_may_choose_the_same_id() -> None:
     assert status_key("acme", "1") != status_key("globex", "1")
     assert status_key("a/b", "c") != status_key("a", "b-c")
+
+
+VALUES = {"messages": {"name": "Ada Byron", "age": 36, "note": None}}
+
+
+def test_values_are_sealed_with_the_subjects_and_open_with_them() -> None:
+    sealed = seal_subjects(["u-1"], SEALING_KEY, org="acme", request_id="r", values=VALUES)
+
+    assert b"Byron" not in sealed
+    assert open_values(sealed, PRIVATE, org="acme", request_id="r") == (["u-1"], VALUES)
+    with pytest.raises(BadEnvelope):
+        open_subjects(sealed, PRIVATE, org="acme", request_id="r")
+    with pytest.raises(BadEnvelope):
+        open_values(
+            seal_subjects(["u-1"], SEALING_KEY, org="acme", request_id="r"), PRIVATE, org="acme", request_id="r"
+        )
+
+
+@pytest.mark.parametrize("values", [{"m": {"x": float("nan")}}, {"m": {"x": {1}}}, {"m": {"x": "y" * (2 << 20)}}])
+def test_values_that_no_engine_takes_are_not_sealed(values: Any) -> None:
+    with pytest.raises(BadEnvelope, match="values"):
+        seal_subjects(["u-1"], SEALING_KEY, org="acme", request_id="r", values=values)

@@ -14,7 +14,7 @@ import typer
 from ops.cli.following import by_target, follow
 from ops.cli.output import Exit
 from ops.cli.policy import BadAssignment, day_of
-from ops.cli.subjects import BadSubjects, read_subjects
+from ops.cli.subjects import BadSubjects, BadValues, read_subjects, read_values
 from ops.installation import open_installation
 from ops.requests import NotDone, RequestDoor, Status
 from ops.settings import BadSetting, Settings
@@ -64,6 +64,17 @@ def test_a_list_that_cannot_be_taken_is_refused_without_naming_anybody(
     assert "secret" not in str(refused.value)
     with pytest.raises(BadSubjects, match="cannot be read"):
         read_subjects(None, str(tmp_path / "none"))
+
+
+def test_values_come_from_a_file_and_what_is_none_is_refused_without_repeating_it(tmp_path: Path) -> None:
+    (tmp_path / "good").write_text('{"messages": {"name": "Ada", "note": null}}', encoding="utf-8")
+
+    assert read_values(str(tmp_path / "good")) == {"messages": {"name": "Ada", "note": None}}
+    for bad in ('{"messages": "secret"}', "secret", '["secret"]'):
+        (tmp_path / "bad").write_text(bad, encoding="utf-8")
+        with pytest.raises(BadValues) as refused:
+            read_values(str(tmp_path / "bad"))
+        assert "secret" not in str(refused.value)
 
 
 def test_parts_are_added_up_by_target() -> None:

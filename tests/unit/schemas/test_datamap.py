@@ -9,7 +9,7 @@ import pytest
 from schemas.datamap import DataMap, load_data_map
 from schemas.plans import BadPlan, FieldAction, KafkaPlan, KeyTemplate, PostgresPlan
 from schemas.policy import Setting
-from schemas.rules import Regime, Requester
+from schemas.rules import Regime, Requester, Rules
 from schemas.s3plan import ObjectTemplate, Replacement, S3Plan
 from schemas.yamlmap import MAX_BYTES, BadFile
 
@@ -44,10 +44,11 @@ categories:
         hidden: hidden_at
         where: {kind: text}
         anonymise: {body: {replace: "[erased]"}, email: {hash: true}, phone: {mask: true}, note: {null: true}}
+        rectify: [body, email]
       billing: {anonymise: {name: mask}}
   logs.audit:
     targets:
-      profiles: {topic: app.profiles, key: "{org}/{id}", subject: user.id}
+      profiles: {topic: app.profiles, key: "{org}/{id}", subject: user.id, rectify: [user.name]}
   invoices:
     parent: contract
     targets:
@@ -100,6 +101,7 @@ def test_a_good_map_says_where_everything_lies(tmp_path: Path) -> None:
             "phone": FieldAction("mask"),
             "note": FieldAction("null"),
         },
+        rectify=("body", "email"),
     )
     assert m.plans["logs.audit", "profiles"] == KafkaPlan(
         category="logs.audit",
@@ -107,6 +109,7 @@ def test_a_good_map_says_where_everything_lies(tmp_path: Path) -> None:
         topic="app.profiles",
         key=KeyTemplate("{org}/{id}"),
         subject="user.id",
+        rectify=("user.name",),
     )
     assert set(m.plans_of("billing")) == {"messages", "invoices"}
     assert m.targets["files"].replicas == ("media-copy",)
@@ -134,6 +137,10 @@ def test_its_rules_hold_defaults_parents_and_targets(tmp_path: Path) -> None:
     assert rules.categories["messages"].default == Setting(category="messages", period="60 d")
     assert rules.categories["messages"].targets == ("billing", "crm")
     assert rules.categories["messages"].can_anonymise
+    assert (rules.categories["messages"].hides, rules.categories["media"].hides) == (("crm",), ())
+    assert rules.categories["messages"].rectify == {"crm": ("body", "email")}
+    assert rules.categories["logs.audit"].rectify == {"profiles": ("user.name",)}
+    assert Rules.from_json(rules.to_json()) == rules
     assert [c.name for c in rules.lineage("logs.audit")] == ["logs.audit", "logs"]
     assert [c.name for c in rules.lineage("invoices")] == ["invoices", "contract"]
     assert rules.accepts("conversations")
@@ -184,17 +191,22 @@ def test_a_password_in_a_targets_address_does_not_show(tmp_path: Path) -> None:
         (
             "billing: {anonymise",
             "biling: {anonymise",
-            29,
+            30,
             "target 'biling' of category 'messages' is not declared; did",
         ),
-        ('{topic: app.profiles, key: "{org}/{id}", subject: user.id}', "{}", 32, "category 'logs.audit' has no plan"),
-        ("    targets:\n      billing: {}\n", "", 33, "category 'invoices' has no plan for any target"),
-        ("parent: contract", "parent: contrat", 33, "parent 'contrat' of category 'invoices' is unknown; did you mean"),
-        ("parent: contract", "parent: invoices", 33, "category 'invoices' is below itself; mend `parent`"),
-        ("    parent: contract\n", "", 33, "category 'invoices' has no retention"),
-        ("  invoices:", "  in voices:", 33, "'in voices' is not a category's name"),
-        ("  invoices:", "  conversations:", 33, "'conversations' is another name of 'messages'; write messages"),
-        ("  invoices:", "  messages:", 33, "key 'messages' is there twice in categories; remove one"),
+        (
+            '{topic: app.profiles, key: "{org}/{id}", subject: user.id, rectify: [user.name]}',
+            "{}",
+            33,
+            "category 'logs.audit' has no plan",
+        ),
+        ("    targets:\n      billing: {}\n", "", 34, "category 'invoices' has no plan for any target"),
+        ("parent: contract", "parent: contrat", 34, "parent 'contrat' of category 'invoices' is unknown; did you mean"),
+        ("parent: contract", "parent: invoices", 34, "category 'invoices' is below itself; mend `parent`"),
+        ("    parent: contract\n", "", 34, "category 'invoices' has no retention"),
+        ("  invoices:", "  in voices:", 34, "'in voices' is not a category's name"),
+        ("  invoices:", "  conversations:", 34, "'conversations' is another name of 'messages'; write messages"),
+        ("  invoices:", "  messages:", 34, "key 'messages' is there twice in categories; remove one"),
         ('"60 d"', "soon", 18, "category 'messages': period: 'soon' is not a period; write '90 d'"),
         ('"60 d"', "none_kept", 18, "category 'messages': period 'none_kept' is for templates only"),
         ('"60 d"', '"60 d", action: archive', 18, "category 'messages': action: 'archive' is not supported yet"),
@@ -214,14 +226,24 @@ def test_a_password_in_a_targets_address_does_not_show(tmp_path: Path) -> None:
         ("where: {kind: text}", "where: {'1=1 or x': y}", 27, "CRM.where: '1=1 or x' is not"),
         ("where: {kind: text}", "where: kind = 1", 27, "CRM.where must be a mapping"),
         ("{body:", "{id:", 28, "column 'id' is how a row is found again (key or org) and cannot be anonymised"),
+        ("rectify: [body", "rectify: [id", 29, "column 'id' says which record a row is, whose, or whether it is seen"),
+        ("rectify: [body", "rectify: [hidden_at", 29, "column 'hidden_at' says which record a row is, whose, or"),
+        ("rectify: [body", "rectify: ['a b'", 29, "CRM.rectify: 'a b' is not a column's name"),
+        (
+            "rectify: [user.name]",
+            "rectify: [user..name]",
+            33,
+            "PROFILES.rectify: 'user..name' is not a field of a JSON value",
+        ),
+        ("billing: {anonymise: {name: mask}}", "billing: {rectify: [name]}", 30, "unknown key 'rectify' in"),
         ("phone: {mask", "phone: {maks", 28, "unknown key 'maks' in CRM.anonymise.phone"),
         ("phone: {mask: true}", "phone: {mask: no}", 28, "CRM.anonymise.phone.mask is 'no'"),
         ("phone: {mask: true}", "phone: replace", 28, "CRM.anonymise.phone is 'replace'"),
-        ("{org}/{id}", "{org}{id}", 32, "PROFILES.key: key template '{org}{id}' must"),
-        ("{org}/{id}", "{id}", 32, "PROFILES.key: key template '{id}' must hold"),
-        ("app.profiles", "__consumer_offsets", 32, "PROFILES.topic: '__consumer_offsets'"),
-        ("app.profiles", "'a/b'", 32, "PROFILES.topic: 'a/b' is not a topic's name"),
-        ("subject: user.id", "subject: user..id", 32, "PROFILES.subject: 'user..id' is"),
+        ("{org}/{id}", "{org}{id}", 33, "PROFILES.key: key template '{org}{id}' must"),
+        ("{org}/{id}", "{id}", 33, "PROFILES.key: key template '{id}' must hold"),
+        ("app.profiles", "__consumer_offsets", 33, "PROFILES.topic: '__consumer_offsets'"),
+        ("app.profiles", "'a/b'", 33, "PROFILES.topic: 'a/b' is not a topic's name"),
+        ("subject: user.id", "subject: user..id", 33, "PROFILES.subject: 'user..id' is"),
         (
             '    endpoint: "${S3}"\n',
             "",
@@ -243,43 +265,43 @@ def test_a_password_in_a_targets_address_does_not_show(tmp_path: Path) -> None:
         ("[media-copy]", "media-copy", 15, "targets.files.replicas must be a list, such as [one, two]"),
         ("[media-copy]", "[media]", 15, "targets.files.replicas names bucket 'media' twice; leave one out"),
         ("[media-copy]", "[b, media-copy]", 15, "targets.files.replicas: 'b' is not a bucket's name"),
-        ("{org}/media/{id}", "{org}/media", 39, "MEDIA.key: template '{org}/media' must hold {org} and {id} once each"),
-        ("{org}/media/{id}", "{org}{id}", 39, "MEDIA.key: template '{org}{id}' must hold"),
-        ("{org}/media/{id}", "/{org}/{id}", 39, "MEDIA.key: template '/{org}/{id}' must be a path without a leading"),
-        ("{org}/media/{id}", "{org}/../{id}", 39, "MEDIA.key: template '{org}/../{id}' must be a path"),
+        ("{org}/media/{id}", "{org}/media", 40, "MEDIA.key: template '{org}/media' must hold {org} and {id} once each"),
+        ("{org}/media/{id}", "{org}{id}", 40, "MEDIA.key: template '{org}{id}' must hold"),
+        ("{org}/media/{id}", "/{org}/{id}", 40, "MEDIA.key: template '/{org}/{id}' must be a path without a leading"),
+        ("{org}/media/{id}", "{org}/../{id}", 40, "MEDIA.key: template '{org}/../{id}' must be a path"),
         (
             "{org}/media/{id}",
             "{org}/media/{id}/",
-            39,
+            40,
             "MEDIA.key: template '{org}/media/{id}/' names a prefix; write it",
         ),
         (
             "{org}/files/{id}/",
             "{org}/files/{id}",
-            42,
+            43,
             "FILES.prefix: template '{org}/files/{id}' names one object; end",
         ),
-        ("{prefix:", '{key: "{org}/f/{id}", prefix:', 42, "FILES has both key and prefix; write key where"),
-        ('{prefix: "{org}/files/{id}/", ', "{", 42, "FILES has no 'key'; add `key: \"{org}/media/{id}\"`"),
-        ("prefix:", "prefxi:", 42, "unknown key 'prefxi' in FILES; did you mean 'prefix'?"),
+        ("{prefix:", '{key: "{org}/f/{id}", prefix:', 43, "FILES has both key and prefix; write key where"),
+        ('{prefix: "{org}/files/{id}/", ', "{", 43, "FILES has no 'key'; add `key: \"{org}/media/{id}\"`"),
+        ("prefix:", "prefxi:", 43, "unknown key 'prefxi' in FILES; did you mean 'prefix'?"),
         (
             '{prefix: "{org}/files/{id}/"',
             '{key: "{org}/media/{id}"',
-            42,
+            43,
             "categories 'media' and 'files' have the same",
         ),
-        ("subject: user-id", "subject: x-amz-meta-user", 39, "MEDIA.subject: 'x-amz-meta-user' is not a name of user"),
-        ("created: made", "created: Made", 39, "MEDIA.created: 'Made' is not a name of user metadata"),
+        ("subject: user-id", "subject: x-amz-meta-user", 40, "MEDIA.subject: 'x-amz-meta-user' is not a name of user"),
+        ("created: made", "created: Made", 40, "MEDIA.created: 'Made' is not a name of user metadata"),
         (
             '{replace: "[erased]"}}\n  files',
             "{}}\n  files",
-            39,
+            40,
             "MEDIA.anonymise must say one thing, {replace: text} or",
         ),
-        ('{replace: "[erased]"}}\n  files', "{mask: true}}\n  files", 39, "unknown key 'mask' in MEDIA.anonymise"),
-        ("{base64: aGk=,", "{base64: aGk=, replace: x,", 42, "FILES.anonymise must say one thing"),
-        ("aGk=", "aGk", 42, "FILES.anonymise.base64 is not base64; encode the bytes again"),
-        ("image/png", "'a\tb'", 42, "FILES.anonymise.content_type: 'a\\tb' is not a content type"),
+        ('{replace: "[erased]"}}\n  files', "{mask: true}}\n  files", 40, "unknown key 'mask' in MEDIA.anonymise"),
+        ("{base64: aGk=,", "{base64: aGk=, replace: x,", 43, "FILES.anonymise must say one thing"),
+        ("aGk=", "aGk", 43, "FILES.anonymise.base64 is not base64; encode the bytes again"),
+        ("image/png", "'a\tb'", 43, "FILES.anonymise.content_type: 'a\\tb' is not a content type"),
         ("template: vantage", "template: &x vantage", 2, "anchors and aliases (& and *) are not read"),
         ("template: vantage", "template: !!python/name:os.system vantage", 2, "tag 'tag:yaml.org,2002:python/name"),
         ("producers: [crm, chat]", "producers: [crm, chat", 4, "is not YAML: "),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemas.codec import full_codec
+from schemas.values import ValuesSeal
 from sinks.batch import BadBatch, Batch, Receipt, RowOutcome
 
 RECORD = {
@@ -71,3 +72,40 @@ def test_a_receipt_is_the_same_after_it_was_kept_and_becomes_an_ack() -> None:
     assert receipt.missing == 2
     assert (name, ack["target"], ack["outcome"], ack["changed"]) == ("Ack", "crm", "applied", 5)
     assert ack["withheld"] == [{"row": 1, "reason": "lock"}]
+
+
+SEAL = ValuesSeal.of(b"m" * 32)
+VALUES = {"name": "Ada Byron", "age": 36}
+ORDER = {
+    "order_id": "1" * 32,
+    "request_id": "r-1",
+    "target": "crm",
+    "org": "acme",
+    "category": "messages",
+    "action": "rectify",
+    "stamp": 0,
+    "sealed": SEAL.close(VALUES, org="acme", request_id="r-1", category="messages"),
+    "record_ids": ["a", "b"],
+}
+
+
+def test_an_order_becomes_a_batch_with_its_values_opened_and_not_shown() -> None:
+    made = Batch.from_order(ORDER, SEAL)
+
+    assert made.values == VALUES
+    assert made.values_of(("age", "phone")) == {"age": 36}
+    assert "Ada" not in repr(made)
+    assert made.digest != Batch.from_order({**ORDER, "order_id": "2" * 32}, SEAL).digest
+
+
+@pytest.mark.parametrize(
+    ("seal", "changes"),
+    [(None, {}), (SEAL, {"request_id": "r-2"}), (SEAL, {"sealed": b""}), (ValuesSeal.of(b"x" * 32), {})],
+)
+def test_an_order_whose_values_do_not_open_says_which_and_how_many_rows_it_has(
+    seal: ValuesSeal | None, changes: dict[str, object]
+) -> None:
+    with pytest.raises(BadBatch) as bad:
+        Batch.from_order(ORDER | changes, seal)
+
+    assert (bad.value.reason, bad.value.batch_id, bad.value.rows) == ("cannot_open", "1" * 32, 2)

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.plans import FieldAction
 from sinks.anonymise import Anonymiser
-from sinks.json_fields import anonymised, as_json
+from sinks.json_fields import anonymised, as_json, rectified
 
 HOW = Anonymiser(b"a secret of at least 16 bytes")
 ERASE = FieldAction("replace", "-")
@@ -59,3 +59,16 @@ def test_what_json_can_say_is_written_in_utf_8() -> None:
 def test_a_number_that_json_has_not_is_not_written() -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         as_json(json.loads('{"a": 1e400}'))
+
+
+def test_fields_are_set_wherever_there_is_an_object_for_them() -> None:
+    value = {"a": {"b": "x", "c": 1}, "d": "y"}
+
+    assert rectified(value, {"a.b": "new", "d": None, "a.e": 7}) == {"a": {"b": "new", "c": 1, "e": 7}, "d": None}
+    assert value == {"a": {"b": "x", "c": 1}, "d": "y"}
+
+
+@pytest.mark.parametrize("value", [{}, {"a": None}, {"a": "text"}, {"a": [{"b": 1}]}])
+def test_a_field_without_an_object_around_it_is_not_set_anywhere(value: dict[str, object]) -> None:
+    with pytest.raises(KeyError):
+        rectified(value, {"a.b": "new"})

@@ -13,7 +13,7 @@ from schemas.topics import OWN_NUDGE_KEY
 from tests.support.desk import ORG, SEALING_KEY, SEED, TOPICS, Desk, reasons
 
 NAME = {"confirm_org_name": "Acme Boats"}
-MOVES = ["cancel", "restore", "pause", "resume", "approve", "verify", "deny", "extend"]
+MOVES = ["cancel", "restore", "pause", "resume", "approve", "verify", "deny", "extend", "unrestrict"]
 MORE = {"deny": {"reason": "no_match"}, "extend": {"reason": "complexity"}}
 
 
@@ -59,6 +59,11 @@ def refused(desk: Desk, record: Mapping[str, Any]) -> str:
         ("erase", {"regime": "lgpd"}, ("u-1",), "bad_body"),
         ("erase", {"categories": ["dreams"]}, ("u-1",), "unknown_category"),
         ("erase", {}, (), "bad_subjects"),
+        ("restrict", {}, (), "bad_subjects"),
+        ("restrict", {"categories": ["dreams"]}, ("u-1",), "unknown_category"),
+        ("restrict", {"regime": "lgpd"}, ("u-1",), "bad_body"),
+        ("restrict", {"through": 1}, ("u-1",), "bad_body"),
+        ("hold", {"hold_id": "restriction:1"}, (), "bad_body"),
         *((kind, {"job": "nothing", **MORE.get(kind, {})}, (), "unknown_job") for kind in MOVES),
         *((kind, {"job": "not a job", **MORE.get(kind, {})}, (), "bad_body") for kind in MOVES),
         *((kind, {"job": "r-1", "by": "me", **MORE.get(kind, {})}, (), "bad_body") for kind in MOVES),
@@ -68,6 +73,57 @@ def test_it_is_refused_by_its_code_and_nothing_is_changed(
     desk: Desk, kind: str, body: Mapping[str, Any], subjects: tuple[str, ...], reason: str
 ) -> None:
     assert refused(desk, desk.request(kind, body, subjects=subjects)) == reason
+
+
+VALUES = {"messages": {"email": "ada@new.example"}}
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({}, "bad_values"),
+        ([], "bad_values"),
+        ("text", "bad_values"),
+        ({"messages": {}}, "bad_values"),
+        ({"messages": ["email"]}, "bad_values"),
+        ({"messages": {"email": "x" * 10_000}}, "bad_values"),
+        ({"messages": {"email": ["x"]}}, "bad_values"),
+        ({"messages": {"email": True}}, "bad_values"),
+        ({"messages": {"email": 2**64}}, "bad_values"),
+        ({"messages": {"email": "1"}, "conversations": {"email": "2"}}, "bad_values"),
+        ({"dreams": {"email": "x"}}, "unknown_category"),
+        ({"messages": {"phone": "x"}}, "unknown_field"),
+        ({"logs.audit": {"email": "x"}}, "unknown_field"),
+    ],
+)
+def test_values_that_cannot_be_set_are_refused_by_their_code_and_never_repeated(
+    desk: Desk, values: Any, reason: str
+) -> None:
+    record = desk.request("rectify", {}, subjects=["u-1"], values=values)
+
+    assert refused(desk, record) == reason
+    told = str(desk.state(record["request_id"]))
+    assert not any(said in told for said in ("x" * 9, "dreams", "phone"))
+
+
+@pytest.mark.parametrize(
+    ("body", "more", "reason"),
+    [
+        ({}, {"subjects": ["u-1"]}, "bad_subjects"),
+        ({}, {}, "bad_subjects"),
+        ({"regime": "lgpd"}, {"subjects": ["u-1"], "values": VALUES}, "bad_body"),
+        ({"records": []}, {"subjects": ["u-1"], "values": VALUES}, "bad_body"),
+        ({"values": VALUES}, {"subjects": ["u-1"], "values": VALUES}, "bad_body"),
+    ],
+)
+def test_a_rectification_without_people_or_values_is_refused(
+    desk: Desk, body: dict[str, Any], more: dict[str, Any], reason: str
+) -> None:
+    assert refused(desk, desk.request("rectify", body, **more)) == reason
+
+
+def test_values_beside_subjects_are_for_rectifications_alone(desk: Desk) -> None:
+    assert refused(desk, desk.request("erase", {}, subjects=["u-1"], values=VALUES)) == "bad_subjects"
 
 
 def test_a_grace_that_does_not_fit_before_the_deadline_is_refused(desk: Desk) -> None:

@@ -20,14 +20,15 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precon
 from schemas.jobs import CANCELLABLE, ENDED, KINDS, STANDING, State
 from schemas.topics import DAY_MS
 from streams.coordinator import keys
-from streams.coordinator.rows import Job
+from streams.coordinator.rows import Hold, Job, Restriction
 from streams.coordinator.stats import job_stats
 from streams.coordinator.work import FORGET, LATE
 from streams.reducer import Send
-from tests.support.desk import CODEC, HOME, ORG, RULES, TOPICS, Desk, erasure, read
+from tests.support.desk import CODEC, HOME, ORG, RULES, TOPICS, Desk, erasure, ordered, read
 from tests.unit.schemas.test_jobs import TABLE
 
 NAME = {"confirm_org_name": "Acme Boats"}
+RIGHT = {"messages": {"name": "Ada Byron"}}
 SUBJECTS = st.lists(st.sampled_from(["u-1", "u-2", "u-3", "u-4"]), min_size=1, max_size=4)
 SETTINGS = st.fixed_dictionaries(
     {
@@ -49,6 +50,7 @@ class Machine(RuleBasedStateMachine):
         self.open_commands: list[tuple[int, str, dict[str, Any]]] = []
         self.erase_versions: dict[tuple[str, int], int] = {}
         self.hide_versions: dict[int, int] = {}
+        self.order_versions: dict[tuple[str, int], int] = {}
         self.barriers: dict[str, set[int]] = {}
         self.markers: list[Send] = []
         self.lists: list[tuple[int, dict[str, Any]]] = []
@@ -100,6 +102,24 @@ class Machine(RuleBasedStateMachine):
         body = {"identity": "verified" if sure else "unverified"}
         return self.ask("erase", body, subjects=subjects, requested_by=by)
 
+    @rule(target=jobs, subjects=SUBJECTS, by=st.sampled_from(["ann", "bob"]), sure=st.booleans())
+    def rectify(self, subjects: list[str], by: str, sure: bool) -> str:
+        body = {"identity": "verified" if sure else "unverified"}
+        return self.ask("rectify", body, subjects=subjects, values=RIGHT, requested_by=by)
+
+    @rule(target=jobs, subjects=SUBJECTS, sure=st.booleans(), some=st.booleans())
+    def restrict(self, subjects: list[str], sure: bool, some: bool) -> str:
+        body = {"identity": "verified" if sure else "unverified", **({"categories": ["messages"]} if some else {})}
+        return self.ask("restrict", body, subjects=subjects[:2])
+
+    @rule(target=jobs, sure=st.booleans(), all_said=st.booleans())
+    def what_is_restricted_is_lifted(self, sure: bool, all_said: bool) -> str:
+        """Drawn alone, a lift seldom meets a restriction that is placed everywhere."""
+        job = self.restrict(["u-1"], True, sure)
+        while all_said and self.open_commands:
+            self.a_ledger_answers(0, False, 3)
+        return self.ask("unrestrict", {"job": job})
+
     @rule(target=jobs, days=st.integers(0, 3), name=st.sampled_from([NAME, NAME, {"confirm_org_name": "X"}]))
     def delete(self, days: int, name: dict[str, str]) -> str:
         return self.ask("delete", {**name, "grace_days": days})
@@ -131,7 +151,9 @@ class Machine(RuleBasedStateMachine):
 
     @rule(
         target=jobs,
-        kind=st.sampled_from(["cancel", "restore", "pause", "resume", "approve", "verify", "deny", "extend"]),
+        kind=st.sampled_from(
+            ["cancel", "restore", "pause", "resume", "approve", "verify", "deny", "extend", "unrestrict"]
+        ),
         job=jobs,
         by=st.sampled_from(["ann", "bob"]),
     )
@@ -148,7 +170,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(
         target=jobs,
-        kind=st.sampled_from(["erase", "export"]),
+        kind=st.sampled_from(["erase", "export", "rectify", "restrict"]),
         moves=st.lists(st.sampled_from(["verify", "deny", "extend", "extend", "cancel"]), min_size=1, max_size=3),
         sure=st.booleans(),
     )
@@ -156,7 +178,7 @@ class Machine(RuleBasedStateMachine):
         if not self.shards:
             self.publish_the_org(1)
         body = {"identity": "verified" if sure else "unverified"}
-        job = self.ask(kind, body, subjects=["u-1"])
+        job = self.ask(kind, body, subjects=["u-1"], values=RIGHT if kind == "rectify" else None)
         for move in moves:
             self.move(move, job, "bob")
         return job
@@ -198,7 +220,7 @@ class Machine(RuleBasedStateMachine):
         at = next(i for i, c in enumerate(self.open_commands) if c[0] == partition)
         _, name, command = self.open_commands.pop(at)
         self.answer(partition, name, command, step)
-        if twice and name not in ("Erase", "Hide", "Select"):
+        if twice and name not in ("Erase", "Hide", "Select", "OrderRecords"):
             before = self.desk.store.rows()
             self.answer(partition, name, command, step)
             assert self.desk.store.rows() == before
@@ -225,10 +247,27 @@ class Machine(RuleBasedStateMachine):
             case "Select":
                 self.select_answer(partition, command, step)
                 return
+            case "OrderRecords":
+                self.order_answer(partition, command, step)
+                return
             case _:
                 self.erase_answer(partition, command["request_id"], step)
                 return
         self.take(self.desk.answer(kind, partition, body, **more))
+
+    def order_answer(self, partition: int, command: dict[str, Any], step: int) -> None:
+        """Records are looked for, ordered and answered, unless the org has grown; some are left as they are."""
+        org = json.loads(self.desk.store.rows()[b"o" + ORG.encode()])
+        name, more = command["request_id"], {"request_id": command["request_id"], "epoch": command["epoch"]}
+        if command["epoch"] < org["epoch"]:
+            self.take(self.desk.answer("ordered", partition, {}, error="of an epoch behind", version=0, **more))
+            return
+        self.order_versions[name, partition] = version = self.order_versions.get((name, partition), 0) + 1
+        crm = {"due": 3, "done": max(0, step - 1), "hold": int(step == 3)}
+        body = ordered(listed=step > 0, over=step == 3, crm=crm)
+        self.take(self.desk.answer("ordered", partition, body, version=version, **more))
+        if step < 3:
+            self.open_commands.append((partition, "OrderRecords", command))
 
     def select_answer(self, partition: int, command: dict[str, Any], step: int) -> None:
         """A list is made, unless the org has grown meanwhile, or there are no rules yet."""
@@ -363,6 +402,22 @@ class Machine(RuleBasedStateMachine):
         called_off = (State.REFUSED, State.CANCELLED)
         over = {j.request_id for j in jobs if j.ended and (j.kind not in STANDING or j.state in called_off)}
         assert over <= forget
+
+    @invariant()
+    def what_is_restricted_is_held_until_it_is_lifted_and_nobody_is_twice(self) -> None:
+        rows = self.desk.store.rows()
+        standing = [Restriction.from_bytes(raw) for key, raw in rows.items() if key.startswith(keys.RESTRICTION)]
+        holds = {Hold.from_bytes(raw).hold_id for key, raw in rows.items() if key.startswith(keys.HOLD)}
+        assert {row.hold_id for row in standing if row.hold_id} <= holds
+        of_all = [ref for row in standing for ref in {row.refs[i : i + 16] for i in range(0, len(row.refs), 16)}]
+        assert len(of_all) == len(set(of_all))
+
+    @invariant()
+    def no_value_is_kept_in_the_clear_and_none_at_all_of_a_job_that_has_ended(self) -> None:
+        rows = self.desk.store.rows()
+        assert not any(b"Byron" in raw for raw in rows.values())
+        jobs = [Job.from_bytes(raw) for key, raw in rows.items() if key.startswith(keys.JOB)]
+        assert not any("sealed" in job.body for job in jobs if job.ended)
 
     @invariant()
     def nothing_is_kept_of_jobs_that_are_forgotten(self) -> None:
