@@ -41,6 +41,9 @@ INTERNAL_IDS: Mapping[str, int] = {
     "HideAcked": 61,
     "HideOrder": 62,
     "HideAck": 63,
+    "VerifyBatch": 70,
+    "VerifyAcked": 71,
+    "VerifyAck": 72,
 }
 """Schema ids where no registry is configured; the ids below 16 are the public ones."""
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from streams.coordinator import catch_up, erasures, exports, hiding, holds, orgs, policies
+from streams.coordinator import catch_up, erasures, exports, hiding, holds, orgs, policies, proofs
 from streams.coordinator.counted import a_count, counts_by_name
 from streams.coordinator.work import Work
 
@@ -87,8 +87,10 @@ def read_body(kind: str, text: str) -> dict[str, Any]:
         raise BadAnswer(f"{kind}: {type(e).__name__}") from None
 
 
-def _part(said: Mapping[str, Any]) -> dict[str, int]:
-    return {name: a_count(said.get(name, 0)) for name in ("due", "done", "changed", "withheld", "failed")}
+def _part(said: Mapping[str, Any]) -> dict[str, Any]:
+    part: dict[str, Any] = {n: a_count(said.get(n, 0)) for n in ("due", "done", "changed", "withheld", "failed")}
+    part |= {name: a_count(said[name]) for name in proofs.COUNTS if name in said}
+    return part | ({"blocked_by": str(said["blocked_by"])} if "blocked_by" in said else {})
 
 
 def _hidden(said: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Erasures of people and of whole orgs: checked, approved where the rules want it, sent as barriers, and followed.
 
-    erase    (verifying_identity ─▶ awaiting_approval ─▶) planning ─▶ running ─▶ awaiting_acks ─▶ completed, or
-             completed_with_exceptions
+    erase    (verifying_identity ─▶ awaiting_approval ─▶) planning ─▶ running ─▶ awaiting_acks (─▶ verifying) ─▶
+             completed, or completed_with_exceptions
     delete   (awaiting_approval ─▶) grace, hidden ─▶ the same, for everyone, up to the moment at which it was over
 
 Of raw subject ids only references are kept. What was sent stands for ever, so a job that is done goes back to work when
@@ -19,11 +19,11 @@ from schemas.jobs import ENDED, MOVES, State
 from schemas.rules import Rules
 from schemas.subjects import pack_refs
 from schemas.topics import DAY_MS
-from streams.coordinator import deadlines, hiding, keys, rights
+from streams.coordinator import deadlines, hiding, keys, proofs, rights
 from streams.coordinator.holds import canonical_categories
 from streams.coordinator.refusal import No
 from streams.coordinator.rows import Erasure, Job
-from streams.coordinator.work import GRACE, Work
+from streams.coordinator.work import GRACE, Work, shortened
 from streams.ticks import AHEAD_MS
 
 REF_DIGITS: Final = 16
@@ -200,7 +200,10 @@ def _follow(work: Work, name: str, job: Job, row: Erasure) -> None:
         for said in answer.get("targets", {}).values():
             withheld += said["withheld"]
             open_ += max(0, said["due"] - said["done"] - said["withheld"])
+    proof = proofs.sum_up(answers, work.rules.complete_at if work.rules is not None else "deleted")
     job.detail |= {
+        "complete_at": proof.complete_at,
+        "levels": {target: level.shown() for target, level in sorted(proof.targets.items())},
         "answered": len(answers),
         "found": sum(answer["found"] for answer in answers),
         "waiting": {why: count for why, count in sorted(kept.items()) if count},
@@ -213,19 +216,21 @@ def _follow(work: Work, name: str, job: Job, row: Erasure) -> None:
         wanted = State.RUNNING
     elif open_:
         wanted = State.AWAITING_ACKS
-    elif withheld or any(kept.values()):
+    elif proof.open:
+        wanted = State.VERIFYING
+    elif withheld or any(kept.values()) or proof.exempt():
         wanted = State.COMPLETED_WITH_EXCEPTIONS
     else:
         wanted = State.COMPLETED
-    _advance(work, job, wanted, _left(kept, withheld) if wanted == State.COMPLETED_WITH_EXCEPTIONS else "")
-    if job.ended and work.org(name).deletion == job.request_id:
+    _advance(work, job, wanted, _words(wanted, proof, kept, withheld))
+    if (job.ended or job.state == State.VERIFYING) and work.org(name).deletion == job.request_id:
         work.org(name).deletion = ""
 
 
 def _advance(work: Work, job: Job, wanted: State, text: str) -> None:
     """Move a job towards where its answers say it is; nothing moves it back before its acknowledgements."""
     if job.state == wanted:
-        job.text = text
+        job.text = shortened(text)
     elif wanted in MOVES[job.state]:
         work.to(job, wanted, text=text)
     elif job.ended and wanted in ENDED:
@@ -239,6 +244,18 @@ def _by_subject(row: Erasure, answers: list[dict[str, Any]]) -> list[int]:
     for answer in answers:
         found.update(answer.get("subjects", {}))
     return [found[row.refs[i : i + REF_DIGITS]] for i in range(0, len(row.refs), REF_DIGITS)]
+
+
+def _words(state: State, proof: proofs.Proof, kept: Mapping[str, int], withheld: int) -> str:
+    """Say what a job waits for, or what is missing of it."""
+    if state == State.VERIFYING:
+        return f"no query returns the records any more; they are not proven to be gone yet: {proof.waits()}"
+    if state != State.COMPLETED_WITH_EXCEPTIONS:
+        return ""
+    words = [_left(kept, withheld)] if withheld or any(kept.values()) else []
+    if proof.exempt():
+        words.append(f"of {', '.join(proof.exempt())} nobody can say more than that no query returns the records")
+    return "; ".join(words)
 
 
 def _left(kept: Mapping[str, int], withheld: int) -> str:

@@ -18,6 +18,7 @@ from sinks.batch import BadBatch, Batch, Receipt
 from sinks.hiding import HideOrder
 from streams.runner.spec import RunnerSpec
 from streams.runner.transaction import DeadLetter, Fenced
+from streams.runner.verifying import Question
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +29,13 @@ class OffsetGone(Halt):
 
 @dataclass(slots=True)
 class Piece:
-    """What was read in one go and goes through the store in one transaction; an order to hide goes alone."""
+    """What was read in one go and goes through the store in one transaction.
+
+    An order to hide goes alone, and questions whether something is gone by themselves.
+    """
 
     order: HideOrder | None = None
+    questions: list[Question] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
     spans: dict[int, Span] = field(default_factory=dict)
     letters: list[DeadLetter] = field(default_factory=list)
@@ -65,10 +70,23 @@ class Reader:
 
     def is_order(self, message: Message) -> bool:
         """Whether it is an order to hide, and no batch."""
+        return self._name(message) == "HideOrder"
+
+    def is_question(self, message: Message) -> bool:
+        """Whether it asks if a batch is gone, and is none itself."""
+        return self._name(message) == "VerifyBatch"
+
+    def _name(self, message: Message) -> str:
         try:
-            return self._spec.codec.name_of(message.value() or b"") == "HideOrder"
+            return self._spec.codec.name_of(message.value() or b"")
         except WireError:
-            return False
+            return ""
+
+    def fits(self, piece: Piece, message: Message) -> bool:
+        """Whether it may be done in one go with what has been taken."""
+        if not piece.spans:
+            return True
+        return not self.is_order(message) and self.is_question(message) == bool(piece.questions)
 
     def take(self, piece: Piece, message: Message, partition: int) -> int:
         """Add one message to `piece`; return its rows."""
@@ -76,6 +94,10 @@ class Reader:
             if self.is_order(message):
                 piece.order = self._decode_order(message)
                 return 0
+            if self.is_question(message):
+                question = self._decode_question(message, partition)
+                piece.questions.append(question)
+                return question.batch.rows
             batch = self.decode(message)
             self._sink.plan(batch.category, batch.action)
         except WireError as error:
@@ -101,6 +123,12 @@ class Reader:
         if batch.target != self._sink.name:
             raise BadBatch("it is for another target, whose batch it is not ours to answer", reason="other_target")
         return batch
+
+    def _decode_question(self, message: Message, partition: int) -> Question:
+        question = Question.from_record(self._spec.codec.decode(message.value() or b"")[1], partition)
+        if question.batch.target != self._sink.name:
+            raise BadBatch("it asks about another target, not ours to answer", reason="other_target")
+        return question
 
     def _decode_order(self, message: Message) -> HideOrder:
         order = HideOrder.from_record(self._spec.codec.decode(message.value() or b"")[1])

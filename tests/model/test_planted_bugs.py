@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import pytest
 
-from tests.model import planted, planted_orders
+from tests.model import planted, planted_orders, planted_proofs
 from tests.model.simulator import Simulator
 from tests.model.witness import Broken
 
@@ -52,6 +52,14 @@ BUGS: Mapping[Callable[[Patch], None], int] = {
     planted_orders.requests_do_not_stand: 26,
     planted_orders.requests_forget_what_is_on_its_way: 9,
     planted_orders.acks_counted_twice: 26,
+    planted_proofs.what_is_unknown_taken_for_gone: 26,
+    planted_proofs.what_is_back_not_erased_again: 26,
+    planted_proofs.what_is_back_erased_although_it_is_held: 26,
+    planted_proofs.what_is_back_erased_under_the_same_id: 26,
+    planted_proofs.what_is_back_still_counted_as_done: 26,
+    planted_proofs.targets_asked_before_their_bound: 26,
+    planted_proofs.proven_only_what_a_target_did_whole: 26,
+    planted_proofs.questions_without_bound: 26,
 }
 """Each with the seed that is played first, as it found it."""
 SEEDS = sorted(set(BUGS.values()))

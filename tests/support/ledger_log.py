@@ -203,8 +203,27 @@ class LedgerLog:
             "changed": len(batch.ids) - len(values.get("withheld", ())) - len(values.get("failed", ())),
             "withheld": rows("withheld", "hold"),
             "failed": rows("failed", "failed"),
+            "gone_within_s": values.get("bound_s", -1),
         }
-        value = CODEC.encode("Ack", record)
+        return self._answer("Ack", record, run=run)
+
+    def verified(
+        self, asked: Mapping[str, Any], level: str = "gone", *, left: int = 0, run: bool = True, **values: Any
+    ) -> list[Send]:
+        """Answer a question about a batch; `values` are further fields of `VerifyAck`."""
+        record = {
+            "batch_id": asked["batch_id"],
+            "ask": asked["ask"],
+            "target": asked["target"],
+            "level": level,
+            "reaches": "gone",
+            "left": left,
+            **values,
+        }
+        return self._answer("VerifyAck", record, run=run)
+
+    def _answer(self, name: str, record: Mapping[str, Any], *, run: bool) -> list[Send]:
+        value = CODEC.encode(name, record)
         sends = self.feed(Entry(topic=TOPICS.acks, partition=self.partition, offset=0, log_ms=self.log_ms, value=value))
         return sends + (self.run() if run else [])
 
@@ -374,7 +393,9 @@ class LedgerLog:
         for send in self.sends if sends is None else sends:
             if send.topic.startswith(TOPICS.erasures("")):
                 assert send.value is not None
-                _, r = CODEC.decode(send.value)
+                name, r = CODEC.decode(send.value)
+                if name != "ErasureBatch":
+                    continue
                 found.append(
                     Batch(
                         r["batch_id"],
@@ -389,6 +410,12 @@ class LedgerLog:
                     )
                 )
         return found
+
+    def asked(self, sends: Sequence[Send] | None = None) -> list[dict[str, Any]]:
+        """Return the questions whether a batch is gone among `sends`, or among all so far."""
+        sent = [s for s in (self.sends if sends is None else sends) if s.topic.startswith(TOPICS.erasures(""))]
+        found = [CODEC.decode(send.value) for send in sent if send.value is not None]
+        return [record for name, record in found if name == "VerifyBatch"]
 
     def erased(self, sends: Sequence[Send] | None = None, target: str = "crm") -> list[str]:
         """Return the ids sent to a target, sorted."""

@@ -1,0 +1,111 @@
+"""Questions whether what a batch erased is gone: read from the batches' topic, put to the store, answered.
+
+    VerifyBatch ─▶ sink.verify, sink.bound ─▶ VerifyAck: level, what is left, what holds it back, the bound
+
+Many are put to a store together. A store that does not answer is no answer: the runner waits for it as it does with
+batches, and what a store cannot say is said to be unknown. Used by `streams.runner.runner` and `reading`;
+`tests/unit/streams/runner/test_verifying.py` and `tests/integration/targets/` say what it promises.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from sinks.base import Bound, NoPlan, Sink, Unknown
+from sinks.batch import BadBatch, Batch
+from sinks.consumer import ConsumerSink
+
+UNKNOWN: Final = -1
+NONE, DELETED, GONE = "none", "deleted", "gone"
+_MAX_WORDS: Final = 500
+BOUND_S: Final = 60.0
+"""For so long a bound that was asked for is told with acknowledgements: settings change seldom."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Whether what `batch` erased is gone, asked for the `ask`th time."""
+
+    batch: Batch
+    ask: int
+    partition: int
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any], partition: int) -> Self:
+        """Make it of a decoded `VerifyBatch`. Raises BadBatch."""
+        if record["ask"] < 1:
+            raise BadBatch("it is asked about for no time")
+        return cls(Batch.from_record(record), record["ask"], partition)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a store says: how many copies are `left`, and its bound; None: unknown."""
+
+    level: str
+    reaches: str
+    left: int | None
+    within_s: int | None = None
+    blocked_by: str = ""
+
+    def ack(self, question: Question) -> dict[str, Any]:
+        """Return the `VerifyAck` record."""
+        return {
+            "batch_id": question.batch.id,
+            "ask": question.ask,
+            "target": question.batch.target,
+            "level": self.level,
+            "reaches": self.reaches,
+            "left": UNKNOWN if self.left is None else self.left,
+            "gone_within_s": UNKNOWN if self.within_s is None else self.within_s,
+            "blocked_by": self.blocked_by[:_MAX_WORDS],
+        }
+
+
+def ask(sink: Sink, questions: Sequence[Question]) -> list[Found]:
+    """Ask a store, one answer for each question. Raises SinkUnavailable."""
+    bound = sink.bound()
+    return [_ask(sink, question.batch, bound) for question in questions]
+
+
+def _ask(sink: Sink, batch: Batch, bound: Bound) -> Found:
+    said: dict[str, Any] = {"reaches": bound.level, "within_s": seconds(bound)}
+    if isinstance(sink, ConsumerSink):  # its word was the acknowledgement
+        return Found(level=DELETED, left=None, **said)
+    try:
+        sink.plan(batch.category, batch.action)
+        left = sink.verify(batch)
+    except NoPlan:
+        why = f"the data map has no plan to {batch.action} records of category {batch.category!r} here"
+        return Found(level=NONE, left=None, blocked_by=why, **said)
+    if isinstance(left, Unknown):
+        return Found(level=NONE, left=None, blocked_by=left.why, **said)
+    return Found(level=NONE if left else DELETED, left=left, **said)
+
+
+def seconds(bound: Bound) -> int | None:
+    """Return a bound in whole seconds, None where there is none."""
+    within = bound.gone_within_s
+    return None if isinstance(within, Unknown) or not math.isfinite(within) else math.ceil(within)
+
+
+class BoundTold:
+    """A sink's bound as acknowledgements tell it, asked for once in a while."""
+
+    def __init__(self, sink: Sink, now: Callable[[], float] = time.monotonic) -> None:
+        self._sink, self._now = sink, now
+        self._within: int = UNKNOWN
+        self._until = -math.inf
+
+    def within_s(self) -> int:
+        """Return the bound in seconds, UNKNOWN where it is. Raises SinkUnavailable."""
+        now = self._now()
+        if now >= self._until:
+            found = seconds(self._sink.bound())
+            self._within = UNKNOWN if found is None else found
+            self._until = now + BOUND_S
+        return self._within
