@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from ebbtide.wire import Codec
 from ops.backfill.spec import BackfillSpec, NotBackfillable
+from ops.doctor_gone import gone_findings
 from ops.exports import export_place
+from ops.finding import Finding, Level
 from ops.progress import Progress, read_progress, unfinished
 from ops.rules_topic import current_rules
 from ops.settings import Settings
@@ -29,20 +29,9 @@ from sinks.build import s3_sink
 from sinks.postgres_hiding import unfit_columns
 from streams.exporter.role import open_bucket
 
-Level = Literal["ok", "watch", "mend"]
-
 SAMPLE = 200
 _EMAIL = re.compile(r"[^@\s/]+@[^@\s/]+\.[a-z]{2,}", re.IGNORECASE)
 _PHONE = re.compile(r"\+?[0-9][0-9 ()/-]{8,16}")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at. `text` says what was seen and, unless all is well, what to do."""
-
-    level: Level
-    what: str
-    text: str
 
 
 def examine(settings: Settings, data_map: DataMap, codec: Codec) -> Iterator[Finding]:
@@ -59,6 +48,7 @@ def examine(settings: Settings, data_map: DataMap, codec: Codec) -> Iterator[Fin
     yield from _rules(settings, data_map, topics, codec)
     for target in sorted(data_map.targets):
         yield from _stores(settings, data_map, target)
+        yield from gone_findings(settings, data_map, target)
     yield from _exports(settings, data_map)
     yield from _sweep(settings, data_map, topics, codec)
 

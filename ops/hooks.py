@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ops.metrics import Metrics
+from sinks.base import Upkeep
 from sinks.batch import Receipt
+from sinks.gone import Bound, Unknown
 from sinks.hiding import Hidden
 from streams.lane.exits import ExitCode
 from streams.lane.hooks import CheckpointStats, Step
@@ -72,6 +75,9 @@ class TargetMetrics:
     metrics: Metrics
     target: str
 
+    def __post_init__(self) -> None:
+        self.metrics.put("ebbtide_target_gone_bound_seconds", math.nan, self.target)  # not asked for yet: not 0
+
     def on_applied(self, receipts: int, records: int, seconds: float) -> None:
         """Batches went through the store."""
         log.info("batches applied", extra={"target": self.target, "batches": receipts, "records": records})
@@ -102,6 +108,20 @@ class TargetMetrics:
         if said == "residual" and left:
             log.error("acknowledged rows are there again", extra={"target": self.target, "rows": left})
             self.metrics.add("ebbtide_residual_rows_total", left, self.target)
+
+    def on_upkeep(self, upkeep: Upkeep) -> None:
+        """A round of upkeep is done."""
+        self.metrics.add("ebbtide_nudges_total", len(upkeep.writes), self.target)
+        self.metrics.add("ebbtide_vacuums_total", upkeep.vacuums, self.target)
+
+    def on_bound(self, bound: Bound) -> None:
+        """The store has said by when erased bytes are gone; what it does not know is no number."""
+        within = bound.gone_within_s
+        seconds = math.nan if isinstance(within, Unknown) else within
+        self.metrics.put("ebbtide_target_gone_bound_seconds", seconds, self.target)
+        self.metrics.put("ebbtide_target_gone_blockers", len(bound.blocked_by), self.target)
+        for why in bound.blocked_by:
+            log.warning("erased bytes are held back", extra={"target": self.target, "why": why})
 
     def on_retry_asked(self) -> None:
         """An outside service asked again."""

@@ -147,6 +147,16 @@ DEFINITIONS: tuple[MetricDef, ...] = (
         ("target",),
         ("target",),
     ),
+    MetricDef(
+        "ebbtide_target_gone_bound_seconds",
+        "gauge",
+        "By when erased bytes are gone, from live settings: NaN is unknown, +Inf no bound.",
+        ("target",),
+        ("target",),
+    ),
+    MetricDef("ebbtide_target_gone_blockers", "gauge", "What holds erased bytes back now.", ("target",), ("target",)),
+    MetricDef("ebbtide_nudges_total", "counter", "Records written for compaction to come.", ("target",), ("target",)),
+    MetricDef("ebbtide_vacuums_total", "counter", "Tables vacuumed behind erasures.", ("target",), ("target",)),
     MetricDef("ebbtide_target_apply_seconds", "histogram", "How long the target took.", ("target",), ("target",)),
     MetricDef(
         "ebbtide_target_unavailable_total",
@@ -212,6 +222,13 @@ DEFINITIONS: tuple[MetricDef, ...] = (
     MetricDef("ebbtide_export_archives_total", "counter", "Archives finished, and deleted.", ("step",), ("exporter",)),
     MetricDef(
         "ebbtide_export_dead_letters_total", "counter", "Messages that can never be carried out.", (), ("exporter",)
+    ),
+    MetricDef(
+        "ebbtide_own_nudges_total",
+        "counter",
+        "Records written for the engine's own compacted topics to be compacted.",
+        (),
+        ("clock",),
     ),
     MetricDef("ebbtide_ticks_total", "counter", "Ticks written.", (), ("clock",)),
     MetricDef(

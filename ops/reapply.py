@@ -23,9 +23,10 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from ops.reading import read_to_end
 from schemas.errors import Refused
-from sinks.base import Job, Sink, SinkUnavailable, Source, Span, Unfinished, Unknown
+from sinks.base import Job, Sink, SinkUnavailable, Source, Span, Unfinished
 from sinks.batch import Batch
 from sinks.consumer import ConsumerSink
+from sinks.gone import Unknown
 from streams.runner.reading import Piece, Reader
 from streams.runner.spec import RunnerSpec
 from streams.runner.transaction import KafkaAway, Transactions

@@ -20,6 +20,10 @@ _TARGET: Final = re.compile(r"[a-z][a-z0-9-]{0,47}")
 _KEY_PARTS: Final = re.compile(r"\{(\w*)\}")
 
 
+NUDGE_KEY: Final = "ebbtide-nudge"
+"""The reserved key of the records that let a quiet partition be compacted: docs/gone.md."""
+
+
 class BadPlan(Refused):
     """A name or a template in a plan is not allowed."""
 

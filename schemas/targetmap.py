@@ -19,17 +19,22 @@ from schemas.yamlmap import Table, near
 KINDS: Final = ("postgres", "kafka", "consumer", "s3")
 
 _TARGET_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
-    "postgres": ("kind", "dsn", "schema"),
-    "kafka": ("kind", "bootstrap"),
+    "postgres": ("kind", "dsn", "schema", "vacuum", "vacuum_every_s"),
+    "kafka": ("kind", "bootstrap", "nudge_key"),
     "consumer": ("kind",),
     "s3": ("kind", "endpoint", "region", "bucket", "access_key", "secret_key", "replicas"),
 }
+VACUUMS: Final = ("plain", "full", "off")
+"""How tables of a PostgreSQL target are vacuumed behind erasures: docs/gone.md."""
+
 _S3_MUST: Final = {
     "endpoint": '"${EBBTIDE_S3_ENDPOINT}"',
     "bucket": "media",
     "access_key": '"${EBBTIDE_S3_ACCESS_KEY}"',
     "secret_key": '"${EBBTIDE_S3_SECRET_KEY}"',
 }
+_DAY_S: Final = 86_400
+_MOST_KEY: Final = 249
 _S3_CHECKS: Final[Mapping[str, Callable[[str], str]]] = {
     "endpoint": check_endpoint,
     "region": check_region,
@@ -75,11 +80,23 @@ def read_targets(top: Table, variables: Mapping[str, str]) -> dict[str, TargetMa
                 raise schema.where.refuse(
                     f"{schema.text!r} is not a schema's name; write letters, digits and _"
                 ) from None
+        _check_upkeep(entry)
         plain = [key for key in entry.entries if key not in ("kind", "replicas")]
         options = {k: s.filled(variables) for k in plain if (s := entry.scalar(k))}
         replicas = _check_s3(entry, options) if kind.text == "s3" else ()
         targets[name] = TargetMap(name, kind.text, options, replicas)
     return targets
+
+
+def _check_upkeep(entry: Table) -> None:
+    """Check what a target says about how bytes go."""
+    vacuum, every, nudge = (entry.scalar(key) for key in ("vacuum", "vacuum_every_s", "nudge_key"))
+    if vacuum is not None and vacuum.text not in VACUUMS:
+        raise vacuum.where.refuse(f"{vacuum.where.path} is {vacuum.text!r}{near(vacuum.text, VACUUMS)}")
+    if every is not None and not 1 <= every.number() <= _DAY_S:
+        raise every.where.refuse(f"{every.where.path} is {every.text}; write seconds, from 1 to {_DAY_S}")
+    if nudge is not None and not 0 < len(nudge.text) <= _MOST_KEY:
+        raise nudge.where.refuse(f"{nudge.where.path} is empty or long; write a key of at most {_MOST_KEY} characters")
 
 
 def _check_s3(entry: Table, options: Mapping[str, str]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from schemas.errors import Halt, Reject, Retry
 from sinks.batch import Batch, Receipt
 from sinks.export import Exported, Wanted
+from sinks.gone import Bound, Gone, Unknown
 from sinks.hiding import Hidden, HideOrder
 
 
@@ -131,24 +132,15 @@ class Outcome:
     writes: tuple[Write, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """The answer is not known, and why. Never to be counted as zero."""
-
-    why: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bound:
-    """By when a row that was acknowledged is physically gone from the store.
+class Upkeep:
+    """What one round of upkeep did for erased bytes to go.
 
-    `level` is the acknowledgement that the target reaches by itself; `gone_within_s` the bound in seconds from live
-    settings, or Unknown; `depends_on` says in plain words what it rests on.
+    `writes` are records that the runner is still to write: each is a nudge. `vacuums` counts tables that were vacuumed.
     """
 
-    level: str
-    gone_within_s: float | Unknown
-    depends_on: str
+    writes: tuple[Write, ...] = ()
+    vacuums: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +232,22 @@ class Sink(Protocol):
         ...
 
     def bound(self) -> Bound:
-        """Say what the target can promise now, from live settings."""
+        """Say what the target can promise now, from live settings. What cannot be asked for is Unknown."""
+        ...
+
+    def gone(self, batches: Sequence[Batch], /) -> list[Gone]:
+        """Ask the store, one answer for each batch, whether what it erased is physically gone.
+
+        May take as long as reading the whole store once: hand over many batches together. What cannot be asked for is
+        Unknown. An answer is about now; a store may be written, or restored, later.
+        """
+        ...
+
+    def upkeep(self) -> Upkeep:
+        """Do, or have done, what makes erased bytes go in time. Called every few seconds; does nothing most times.
+
+        Raises SinkUnavailable: asked again later.
+        """
         ...
 
     def inventory(self, cursor: Mapping[str, Any] | None) -> Page:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from schemas.datamap import DataMap
 from schemas.errors import Refused
-from schemas.plans import ConsumerPlan, KafkaPlan, PostgresPlan
+from schemas.plans import NUDGE_KEY, ConsumerPlan, KafkaPlan, PostgresPlan
 from schemas.s3plan import S3Plan
 from schemas.topics import Topics
 from sinks.anonymise import Anonymiser
@@ -18,6 +18,8 @@ from sinks.base import Sink
 from sinks.consumer import ConsumerSink
 from sinks.kafka import KafkaSink
 from sinks.postgres import PostgresSink
+from sinks.postgres_gone import VACUUM_EVERY_S
+from sinks.postgres_vacuum import PLAIN
 from sinks.s3 import S3Sink
 from sinks.s3_client import S3Place
 
@@ -50,7 +52,14 @@ def build_sink(data_map: DataMap, name: str, settings: SinkSettings) -> Sink:
     anonymiser = Anonymiser(settings.key("anonymise"))
     if target.kind == "postgres":
         rows = {category: plan for category, plan in plans.items() if isinstance(plan, PostgresPlan)}
-        return PostgresSink(name, target.options["dsn"], rows, anonymiser=anonymiser)
+        return PostgresSink(
+            name,
+            target.options["dsn"],
+            rows,
+            anonymiser=anonymiser,
+            vacuum=target.options.get("vacuum", PLAIN),
+            vacuum_every_s=float(target.options.get("vacuum_every_s", VACUUM_EVERY_S)),
+        )
     if target.kind == "kafka":
         records = {category: plan for category, plan in plans.items() if isinstance(plan, KafkaPlan)}
         return KafkaSink(
@@ -61,6 +70,7 @@ def build_sink(data_map: DataMap, name: str, settings: SinkSettings) -> Sink:
             directory=settings.directory / f"target-{name}",
             client_config=settings.client_config,
             target_bootstrap=target.options.get("bootstrap"),
+            nudge_key=nudge if (nudge := target.options.get("nudge_key", NUDGE_KEY)) != "off" else None,
         )
     if target.kind == "consumer":
         services = {category: plan for category, plan in plans.items() if isinstance(plan, ConsumerPlan)}

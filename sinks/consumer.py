@@ -17,10 +17,11 @@ from typing import Any, Final
 
 from schemas.errors import Refused, Reject
 from schemas.plans import ConsumerPlan
-from sinks.base import Bound, Job, NoPlan, Outcome, Page, Positions, Source, Span, Unknown, Write
+from sinks.base import Job, NoPlan, Outcome, Page, Positions, Source, Span, Upkeep, Write
 from sinks.batch import ANONYMISE, DELETE, Batch, Receipt, RowOutcome
 from sinks.export import CANNOT as NOT_OURS
 from sinks.export import Unreadable, Wanted
+from sinks.gone import DELETED, Bound, Gone, Unknown
 from sinks.hiding import NOT_HERE, Hidden, HideOrder
 
 VERSION: Final = 1
@@ -178,10 +179,18 @@ class ConsumerSink:
 
     def bound(self) -> Bound:
         return Bound(
-            level="deleted",
+            level=DELETED,
             gone_within_s=Unknown("the service's own stores are not seen from here"),
             depends_on="the service's word: it answers `done` when no query of its own returns the record",
         )
+
+    def gone(self, batches: Sequence[Batch]) -> list[Gone]:
+        unknown = Unknown(f"target {self._name!r} is an outside service, which cannot be asked")
+        return [Gone(level=DELETED, left=unknown) for _ in batches]
+
+    def upkeep(self) -> Upkeep:
+        """The service's stores are its own to keep up."""
+        return Upkeep()
 
     def inventory(self, cursor: Mapping[str, Any] | None) -> Page:
         if self._inventory is None:

@@ -9,39 +9,34 @@ none, as that would only write the key anew. Run by `streams.runner`; `tests/con
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient
 
 from schemas.errors import Refused
-from schemas.plans import KafkaPlan, KeyTemplate
+from schemas.plans import NUDGE_KEY, KafkaPlan
 from sinks.anonymise import Anonymiser
-from sinks.base import Bound, Job, NoPlan, Outcome, Page, Positions, SinkUnavailable, Source, Span, Unknown, Write
+from sinks.base import Job, NoPlan, Outcome, Page, Positions, SinkUnavailable, Source, Span, Upkeep, Write
 from sinks.batch import ANONYMISE, DELETE, Batch, Receipt, RowOutcome
 from sinks.export import Left, Row, Rows, Wanted
+from sinks.gone import GONE, NONE, Bound, Gone, Unknown
 from sinks.hiding import NOT_HERE, Hidden, HideOrder
-from sinks.json_fields import anonymised, as_json
 from sinks.kafka_export import COLUMNS, read
-from sinks.kafka_index import IndexBehind, KeyIndex, Place, Stored, TopicsChanged, json_object
+from sinks.kafka_gone import NOT_COVERED, KafkaFiles, Question
+from sinks.kafka_index import IndexBehind, KeyIndex, Place, Stored, TopicsChanged
+from sinks.kafka_live import topic_settings
+from sinks.kafka_residue import Holds
+from sinks.kafka_values import anonymise, is_readable, key_of
 
-_PART: Final = re.compile(r"\{(org|id)\}")
 _WAIT_S: Final = 30.0
 
 
 class TopicRefused(Refused):
     """A topic of the data map that cannot be erased from as planned."""
-
-
-def key_of(template: KeyTemplate, org: str, record_id: str) -> bytes | None:
-    """Return the key of a record, None where the key could be read as another org's record."""
-    parts = {"org": org, "id": record_id}
-    key = _PART.sub(lambda part: parts[part[1]], template.text).encode()
-    return key if template.parse(key) == (org, record_id) else None
 
 
 class KafkaSink:
@@ -58,6 +53,7 @@ class KafkaSink:
         client_config: Mapping[str, str] | None = None,
         target_bootstrap: str | None = None,
         inventory: Callable[[Mapping[str, Any] | None], Page] | None = None,
+        nudge_key: str | None = NUDGE_KEY,
     ) -> None:
         self._name = name
         self._bootstrap = bootstrap
@@ -68,6 +64,9 @@ class KafkaSink:
         self._target_bootstrap = target_bootstrap or bootstrap
         self._inventory = inventory
         self._index: KeyIndex | None = None
+        self._nudge_key = None if nudge_key is None else nudge_key.encode()
+        topics = {plan.topic for plan in self._plans.values()}
+        self._files = KafkaFiles(bootstrap, self._client_config, topics, nudge_key=self._nudge_key)
 
     @property
     def name(self) -> str:
@@ -78,6 +77,12 @@ class KafkaSink:
         return None
 
     def check(self) -> None:
+        for plan in self._plans.values():
+            if self._nudge_key is not None and plan.key.parse(self._nudge_key) is not None:
+                raise TopicRefused(
+                    f"target {self._name!r}: the nudge's key could be a record's of {plan.topic!r} ({plan.key.text}): "
+                    "give the target another `nudge_key`"
+                )
         with self._unavailable():
             admin = AdminClient({**self._client_config, "bootstrap.servers": self._bootstrap})
             metadata = admin.list_topics(timeout=_WAIT_S)
@@ -93,7 +98,7 @@ class KafkaSink:
                     raise TopicRefused(
                         f"target {self._name!r}: topic {topic!r} is not there: create it, or mend the map"
                     )
-                policy = self._configs(admin, topic)["cleanup.policy"]
+                policy = topic_settings(admin, topic)["cleanup.policy"]
                 if "compact" not in policy:
                     raise TopicRefused(
                         f"target {self._name!r}: topic {topic!r} has cleanup.policy {policy!r}: a tombstone erases "
@@ -117,7 +122,9 @@ class KafkaSink:
         with self._unavailable():
             index = self._caught_up()
             done: dict[tuple[str, bytes], str] = {}
-            return [self._apply(index, job.batch, done) for job in jobs]
+            outcomes = [self._apply(index, job.batch, done) for job in jobs]
+        self._files.erased((write.topic, write.partition) for outcome in outcomes for write in outcome.writes)
+        return outcomes
 
     def hide(self, _source: Source, _order: HideOrder, _spans: Mapping[int, Span]) -> Hidden:
         """A log cannot hide: whoever reads it reads what is there."""
@@ -129,31 +136,48 @@ class KafkaSink:
             plan = self._plans[batch.category]
             with self._unavailable():
                 index = self._caught_up()
-                keys = [key for i in batch.record_ids if (key := key_of(plan.key, batch.org, i)) is not None]
-                places = index.places(plan.topic, keys)
+                places = index.places(plan.topic, self._keys(plan, batch))
                 if batch.action == DELETE:
                     return len(places)
                 stored = index.read(plan.topic, [place for found in places.values() for place in found])
-                return sum(any(self._holds(plan, batch.org, stored, p) for p in found) for found in places.values())
+                nothing = Stored(None)
+                return sum(
+                    any(is_readable(plan, batch.org, self._anonymiser, stored.get(p, nothing).value) for p in found)
+                    for found in places.values()
+                )
         except (SinkUnavailable, NoPlan) as error:
             return Unknown(str(error))
 
     def bound(self) -> Bound:
-        lags: dict[str, str] = {}
         try:
             with self._unavailable():
-                admin = AdminClient({**self._client_config, "bootstrap.servers": self._bootstrap})
-                for topic in sorted({plan.topic for plan in self._plans.values()}):
-                    lags[topic] = self._configs(admin, topic)["max.compaction.lag.ms"]
-        except SinkUnavailable:
-            lags = {}
-        said = ", ".join(f"{topic}: {lag}" for topic, lag in lags.items()) or "unknown"
-        return Bound(
-            level="deleted",
-            gone_within_s=Unknown("a partition is compacted only after something fresh was appended to it"),
-            depends_on=f"max.compaction.lag.ms (now {said}), the next append to each partition, a healthy log cleaner "
-            "and file.delete.delay.ms; consumers that keep copies, and replicas that are offline, are not covered",
-        )
+                return self._files.bound()
+        except SinkUnavailable as error:
+            return Bound(level=GONE, gone_within_s=Unknown(str(error)), depends_on=NOT_COVERED)
+
+    def gone(self, batches: Sequence[Batch]) -> list[Gone]:
+        answers: dict[int, Gone] = {}
+        asked: list[Question] = []
+        for n, batch in enumerate(batches):
+            try:
+                self.plan(batch.category, batch.action)
+            except NoPlan as error:
+                answers[n] = Gone(level=NONE, left=Unknown(str(error)))
+                continue
+            plan = self._plans[batch.category]
+            keys = dict.fromkeys(self._keys(plan, batch), self._holds(plan, batch))
+            asked.append(Question(digest=batch.digest, topic=plan.topic, keys=keys))
+        try:
+            with self._unavailable():
+                told = iter(self._files.gone(asked))
+                return [answers[n] if n in answers else next(told) for n in range(len(batches))]
+        except SinkUnavailable as error:
+            return [Gone(level=NONE, left=Unknown(str(error))) for _ in batches]
+
+    def upkeep(self) -> Upkeep:
+        """Return the nudges that are due: docs/gone.md."""
+        with self._unavailable():
+            return self._files.upkeep()
 
     def inventory(self, cursor: Mapping[str, Any] | None) -> Page:
         if self._inventory is None:
@@ -205,7 +229,7 @@ class KafkaSink:
             todo = {k: p for k, p in places.items() if (plan.topic, k) not in done}
             living, stored = self._living(index, plan, todo)
             places = {k: p for k, p in places.items() if k not in todo or k in living}
-            writes, broken = self._anonymise(plan, batch.org, living, stored)
+            writes, broken = anonymise(plan, batch.org, self._anonymiser, living, stored)
             failed = [RowOutcome(row, "failed") for row in sorted(rows[key] for key in broken)]
             changed = len({write.key for write in writes})
         done.update({(plan.topic, key): batch.action for key in places})
@@ -237,39 +261,14 @@ class KafkaSink:
         living = {key: [place for place in found if place in stored] for key, found in places.items()}
         return {key: found for key, found in living.items() if found}, stored
 
-    def _anonymise(
-        self, plan: KafkaPlan, org: str, places: Mapping[bytes, Sequence[Place]], stored: Mapping[Place, Stored]
-    ) -> tuple[list[Write], set[bytes]]:
-        """Return the new values, and the keys whose value is no JSON object, or none that could be written again."""
-        writes, broken = [], set()
-        for key, found in places.items():
-            mine = []
-            for place in found:
-                value = json_object(stored[place].value)
-                if value is None:
-                    broken.add(key)
-                    continue
-                try:
-                    new = anonymised(value, plan.anonymise, org, self._anonymiser)
-                    text = as_json(new) if new != value else None
-                except (ValueError, RecursionError):
-                    broken.add(key)
-                    continue
-                if text is not None:
-                    headers = stored[place].headers
-                    mine.append(
-                        Write(topic=plan.topic, partition=place.partition, key=key, value=text, headers=headers)
-                    )
-            if key not in broken:
-                writes += mine
-        return writes, broken
+    def _keys(self, plan: KafkaPlan, batch: Batch) -> list[bytes]:
+        return [key for i in batch.record_ids if (key := key_of(plan.key, batch.org, i)) is not None]
 
-    def _holds(self, plan: KafkaPlan, org: str, stored: Mapping[Place, Any], place: Place) -> bool:
-        value = json_object(stored[place].value) if place in stored else None
-        try:
-            return value is None or anonymised(value, plan.anonymise, org, self._anonymiser) != value
-        except RecursionError:
-            return True
+    def _holds(self, plan: KafkaPlan, batch: Batch) -> Holds:
+        """Return what says whether a value in the topic should be gone by now."""
+        if batch.action == DELETE:
+            return lambda value: value is not None
+        return lambda value: value is not None and is_readable(plan, batch.org, self._anonymiser, value)
 
     def _caught_up(self) -> KeyIndex:
         if self._index is None:
@@ -285,11 +284,6 @@ class KafkaSink:
             self.close()  # a topic was made anew: so is the index
             return self._caught_up()
         return self._index
-
-    def _configs(self, admin: AdminClient, topic: str) -> dict[str, str]:
-        resource = ConfigResource(ResourceType.TOPIC, topic)
-        found = admin.describe_configs([resource], request_timeout=_WAIT_S)[resource].result(_WAIT_S)
-        return {name: str(entry.value) for name, entry in found.items()}
 
     @contextmanager
     def _unavailable(self) -> Iterator[None]:

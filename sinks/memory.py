@@ -14,21 +14,10 @@ from typing import Any
 
 from schemas.plans import FieldAction
 from sinks.anonymise import Anonymiser
-from sinks.base import (
-    Bound,
-    Job,
-    NoPlan,
-    Outcome,
-    Page,
-    Positions,
-    SinkUnavailable,
-    Source,
-    Span,
-    StoreWentBack,
-    Unknown,
-)
+from sinks.base import Job, NoPlan, Outcome, Page, Positions, SinkUnavailable, Source, Span, StoreWentBack, Upkeep
 from sinks.batch import ANONYMISE, DELETE, Batch, Receipt, RowOutcome
 from sinks.export import Left, Row, Rows, Wanted, value_of
+from sinks.gone import DELETED, Bound, Gone, Unknown
 from sinks.hiding import HIDE, NOT_HERE, UNHIDE, Hidden, HideOrder
 from sinks.json_fields import anonymised
 
@@ -158,7 +147,18 @@ class MemorySink:
         return sum(anonymised(row, fields, batch.org, self._anonymiser) != row for row in held)
 
     def bound(self) -> Bound:
-        return Bound(level="deleted", gone_within_s=0.0, depends_on="the interpreter's memory")
+        return Bound(
+            level=DELETED,
+            gone_within_s=Unknown("when the interpreter uses its memory again is not seen from here"),
+            depends_on="the interpreter's memory",
+        )
+
+    def gone(self, batches: Sequence[Batch]) -> list[Gone]:
+        return [Gone.deleted(self.verify(batch), "the interpreter's memory cannot be read") for batch in batches]
+
+    def upkeep(self) -> Upkeep:
+        """A dictionary needs none."""
+        return Upkeep()
 
     def inventory(self, cursor: Mapping[str, Any] | None) -> Page:
         if self._inventory is None:

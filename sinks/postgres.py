@@ -23,14 +23,17 @@ from schemas.plans import PostgresPlan
 from sinks import postgres_export as reading
 from sinks import postgres_positions as own
 from sinks.anonymise import Anonymiser
-from sinks.base import Bound, Job, NoPlan, Outcome, Page, PlanBroken, Positions, SinkUnavailable, Source, Span, Unknown
+from sinks.base import Job, NoPlan, Outcome, Page, PlanBroken, Positions, SinkUnavailable, Source, Span, Upkeep
 from sinks.batch import ANONYMISE, DELETE, Batch
 from sinks.export import Left, Row, Rows, Wanted
+from sinks.gone import GONE, NONE, Bound, Gone, Unknown
 from sinks.hiding import Hidden, HideOrder
 from sinks.postgres_effects import Connection, residual
+from sinks.postgres_gone import NOT_COVERED, VACUUM_EVERY_S, PostgresPages
 from sinks.postgres_hiding import Hider
 from sinks.postgres_patience import Patience, cut_after
 from sinks.postgres_table import PlanRefused, Table, bind
+from sinks.postgres_vacuum import PLAIN
 from sinks.postgres_work import ROW_ERRORS, Work, why
 
 _TRY_AGAIN = (errors.SerializationFailure, errors.DeadlockDetected)
@@ -64,6 +67,8 @@ class PostgresSink:
         anonymiser: Anonymiser,
         limits: PostgresLimits | None = None,
         inventory: Callable[[Mapping[str, Any] | None], Page] | None = None,
+        vacuum: str = PLAIN,
+        vacuum_every_s: float = VACUUM_EVERY_S,
     ) -> None:
         self._name = name
         self._dsn = dsn
@@ -74,6 +79,7 @@ class PostgresSink:
         self._tables: dict[str, Table] = {}
         self._readable: dict[str, Table] = {}
         self._connection: Connection | None = None
+        self._pages = PostgresPages(name, self._for_vacuums, mode=vacuum, every_s=vacuum_every_s)
         self._hider = Hider(
             name,
             self._using,
@@ -153,17 +159,24 @@ class PostgresSink:
             return Unknown(str(error))
 
     def bound(self) -> Bound:
-        autovacuum = "unknown"
-        with suppress(SinkUnavailable, PlanBroken), self._using() as connection:
-            row = connection.execute("SHOW autovacuum").fetchone()
-            autovacuum = str(row[0]) if row else "unknown"
-            connection.rollback()
-        return Bound(
-            level="deleted",
-            gone_within_s=Unknown("dead rows stay in the table's files until a vacuum has reached them"),
-            depends_on=f"autovacuum (now {autovacuum}) of each table, and on old transactions, replication slots and "
-            "replicas that hold it back; write-ahead log and backups keep their own copies until they expire",
-        )
+        try:
+            with self._using() as connection:
+                said = self._pages.bound(connection, self._names())
+                connection.rollback()
+                return said
+        except (SinkUnavailable, PlanBroken) as error:
+            return Bound(level=GONE, gone_within_s=Unknown(str(error)), depends_on=NOT_COVERED)
+
+    def gone(self, batches: Sequence[Batch]) -> list[Gone]:
+        return [self._gone(batch) for batch in batches]
+
+    def upkeep(self) -> Upkeep:
+        """Have the tables vacuumed that were erased from: docs/gone.md."""
+        if not self._pages.begun:
+            with self._using() as connection:
+                self._pages.begin(connection, self._names())
+                connection.rollback()
+        return Upkeep(vacuums=self._pages.turn())
 
     def inventory(self, cursor: Mapping[str, Any] | None) -> Page:
         if self._inventory is None:
@@ -195,9 +208,29 @@ class PostgresSink:
         return Rows(tuple(form.name for form in forms), rows())
 
     def close(self) -> None:
+        self._pages.close()
+        self._disconnect()
+
+    def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _gone(self, batch: Batch) -> Gone:
+        left = self.verify(batch)
+        if left != 0:
+            return Gone(level=NONE, left=left)
+        plan = self._plans[batch.category]
+        try:
+            with self._using() as connection:
+                answer = self._pages.gone(connection, batch, (plan.schema, plan.table))
+                connection.rollback()
+                return answer
+        except (SinkUnavailable, PlanBroken) as error:
+            return Gone(level=NONE, left=Unknown(str(error)))
+
+    def _names(self) -> list[tuple[str, str]]:
+        return sorted({(plan.schema, plan.table) for plan in self._plans.values()})
 
     def _transaction(
         self, connection: Connection, source: Source, jobs: Sequence[Job], spans: Mapping[int, Span], *, careful: bool
@@ -214,6 +247,8 @@ class PostgresSink:
         made = [work.careful(connection, batch) for batch in batches] if careful else work.fast(connection, batches)
         own.save(connection, self._name, source, spans, list(zip(batches, made, strict=True)))
         connection.commit()
+        plans = [self._plans[batch.category] for batch, receipt in zip(batches, made, strict=True) if receipt.changed]
+        self._pages.touch((plan.schema, plan.table) for plan in plans)
         receipts |= dict(zip(new, made, strict=True))
         return [Outcome(receipt=receipts[digest]) for digest in digests]
 
@@ -236,7 +271,7 @@ class PostgresSink:
         except psycopg.Error as error:
             if rows_may_refuse and isinstance(error, (*_TRY_AGAIN, *ROW_ERRORS)):
                 raise
-            self.close()
+            self._disconnect()
             if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
                 raise SinkUnavailable(self._name, why(error)) from None
             raise PlanBroken(self._name, why(error)) from None
@@ -244,12 +279,20 @@ class PostgresSink:
     def _open(self) -> Connection:
         if self._connection is None or self._connection.closed:
             limits = self._limits
-            self._connection = psycopg.connect(
-                self._dsn,
-                connect_timeout=max(2, int(limits.connect_s)),
-                application_name=f"ebbtide-target-{self._name}"[:63],
-                options=f"-c statement_timeout={int(limits.statement_s * 1000)} "
-                f"-c lock_timeout={int(limits.lock_s * 1000)} -c idle_in_transaction_session_timeout="
-                f"{int(limits.answer_s * 1000)} -c default_transaction_isolation=read\\ committed",
+            self._connection = self._connect(
+                f"ebbtide-target-{self._name}", limits.statement_s, limits.lock_s, limits.answer_s
             )
         return self._connection
+
+    def _for_vacuums(self) -> Connection:
+        return self._connect(f"ebbtide-vacuum-{self._name}", 0, self._limits.lock_s, 0)
+
+    def _connect(self, application: str, statement_s: float, lock_s: float, idle_s: float) -> Connection:
+        return psycopg.connect(
+            self._dsn,
+            connect_timeout=max(2, int(self._limits.connect_s)),
+            application_name=application[:63],
+            options=f"-c statement_timeout={int(statement_s * 1000)} -c lock_timeout={int(lock_s * 1000)} "
+            f"-c idle_in_transaction_session_timeout={int(idle_s * 1000)} "
+            "-c default_transaction_isolation=read\\ committed",
+        )

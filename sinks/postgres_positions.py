@@ -1,8 +1,8 @@
 """What a PostgreSQL target remembers about itself: how far it is, and what it answered.
 
 Both are written in the transaction of the effect, so a store that is killed, restored or failed over never disagrees
-with itself. Tables `positions`, `receipts` and `orders` of the schema `ebbtide_target` are made by the target; they
-hold offsets, ordinals and counts, no record id. Used by `sinks.postgres`;
+with itself. Tables `positions`, `receipts`, `orders` and `vacuums` of the schema `ebbtide_target` are made by the
+target; they hold offsets, ordinals and counts, no record id. Used by `sinks.postgres`;
 `tests/integration/targets/test_postgres.py` says what it promises.
 """
 
@@ -39,6 +39,11 @@ _TABLES = """
         target text NOT NULL, source text NOT NULL, order_id text NOT NULL, digest bytea NOT NULL,
         work text NOT NULL, rows bigint NOT NULL, answer text, worked_at timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (target, source, order_id, digest));
+    ALTER TABLE ebbtide_target.receipts ADD COLUMN IF NOT EXISTS xid xid8;
+    CREATE TABLE IF NOT EXISTS ebbtide_target.vacuums (
+        target text NOT NULL, relation text NOT NULL, through xid8 NOT NULL, took_s double precision NOT NULL,
+        vacuumed_at timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (target, relation));
 """
 
 
@@ -48,6 +53,7 @@ def migrate(connection: Connection) -> None:
         "SELECT to_regclass('ebbtide_target.positions') IS NOT NULL"
         " AND to_regclass('ebbtide_target.receipts_age') IS NOT NULL"
         " AND to_regclass('ebbtide_target.orders') IS NOT NULL"
+        " AND to_regclass('ebbtide_target.vacuums') IS NOT NULL"
     ).fetchone()
     if there is None or not there[0]:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
@@ -131,8 +137,8 @@ def save(
     move(connection, target, source, spans)
     if done:
         connection.execute(
-            "INSERT INTO ebbtide_target.receipts (target, source, batch_id, digest, receipt)"
-            " SELECT %s, %s, * FROM unnest(%s::text[], %s::bytea[], %s::text[])"
+            "INSERT INTO ebbtide_target.receipts (target, source, xid, batch_id, digest, receipt)"
+            " SELECT %s, %s, pg_current_xact_id(), * FROM unnest(%s::text[], %s::bytea[], %s::text[])"
             " ON CONFLICT DO NOTHING",
             (
                 target,

@@ -18,14 +18,17 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from schemas.errors import Refused
 from schemas.s3plan import S3Plan
-from sinks.base import Bound, Job, NoPlan, Outcome, Page, PlanBroken, Positions, SinkUnavailable, Source, Span, Unknown
+from sinks.base import Job, NoPlan, Outcome, Page, PlanBroken, Positions, SinkUnavailable, Source, Span, Upkeep
 from sinks.batch import ANONYMISE, DELETE, Batch
 from sinks.export import Blobs, Wanted
+from sinks.gone import GONE as LEVEL_GONE
+from sinks.gone import NONE, Bound, Gone, Unknown
 from sinks.hiding import Hidden, HideOrder
 from sinks.inventory_s3 import S3Inventory
 from sinks.s3_bucket import GONE, Bucket
 from sinks.s3_client import S3Limits, S3Place, connect
 from sinks.s3_export import S3Export
+from sinks.s3_gone import MOST_ASKED, NOT_COVERED, bound_of, judge, lock_of
 from sinks.s3_hiding import S3Hider
 from sinks.s3_listing import Deadline, Entry, Listing, oldest_first
 from sinks.s3_state import BucketState, read_state
@@ -155,15 +158,37 @@ class S3Sink:
             return Unknown(str(error))
 
     def bound(self) -> Bound:
-        said = f"the settings of {', '.join(self._place.buckets)}, which could not be read"
-        with suppress(SinkUnavailable, BucketRefused):
-            said = ". ".join(state.words() for state in self.states())
-        return Bound(
-            level="deleted",
-            gone_within_s=Unknown("when the provider overwrites the bytes of a deleted version is not seen from here"),
-            depends_on=f"{said}. Not covered: the provider's disks and backups, caches and access logs in front of the "
-            "buckets, copies that the data map does not name",
-        )
+        try:
+            states = self.states()
+        except (SinkUnavailable, BucketRefused) as error:
+            return Bound(level=LEVEL_GONE, gone_within_s=Unknown(str(error)), depends_on=NOT_COVERED)
+        return bound_of(states)
+
+    def gone(self, batches: Sequence[Batch]) -> list[Gone]:
+        bound = self.bound()
+        if bound.level == LEVEL_GONE and isinstance(
+            bound.gone_within_s, Unknown
+        ):  # it was not to be asked what it tells
+            return [Gone(level=NONE, left=bound.gone_within_s) for _ in batches]
+        return [judge(bound, left := self.verify(batch), self._locks(batch) if left else ()) for batch in batches]
+
+    def _locks(self, batch: Batch) -> set[str]:
+        """Return why versions of a batch are still there, as far as object lock is the reason."""
+        found: set[str] = set()
+        with suppress(SinkUnavailable, PlanBroken, NoPlan):
+            self.plan(batch.category, batch.action)
+            work = self._work(batch, Progress())
+            for bucket in self._buckets:
+                for place in list(work.rows)[:MOST_ASKED]:
+                    versions = [
+                        e for e in bucket.listing(place, whole=work.plan.template.whole).entries if not e.marker
+                    ]
+                    found |= {text for e in versions[:1] if (text := lock_of(self._client, bucket.name, e))}
+        return found
+
+    def upkeep(self) -> Upkeep:
+        """A deleted version needs none."""
+        return Upkeep()
 
     def inventory(self, cursor: Mapping[str, Any] | None) -> Page:
         if self._inventory is None:

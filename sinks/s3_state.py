@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from botocore.exceptions import ClientError
 
-from sinks.base import Unknown
+from sinks.gone import Unknown
 from sinks.s3_client import UNSUPPORTED, asking, code_of, is_transient
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ class BucketState:
     versioning: `Enabled`, `Suspended`, or `never`, also where the endpoint knows none.
     lists_versions: whether versions can be listed and named; None while the bucket is empty and shows nothing.
     lists_uploads: whether unfinished uploads can be listed.
-    lock: None without object lock, else its default rule in words. replicates_to: buckets that rules in force name.
+    lock: None without object lock, else its default rule in words. lock_s: how long that rule locks what is written, 0
+    without one. replicates_to: buckets that rules in force name.
     """
 
     bucket: str
@@ -50,6 +51,7 @@ class BucketState:
     lists_versions: bool | None
     lists_uploads: bool
     lock: str | Unknown | None
+    lock_s: float
     replicates_to: tuple[str, ...] | Unknown
     lifecycle_rules: int | Unknown
 
@@ -57,6 +59,11 @@ class BucketState:
     def versioned(self) -> bool:
         """Whether older versions may be there."""
         return self.versioning != NEVER
+
+    @property
+    def tells_all(self) -> bool:
+        """Whether the endpoint shows all that it keeps of an object: versions by their ids, and unfinished uploads."""
+        return self.lists_uploads and self.lists_versions is not False
 
     def words(self) -> str:
         """Say in plain words what an erasure means here, and what it does not."""
@@ -91,13 +98,17 @@ def read_state(client: S3Client, target: str, bucket: str) -> BucketState:
     """Ask the bucket. Raises SinkUnavailable; PlanBroken where it is not there or may not be used."""
     with asking(target, bucket):
         versioning, mfa_delete = _versioning(client, bucket)
+        unlocked: tuple[str | None, float] = (None, 0.0)
+        locks = _optional(lambda: client.get_object_lock_configuration(Bucket=bucket), _lock, unlocked)
+        lock, lock_s = (locks, 0.0) if isinstance(locks, Unknown) else locks
         return BucketState(
             bucket=bucket,
             versioning=versioning,
             mfa_delete=mfa_delete,
             lists_versions=lists_versions(client, bucket),
             lists_uploads=_lists_uploads(client, bucket),
-            lock=_optional(lambda: client.get_object_lock_configuration(Bucket=bucket), _lock, None),
+            lock=lock,
+            lock_s=lock_s,
             replicates_to=_optional(lambda: client.get_bucket_replication(Bucket=bucket), _destinations, ()),
             lifecycle_rules=_optional(
                 lambda: client.get_bucket_lifecycle_configuration(Bucket=bucket), lambda said: len(said["Rules"]), 0
@@ -157,15 +168,17 @@ def _optional(ask: Callable[[], Any], read: Callable[[Mapping[str, Any]], T], un
         return unset if code_of(error) in _NOT_SET else Unknown(f"the endpoint answered {code_of(error)}")
 
 
-def _lock(said: Mapping[str, Any]) -> str | None:
+def _lock(said: Mapping[str, Any]) -> tuple[str | None, float]:
+    """Return the default rule in words, and the seconds for which it locks what is written."""
     found = said.get("ObjectLockConfiguration", {})
     if found.get("ObjectLockEnabled") != "Enabled":
-        return None
+        return None, 0.0
     rule = found.get("Rule", {}).get("DefaultRetention")
     if not rule:
-        return "for single versions"
+        return "for single versions", 0.0
+    days = rule.get("Days") or 366 * rule.get("Years", 0)
     period = f"{rule['Days']} days" if rule.get("Days") else f"{rule.get('Years')} years"
-    return f"{rule.get('Mode')}, {period} for whatever is written"
+    return f"{rule.get('Mode')}, {period} for whatever is written", days * 86_400.0
 
 
 def _destinations(said: Mapping[str, Any]) -> tuple[str, ...]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from sinks.base import Upkeep
 from sinks.batch import Receipt
+from sinks.gone import Bound
 from sinks.hiding import Hidden
 
 
@@ -28,6 +30,14 @@ class RunnerHooks(Protocol):
 
         Copies that are `left` at level `none` are back, or never went.
         """
+        ...
+
+    def on_upkeep(self, upkeep: Upkeep) -> None:
+        """A round of upkeep is done, its records committed; most rounds have nothing to do."""
+        ...
+
+    def on_bound(self, bound: Bound) -> None:
+        """The store has said by when erased bytes are gone, and what holds that back now."""
         ...
 
     def on_retry_asked(self) -> None:
@@ -61,6 +71,10 @@ class NoHooks:
     def on_hidden(self, action: str, hidden: Hidden) -> None: ...
 
     def on_verified(self, level: str, left: int | None) -> None: ...
+
+    def on_upkeep(self, upkeep: Upkeep) -> None: ...
+
+    def on_bound(self, bound: Bound) -> None: ...
 
     def on_retry_asked(self) -> None: ...
 

@@ -23,6 +23,7 @@ from schemas.errors import Reject, Retry
 from sinks.base import Outcome, Sink, Source, Span, Unfinished, Write
 from sinks.hiding import HideOrder
 from streams.runner.hooks import NoHooks, RunnerHooks
+from streams.runner.keeping import Keeper
 from streams.runner.reading import Piece, Reader
 from streams.runner.spec import RunnerSpec
 from streams.runner.start import Known, StoreRestored, start_of
@@ -51,6 +52,7 @@ class TargetRunner:
         self._may_work = may_work
         self._reader = Reader(spec, sink)
         self._bound = BoundTold(sink)
+        self._keeper = Keeper(spec, sink, self._hooks)
         self._topic = spec.topics.erasures(sink.name)
         self._group = spec.group(sink.name)
         self._assigned: list[int] = []
@@ -95,6 +97,8 @@ class TargetRunner:
         if not self._may_work():
             self._stand_still(stop)
             return
+        if self._assigned:
+            self._keeper.turn(self._transactions, self._consumer)
         piece = self._read()
         if not piece.spans:
             return
@@ -291,7 +295,8 @@ class TargetRunner:
     def _answer(self, piece: Piece) -> None:
         """Ask the store whether batches are gone, and say so. Raises Retry, as `_carry_out`: nothing is said then."""
         found = ask(self._sink, piece.questions)
-        self._hooks.on_up()
+        if any(said.known for said in found):
+            self._hooks.on_up()
         if self._sink.positions is not None:
             self._sink.apply(self._source, [], piece.spans)  # the store's own position passes them
         writes = []

@@ -15,7 +15,8 @@ from schemas.topics import MAX_MESSAGE_BYTES, Topics
 class RunnerLimits:
     """How much is taken into one store transaction, and how long to wait. Times in seconds.
 
-    `records` bounds the rows of one transaction (a single batch is always taken whole).
+    `records` bounds the rows of one transaction (a single batch is always taken whole). `upkeep_s` is how often the
+    sink is asked for its upkeep, `bound_s` how often for its bound.
     """
 
     batches: int = 64
@@ -25,6 +26,8 @@ class RunnerLimits:
     backoff_most_s: float = 30.0
     session_s: float = 12.0
     transaction_s: float = 10.0
+    upkeep_s: float = 2.0
+    bound_s: float = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

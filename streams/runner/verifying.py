@@ -1,10 +1,10 @@
 """Questions whether what a batch erased is gone: read from the batches' topic, put to the store, answered.
 
-    VerifyBatch ─▶ sink.verify, sink.bound ─▶ VerifyAck: level, what is left, what holds it back, the bound
+    VerifyBatch ─▶ sink.gone, sink.bound ─▶ VerifyAck: level, what is left, what holds it back, the bound
 
-Many are put to a store together. A store that does not answer is no answer: the runner waits for it as it does with
-batches, and what a store cannot say is said to be unknown. Used by `streams.runner.runner` and `reading`;
-`tests/unit/streams/runner/test_verifying.py` and `tests/integration/targets/` say what it promises.
+Many are put to a store together, since some read all that they have to answer. What a store cannot say, as one that is
+away, is said to be unknown: the ledger asks again, and batches do not wait behind it.
+Used by `streams.runner.runner` and `reading`; `tests/unit/streams/runner/test_verifying.py` says what it promises.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from sinks.base import Bound, NoPlan, Sink, Unknown
+from sinks.base import Sink
 from sinks.batch import BadBatch, Batch
-from sinks.consumer import ConsumerSink
+from sinks.gone import GONE, NONE, Bound, Gone, Unknown
 
 UNKNOWN: Final = -1
-NONE, DELETED, GONE = "none", "deleted", "gone"
 _MAX_WORDS: Final = 500
 BOUND_S: Final = 60.0
 """For so long a bound that was asked for is told with acknowledgements: settings change seldom."""
@@ -52,6 +51,11 @@ class Found:
     within_s: int | None = None
     blocked_by: str = ""
 
+    @property
+    def known(self) -> bool:
+        """Whether the store was reached."""
+        return self.level != NONE or self.left is not None
+
     def ack(self, question: Question) -> dict[str, Any]:
         """Return the `VerifyAck` record."""
         return {
@@ -69,22 +73,21 @@ class Found:
 def ask(sink: Sink, questions: Sequence[Question]) -> list[Found]:
     """Ask a store, one answer for each question. Raises SinkUnavailable."""
     bound = sink.bound()
-    return [_ask(sink, question.batch, bound) for question in questions]
+    found = sink.gone([question.batch for question in questions])
+    return [_found(gone, bound) for gone in found]
 
 
-def _ask(sink: Sink, batch: Batch, bound: Bound) -> Found:
-    said: dict[str, Any] = {"reaches": bound.level, "within_s": seconds(bound)}
-    if isinstance(sink, ConsumerSink):  # its word was the acknowledgement
-        return Found(level=DELETED, left=None, **said)
-    try:
-        sink.plan(batch.category, batch.action)
-        left = sink.verify(batch)
-    except NoPlan:
-        why = f"the data map has no plan to {batch.action} records of category {batch.category!r} here"
-        return Found(level=NONE, left=None, blocked_by=why, **said)
-    if isinstance(left, Unknown):
-        return Found(level=NONE, left=None, blocked_by=left.why, **said)
-    return Found(level=NONE if left else DELETED, left=left, **said)
+def _found(gone: Gone, bound: Bound) -> Found:
+    """Return an answer: what is unknown says why, where nothing else is said to hold it back."""
+    left = gone.left
+    why = gone.blocked_by or ((left.why,) if isinstance(left, Unknown) else ())
+    return Found(
+        level=gone.level,
+        reaches=GONE if gone.level == GONE else bound.level,
+        left=None if isinstance(left, Unknown) else left,
+        within_s=seconds(bound),
+        blocked_by="; ".join(why),
+    )
 
 
 def seconds(bound: Bound) -> int | None:

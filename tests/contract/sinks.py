@@ -95,6 +95,14 @@ class Bench(Protocol):
         """Put rows like `ROW` into the store."""
         ...
 
+    def plant(self, org: str, record_id: str) -> None:
+        """Put one row back, behind the engine's back; in S3 as an older version below a delete marker."""
+        ...
+
+    def settle(self) -> None:
+        """Do the runner's part in between: the sink's upkeep."""
+        ...
+
     def rows(self) -> Mapping[tuple[str, str], Mapping[str, object]]:
         """Return all that is in the store, as its stock client sees it, by (org, id)."""
         ...
@@ -157,6 +165,12 @@ class MemoryBench:
     def fill(self, org: str, ids: Sequence[str]) -> None:
         self._memory.contents.rows.update({("messages", org, i): dict(ROW) for i in ids})
 
+    def plant(self, org: str, record_id: str) -> None:
+        self.fill(org, [record_id])
+
+    def settle(self) -> None:
+        assert not self.sink.upkeep().writes
+
     def rows(self) -> Mapping[tuple[str, str], Mapping[str, object]]:
         return {(org, i): row for (_, org, i), row in self._memory.contents.rows.items()}
 
@@ -214,6 +228,7 @@ class PostgresBench:
             {"messages": plan},
             anonymiser=Anonymiser(SECRET),
             limits=PostgresLimits(lock_s=1.0, connect_s=2.0),
+            vacuum_every_s=0.2,
         )
 
     def fill(self, org: str, ids: Sequence[str]) -> None:
@@ -222,6 +237,12 @@ class PostgresBench:
                 "INSERT INTO messages VALUES (%s, %s, %s, %s, %s, %s, %s, NULL)",
                 [(i, org, *ROW.values()) for i in ids],
             )
+
+    def plant(self, org: str, record_id: str) -> None:
+        self.fill(org, [record_id])
+
+    def settle(self) -> None:
+        assert not self.sink.upkeep().writes
 
     def rows(self) -> Mapping[tuple[str, str], Mapping[str, object]]:
         with psycopg.connect(self._dsn) as connection:
@@ -290,6 +311,14 @@ class KafkaBench:
     def fill(self, org: str, ids: Sequence[str]) -> None:
         for i in ids:
             self._cluster.producer.produce(self._topic, json.dumps(ROW).encode(), f"{org}/{i}".encode())
+        assert self._cluster.producer.flush(30) == 0
+
+    def plant(self, org: str, record_id: str) -> None:
+        self.fill(org, [record_id])
+
+    def settle(self) -> None:
+        for write in self.sink.upkeep().writes:
+            self._cluster.producer.produce(write.topic, write.value, write.key, write.partition)
         assert self._cluster.producer.flush(30) == 0
 
     def rows(self) -> Mapping[tuple[str, str], Mapping[str, object]]:
@@ -367,6 +396,13 @@ class S3Bench:
             for i in ids:
                 self._client.put_object(Bucket=self._bucket, Key=f"{org}/media/{i}", Body=json.dumps(body).encode())
 
+    def plant(self, org: str, record_id: str) -> None:
+        self.fill(org, [record_id])
+        self.hide_one(org, record_id)
+
+    def settle(self) -> None:
+        assert not self.sink.upkeep().writes
+
     def rows(self) -> Mapping[tuple[str, str], Mapping[str, object]]:
         found: dict[tuple[str, str], Mapping[str, object]] = {}
         said = self._client.list_object_versions(Bucket=self._bucket)
@@ -430,6 +466,12 @@ class ConsumerBench:
 
     def fill(self, org: str, ids: Sequence[str]) -> None:
         self._rows.update({(org, i): dict(ROW) for i in ids})
+
+    def plant(self, org: str, record_id: str) -> None:
+        self.fill(org, [record_id])
+
+    def settle(self) -> None:
+        assert not self.sink.upkeep().writes
 
     def rows(self) -> Mapping[tuple[str, str], Mapping[str, object]]:
         return self._rows

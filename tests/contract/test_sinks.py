@@ -16,7 +16,8 @@ import pytest
 from ops.local.config import StackConfig
 from ops.local.service import KafkaServer
 from ops.local.stack import start_s3
-from sinks.base import NoPlan, SinkUnavailable, Unknown
+from sinks.base import NoPlan, SinkUnavailable
+from sinks.gone import DELETED, GONE, Gone, Unknown
 from tests.contract.sinks import (
     ORIGINALS,
     ROW,
@@ -29,10 +30,11 @@ from tests.contract.sinks import (
     S3Bench,
     batch,
 )
-from tests.integration.targets.support import Cluster
+from tests.integration.targets.support import Cluster, wait_for
 
 KINDS = ("memory", "postgres", "kafka", "s3", "consumer")
 SEEING = ("memory", "postgres", "kafka", "s3")
+REACHING = ("postgres", "kafka", "s3")
 REMEMBERING = ("memory", "postgres", "kafka")
 IDS = [str(n) for n in range(1, 21)]
 
@@ -61,6 +63,8 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path, prefix: str) -> Iterat
 
 every_kind = pytest.mark.parametrize("bench", KINDS, indirect=True)
 kinds_that_remember = pytest.mark.parametrize("bench", REMEMBERING, indirect=True)
+kinds_that_reach_gone = pytest.mark.parametrize("bench", REACHING, indirect=True)
+kinds_that_only_delete = pytest.mark.parametrize("bench", ["memory", "consumer"], indirect=True)
 kinds_that_see = pytest.mark.parametrize("bench", SEEING, indirect=True)
 
 
@@ -215,8 +219,11 @@ def test_a_store_that_does_not_answer_has_done_nothing(bench: Bench) -> None:
     with pytest.raises(SinkUnavailable):
         driver.effects(bench.sink, batch("acme", IDS[1:3]))
     unknown = bench.sink.verify(batch("acme", IDS[1:3]))
+    (gone,), bound = bench.sink.gone([batch("acme", IDS[:1])]), bench.sink.bound()
 
-    assert isinstance(unknown, Unknown) or isinstance(bench, MemoryBench)
+    if not isinstance(bench, MemoryBench):
+        assert [type(said) for said in (unknown, gone.left, bound.gone_within_s)] == [Unknown] * 3
+        assert gone.level == "none"
     bench.mend()
     if isinstance(bench, KafkaBench):  # its way to be away is to lose the topic
         bench.fill("acme", IDS[1:])
@@ -252,12 +259,47 @@ def test_a_category_without_a_plan_is_rejected_and_nothing_else_of_the_call_is_d
 
 
 @every_kind
-def test_a_bound_names_what_it_depends_on_and_is_no_zero_for_a_real_store(bench: Bench) -> None:
+def test_a_bound_names_what_it_depends_on_and_is_no_zero_where_bytes_go_later(bench: Bench) -> None:
+    bench.fill("acme", IDS[:1])
+
     bound = bench.sink.bound()
 
-    assert bound.level == "deleted"
     assert bound.depends_on
-    assert isinstance(bound.gone_within_s, Unknown) or isinstance(bench, MemoryBench)
+    assert bound.level == (DELETED if isinstance(bench, MemoryBench | ConsumerBench) else GONE)
+    assert isinstance(bound.gone_within_s, Unknown) == (bound.level == DELETED)
+    if not isinstance(bound.gone_within_s, Unknown):
+        assert (bound.gone_within_s == 0) == isinstance(bench, S3Bench)
+
+
+@kinds_that_reach_gone
+def test_what_was_erased_is_gone_in_the_end_and_a_survivor_that_is_planted_is_found(bench: Bench) -> None:
+    bench.fill("acme", IDS)
+    driver = Driver(bench)
+    work = batch("acme", IDS[:5]), batch("acme", IDS[5:10], action="anonymise")
+    driver.apply(*work)
+
+    def gone() -> list[Gone]:
+        bench.settle()
+        return bench.sink.gone(work)
+
+    wait_for(lambda: gone() == [Gone(level=GONE, left=0)] * 2, "gone", 120)
+    bench.plant("acme", "3")
+    found = bench.sink.gone([work[0], batch("acme", IDS[10:11], seed="kept")])
+
+    assert [(answer.level, answer.left) for answer in found] == [("none", 1), ("none", 1)]
+    assert bench.sink.verify(work[0]) == 1
+
+
+@kinds_that_only_delete
+def test_a_store_whose_bytes_cannot_be_looked_for_says_so_and_no_more_than_deleted(bench: Bench) -> None:
+    bench.fill("acme", IDS)
+    driver = Driver(bench)
+    driver.apply(batch("acme", IDS[:5]))
+
+    (answer,) = bench.sink.gone([batch("acme", IDS[:5])])
+
+    assert answer.level == DELETED
+    assert isinstance(answer.left, Unknown)
 
 
 @every_kind

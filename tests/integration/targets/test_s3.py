@@ -18,8 +18,9 @@ from ops.local.s3 import ensure_bucket, s3_client
 from ops.local.service import KafkaServer, S3Server
 from schemas.datamap import load_data_map
 from schemas.s3plan import ObjectTemplate, Replacement, S3Plan
-from sinks.base import Job, SinkUnavailable, Source, Unknown
+from sinks.base import Job, SinkUnavailable, Source
 from sinks.batch import Batch, Receipt
+from sinks.gone import GONE, Gone, Unknown
 from sinks.s3 import S3Sink
 from sinks.s3_client import S3Limits, S3Place, connect
 from tests.integration.targets.processes import Processes, s3_variables
@@ -165,6 +166,13 @@ def test_a_locked_version_is_withheld_and_its_marker_stays_so_that_it_does_not_c
     ]
     assert client.head_object(Bucket=prefix, Key="acme/media/0", VersionId=retained)
     assert sink.verify(a_batch(["0", "1", "2", "3", "4"])) == 3
+    held, gone = sink.gone([a_batch(["0", "1", "2", "3", "4"]), a_batch(["3", "4"])])
+    assert (held.level, held.left) == ("none", 3)
+    assert sorted(text.partition(" keep")[0] for text in held.blocked_by) == [
+        f"bucket {prefix}: a legal hold",
+        f"bucket {prefix}: object lock",
+    ]
+    assert gone == Gone(level=GONE, left=0)
 
 
 def test_unfinished_uploads_of_the_record_are_aborted_and_no_others(

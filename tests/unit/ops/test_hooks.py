@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 from prometheus_client import generate_latest
 
-from ops.hooks import LaneMetrics
+from ops.hooks import LaneMetrics, TargetMetrics
 from ops.ledger_view import LedgerViews
 from ops.metrics import Domains, Metrics
 from ops.watched import LOOK_S, Lettered, Watched
+from sinks.base import Upkeep, Write
+from sinks.gone import Bound, Unknown
 from streams.ledger.ledger import Ledger
 from streams.reducer import Entry, Send
 from tests.support.ledger_log import CODEC, TOPICS, LedgerLog, category, day, group, rules
@@ -126,3 +130,20 @@ def test_what_was_shown_of_a_partition_that_went_elsewhere_is_shown_no_more() ->
     assert now['ebbtide_lane_newest_entry_timestamp_seconds{partition="0"}'] == 0
     assert now['ebbtide_sweep_oldest_due_days{partition="1",target="crm"}'] == 9
     assert now['ebbtide_lane_entries_total{partition="0"}'] == 3
+
+
+def test_a_bound_that_is_not_known_is_no_number_and_what_holds_back_is_counted() -> None:
+    metrics = Metrics("target", Domains(targets=["crm"]))
+    hooks, name = TargetMetrics(metrics, "crm"), 'ebbtide_target_gone_bound_seconds{target="crm"}'
+    seen = [shown(metrics)[name]]
+
+    for within in (Unknown("nobody tells"), 90.0, math.inf):
+        hooks.on_bound(Bound(level="gone", gone_within_s=within, depends_on="it", blocked_by=("a slot", "a lock")))
+        seen.append(shown(metrics)[name])
+    hooks.on_upkeep(Upkeep(writes=(Write(topic="t", partition=0, key=b"k", value=None),) * 2, vacuums=3))
+
+    assert [math.isnan(value) for value in seen] == [True, True, False, False]
+    assert seen[2:] == [90.0, math.inf]
+    after = shown(metrics)
+    assert after['ebbtide_target_gone_blockers{target="crm"}'] == 2
+    assert (after['ebbtide_nudges_total{target="crm"}'], after['ebbtide_vacuums_total{target="crm"}']) == (2, 3)

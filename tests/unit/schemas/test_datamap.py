@@ -176,6 +176,10 @@ def test_a_password_in_a_targets_address_does_not_show(tmp_path: Path) -> None:
         ("${DSN}", "${dsn}", 5, "'${dsn}' in targets.crm.dsn is no name; write capitals"),
         (', dsn: "${DSN}"', "", 5, "targets.crm has no 'dsn'; add `dsn:"),
         ("schema: app", "schema: 'a b'", 5, "'a b' is not a schema's name"),
+        ("schema: app", "vacuum: ful", 5, "targets.crm.vacuum is 'ful'; did you mean 'full'?"),
+        ("schema: app", "vacuum_every_s: 0", 5, "targets.crm.vacuum_every_s is 0; write seconds, from 1 to 86400"),
+        ("kind: kafka", "kind: kafka, nudge_key: ''", 6, "targets.profiles.nudge_key is empty or long"),
+        ("kind: kafka", "kind: kafka, vacuum: off", 6, "unknown key 'vacuum' in targets.profiles"),
         ("  billing: {kind", "  Billing: {kind", 7, "'Billing' is not a target's name"),
         (
             "billing: {anonymise",

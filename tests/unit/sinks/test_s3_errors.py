@@ -16,8 +16,9 @@ from botocore.parsers import ResponseParserError
 
 from schemas.plans import BadPlan
 from schemas.s3plan import ObjectTemplate, Replacement, S3Plan
-from sinks.base import Job, PlanBroken, SinkUnavailable, Source, Unknown
+from sinks.base import Job, PlanBroken, SinkUnavailable, Source
 from sinks.batch import Batch
+from sinks.gone import Unknown
 from sinks.s3 import S3Sink
 from sinks.s3_client import S3Limits, S3Place, asking
 from tests.support.s3 import place

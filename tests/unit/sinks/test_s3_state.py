@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from schemas.s3plan import ObjectTemplate, S3Plan
-from sinks.base import SinkUnavailable, Unknown
+from sinks.base import SinkUnavailable
+from sinks.gone import Unknown
 from sinks.s3 import BucketRefused, S3Sink
 from sinks.s3_state import BucketState, read_state
 from tests.support.s3 import QUICK, answers, moto_client, place, put, refuses, versioned
@@ -62,8 +63,7 @@ def test_a_bucket_without_versions_claims_nothing_about_them(
         target.check()
 
     bound = target.bound()
-    assert bound.level == "deleted"
-    assert isinstance(bound.gone_within_s, Unknown)
+    assert (bound.level, bound.gone_within_s) == ("gone", 0)
     assert "bucket plain: keeps no versions" in bound.depends_on
     assert "nothing is claimed about versions, and there is no soft delete" in bound.depends_on
     assert "keeps no versions" in str([vars(record) for record in caplog.records])
@@ -89,6 +89,7 @@ def test_a_lock_is_told_with_its_rule(client: S3Client) -> None:
     )
 
     assert "object lock is on (COMPLIANCE, 30 days for whatever is written)" in state(client, "locked").words()
+    assert sink(client, "locked").bound().gone_within_s == 30 * 86_400
 
 
 def test_a_copy_that_the_data_map_does_not_name_is_refused(client: S3Client) -> None:
@@ -119,12 +120,15 @@ def test_what_an_endpoint_does_not_tell_is_unknown(client: S3Client) -> None:
         refuses(client, call, "NotImplemented", status=501)
     refuses(client, "ListMultipartUploads", "NotImplemented", status=501)
 
-    said = sink(client).bound().depends_on
+    bound = sink(client).bound()
+    said = bound.depends_on
 
     assert "object lock is unknown (the endpoint answered NotImplemented)" in said
     assert "replication is unknown" in said
     assert "lifecycle rules are unknown" in said
     assert "unfinished uploads cannot be listed here, so they are left as they are" in said
+    assert (bound.level, bound.watch) == ("deleted", ("bucket media: object lock is not known",))
+    assert isinstance(bound.gone_within_s, Unknown)
 
 
 def test_an_endpoint_that_does_not_answer_leaves_the_bound_unknown(client: S3Client) -> None:
@@ -133,7 +137,9 @@ def test_an_endpoint_that_does_not_answer_leaves_the_bound_unknown(client: S3Cli
 
     with pytest.raises(SinkUnavailable):
         target.check()
-    assert "could not be read" in target.bound().depends_on
+    bound = target.bound()
+    assert isinstance(bound.gone_within_s, Unknown)
+    assert "does not answer" in bound.gone_within_s.why or "cannot be used now" in bound.gone_within_s.why
 
 
 def test_a_bucket_that_asks_for_a_second_factor_is_refused(client: S3Client) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +12,9 @@ import pytest
 from schemas.codec import full_codec
 from schemas.plans import ConsumerPlan
 from sinks.anonymise import Anonymiser
-from sinks.base import Bound, SinkUnavailable, Unknown
 from sinks.batch import BadBatch, Batch
 from sinks.consumer import ConsumerSink
+from sinks.gone import DELETED, GONE, NONE, Bound, Gone, Unknown
 from sinks.memory import MemorySink
 from streams.runner.verifying import BOUND_S, BoundTold, Question, ask, seconds
 
@@ -23,22 +24,20 @@ QUESTION = Question(BATCH, 3, 1)
 
 
 class Store(MemorySink):
-    """A store in memory that can be made to know nothing."""
+    """A store in memory whose bound is set, and that can be made to answer anything."""
 
     def __init__(self, *ids: str) -> None:
         super().__init__("crm", {"messages": {}}, anonymiser=Anonymiser(b"s" * 16))
         self.contents.rows.update({("messages", "acme", record): {"line": "x"} for record in ids})
         self.within: float | Unknown = Unknown("nobody knows")
         self.asked = 0
-        self.blind = False
+        self.answer: Gone | None = None
 
-    def verify(self, batch: Batch) -> int | Unknown:
-        return Unknown("the table is locked") if self.blind else super().verify(batch)
+    def gone(self, batches: Sequence[Batch]) -> list[Gone]:
+        return super().gone(batches) if self.answer is None else [self.answer]
 
     def bound(self) -> Bound:
         self.asked += 1
-        if self.blind:
-            raise SinkUnavailable("crm", "it is away")
         return Bound(level="deleted", gone_within_s=self.within, depends_on="memory")
 
 
@@ -53,7 +52,7 @@ def test_a_store_that_holds_nothing_of_it_says_as_much_as_it_can() -> None:
     answer = said(Store("other"))
 
     assert (answer["batch_id"], answer["ask"], answer["target"]) == (BATCH.id, 3, "crm")
-    assert (answer["level"], answer["reaches"], answer["left"]) == ("deleted", "deleted", 0)
+    assert (answer["level"], answer["reaches"], answer["left"]) == ("deleted", "deleted", -1)
 
 
 def test_what_is_there_again_is_counted() -> None:
@@ -62,28 +61,35 @@ def test_what_is_there_again_is_counted() -> None:
     assert (answer["level"], answer["left"]) == ("none", 1)
 
 
-def test_what_a_store_cannot_say_is_unknown_and_never_zero() -> None:
+@pytest.mark.parametrize(
+    ("answer", "level", "why"),
+    [
+        (Gone(level=NONE, left=Unknown("it is away")), "none", "it is away"),
+        (Gone(level=DELETED, left=Unknown("not vacuumed yet")), "deleted", "not vacuumed yet"),
+        (
+            Gone(level=DELETED, left=Unknown("not yet"), blocked_by=("process 7", "a slot")),
+            "deleted",
+            "process 7; a slot",
+        ),
+    ],
+    ids=["away", "no time yet", "held back"],
+)
+def test_what_a_store_cannot_say_is_unknown_and_never_zero_and_says_why(answer: Gone, level: str, why: str) -> None:
     store = Store()
-    store.verify = lambda _: Unknown("the table is locked")  # type: ignore[method-assign]
+    store.answer = answer
 
-    answer = said(store)
+    told = said(store)
 
-    assert (answer["level"], answer["left"], answer["blocked_by"]) == ("none", -1, "the table is locked")
-
-
-def test_a_category_that_the_data_map_has_not_is_unknown_and_says_why() -> None:
-    answer = said(Store(), Question(replace(BATCH, category="files"), 1, 0))
-
-    assert (answer["level"], answer["left"]) == ("none", -1)
-    assert "no plan to delete records of category 'files'" in answer["blocked_by"]
+    assert (told["level"], told["left"], told["blocked_by"]) == (level, -1, why)
 
 
-def test_a_store_that_is_away_is_no_answer() -> None:
+def test_what_is_gone_is_said_with_its_bound() -> None:
     store = Store()
-    store.blind = True
+    store.answer, store.within = Gone(level=GONE, left=0), 59.5
 
-    with pytest.raises(SinkUnavailable):
-        ask(store, [QUESTION])
+    told = said(store)
+
+    assert (told["level"], told["reaches"], told["left"], told["gone_within_s"]) == ("gone", "gone", 0, 60)
 
 
 def test_the_word_of_an_outside_service_is_all_there_is() -> None:

@@ -1,0 +1,120 @@
+"""What a cluster says now about compaction: settings, open transactions, replicas and groups that are behind.
+
+Reads only. Used by `sinks.kafka_gone`; `tests/integration/targets/test_kafka_gone.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ConfigResource,
+    OffsetSpec,
+    PartitionMetadata,
+    ResourceType,
+)
+
+from sinks.kafka_bound import Compaction
+from sinks.kafka_residue import open_transactions
+
+_WAIT_S: Final = 30.0
+_MOST_NAMED: Final = 5
+
+
+def topic_settings(admin: AdminClient, topic: str) -> dict[str, str]:
+    """Return the effective settings of a topic. Raises KafkaException."""
+    return _configs(admin, ConfigResource(ResourceType.TOPIC, topic))
+
+
+def compactions(admin: AdminClient, topics: Iterable[str], *, nudged: bool) -> dict[str, Compaction]:
+    """Return what bounds each topic. Where brokers do not tell their own settings, Kafka's defaults are taken.
+
+    Of several brokers the slowest counts. Raises KafkaException.
+    """
+    slowest: dict[str, str] = {}
+    for broker in admin.list_topics(timeout=_WAIT_S).brokers:
+        try:
+            told = _configs(admin, ConfigResource(ResourceType.BROKER, str(broker)))
+        except KafkaException:
+            continue  # the right to describe the cluster is missing
+        if told.get("log.cleaner.enable") == "false":
+            slowest["log.cleaner.enable"] = "false"
+        backoff = "log.cleaner.backoff.ms"
+        if backoff in told and float(told[backoff]) >= float(slowest.get(backoff, "0")):
+            slowest[backoff] = told[backoff]
+    return {topic: Compaction.of(topic, topic_settings(admin, topic), slowest, nudged=nudged) for topic in topics}
+
+
+def held_back(admin: AdminClient, topic: str) -> dict[int, str]:
+    """Return by partition what keeps a topic from being compacted now. Raises KafkaException."""
+    opened = open_transactions(admin, topic, len(_partitions(admin, topic)))
+    return {
+        partition: f"an open transaction in {topic}, partition {partition}, from offset {first} on: compaction stops "
+        "there until it ends (`kafka-transactions.sh find-hanging` names its producer)"
+        for partition, first in opened.items()
+    }
+
+
+def unseen_files(admin: AdminClient, topic: str) -> tuple[str, ...]:
+    """Name the replicas that are not in sync: reading the topic says nothing of them. Raises KafkaException."""
+    return tuple(
+        f"replica {replica} of {topic}, partition {partition}, is not in sync: what its files hold is not known"
+        for partition, told in sorted(_partitions(admin, topic).items())
+        for replica in sorted(set(told.replicas) - set(told.isrs))
+    )
+
+
+def groups_behind(admin: AdminClient, compaction: Compaction) -> tuple[str, ...]:
+    """Name the consumer groups that are further behind than tombstones live: they may never see one.
+
+    Raises KafkaException.
+    """
+    topic = compaction.topic
+    if math.isinf(compaction.tombstones_s):
+        return ()
+    partitions = range(len(_partitions(admin, topic)))
+    oldest = OffsetSpec.for_timestamp(int((time.time() - compaction.tombstones_s) * 1000))
+    asked = {TopicPartition(topic, partition): oldest for partition in partitions}
+    # No offset: nothing was written since then, so whoever is not at the end is behind.
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    ends = _offsets(admin, dict.fromkeys(asked, latest))
+    floor = {p: offset if offset >= 0 else ends[p] for p, offset in _offsets(admin, asked).items()}
+    groups = [listed.group_id for listed in admin.list_consumer_groups(request_timeout=_WAIT_S).result(_WAIT_S).valid]
+    wanted = [TopicPartition(topic, partition) for partition in partitions]
+    behind = []
+    for group in sorted(groups):
+        told = admin.list_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(group, wanted)], request_timeout=_WAIT_S
+        )[group].result(_WAIT_S)
+        # One offset of grace: the marker that ended the last transaction is no record.
+        if any(0 <= tp.offset < floor[tp.partition] - 1 for tp in told.topic_partitions):
+            behind.append(group)
+    named = ", ".join(behind[:_MOST_NAMED]) + (f" and {len(behind) - _MOST_NAMED} more" if behind[_MOST_NAMED:] else "")
+    if not behind:
+        return ()
+    return (
+        f"consumer group{'s' if len(behind) > 1 else ''} {named}: further behind in {topic} than delete.retention.ms "
+        f"({compaction.tombstones_s:g} s): who reads there may keep what was erased and never hear of it",
+    )
+
+
+def _partitions(admin: AdminClient, topic: str) -> dict[int, PartitionMetadata]:
+    metadata = admin.list_topics(topic, timeout=_WAIT_S).topics[topic]
+    if metadata.error is not None:
+        raise KafkaException(metadata.error)
+    return dict(metadata.partitions)
+
+
+def _offsets(admin: AdminClient, asked: Mapping[TopicPartition, OffsetSpec]) -> dict[int, int]:
+    answers = admin.list_offsets(dict(asked), request_timeout=_WAIT_S)
+    return {tp.partition: answer.result(_WAIT_S).offset for tp, answer in answers.items()}
+
+
+def _configs(admin: AdminClient, resource: ConfigResource) -> dict[str, str]:
+    found = admin.describe_configs([resource], request_timeout=_WAIT_S)[resource].result(_WAIT_S)
+    return {name: str(entry.value) for name, entry in found.items()}
