@@ -166,9 +166,7 @@ class S3Sink:
 
     def gone(self, batches: Sequence[Batch]) -> list[Gone]:
         bound = self.bound()
-        if bound.level == LEVEL_GONE and isinstance(
-            bound.gone_within_s, Unknown
-        ):  # it was not to be asked what it tells
+        if bound.level == LEVEL_GONE and isinstance(bound.gone_within_s, Unknown):  # not to be asked
             return [Gone(level=NONE, left=bound.gone_within_s) for _ in batches]
         return [judge(bound, left := self.verify(batch), self._locks(batch) if left else ()) for batch in batches]
 

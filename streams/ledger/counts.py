@@ -216,7 +216,7 @@ def _in_short(row: RequestRow) -> str:
     stages = {name: _stage(count) for name, count in row.counts().items()}
     again = [name for name, count in row.counts().items() if count.residual]
     kept = [row.hold > 0, row.min_retain > 0]
-    return json.dumps([row.phase == DONE, stages, *kept, again, row.blocked], sort_keys=True)
+    return json.dumps([row.phase == DONE, stages, *kept, again, sorted(row.blocked)], sort_keys=True)
 
 
 def _stage(count: TargetCount) -> int:

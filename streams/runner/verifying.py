@@ -74,12 +74,18 @@ def ask(sink: Sink, questions: Sequence[Question]) -> list[Found]:
     """Ask a store, one answer for each question. Raises SinkUnavailable."""
     bound = sink.bound()
     found = sink.gone([question.batch for question in questions])
-    return [_found(gone, bound) for gone in found]
+    return [_found(sink, question.batch, gone, bound) for question, gone in zip(questions, found, strict=True)]
 
 
-def _found(gone: Gone, bound: Bound) -> Found:
-    """Return an answer: what is unknown says why, where nothing else is said to hold it back."""
+def _found(sink: Sink, batch: Batch, gone: Gone, bound: Bound) -> Found:
+    """Return an answer: what is unknown says why, where nothing else is said to hold it back.
+
+    Of what a query returns the rows are counted, and not the older copies that time will take.
+    """
     left = gone.left
+    if gone.level == NONE and left:
+        rows = sink.verify(batch)
+        left = left if isinstance(rows, Unknown) or not rows else rows
     why = gone.blocked_by or ((left.why,) if isinstance(left, Unknown) else ())
     return Found(
         level=gone.level,
