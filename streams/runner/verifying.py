@@ -80,7 +80,8 @@ def ask(sink: Sink, questions: Sequence[Question]) -> list[Found]:
 def _found(sink: Sink, batch: Batch, gone: Gone, bound: Bound) -> Found:
     """Return an answer: what is unknown says why, where nothing else is said to hold it back.
 
-    Of what a query returns the rows are counted, and not the older copies that time will take.
+    Of what a query returns the rows are counted, and not the older copies that time will take. A target that something
+    holds back, such as a missing right, could reach more: it is not let off for that.
     """
     left = gone.left
     if gone.level == NONE and left:
@@ -89,7 +90,7 @@ def _found(sink: Sink, batch: Batch, gone: Gone, bound: Bound) -> Found:
     why = gone.blocked_by or ((left.why,) if isinstance(left, Unknown) else ())
     return Found(
         level=gone.level,
-        reaches=GONE if gone.level == GONE else bound.level,
+        reaches=GONE if gone.level == GONE or bound.blocked_by else bound.level,
         left=None if isinstance(left, Unknown) else left,
         within_s=seconds(bound),
         blocked_by="; ".join(why),

@@ -32,13 +32,14 @@ class Store(MemorySink):
         self.within: float | Unknown = Unknown("nobody knows")
         self.asked = 0
         self.answer: Gone | None = None
+        self.blocked: tuple[str, ...] = ()
 
     def gone(self, batches: Sequence[Batch]) -> list[Gone]:
         return super().gone(batches) if self.answer is None else [self.answer]
 
     def bound(self) -> Bound:
         self.asked += 1
-        return Bound(level="deleted", gone_within_s=self.within, depends_on="memory")
+        return Bound(level="deleted", gone_within_s=self.within, depends_on="memory", blocked_by=self.blocked)
 
 
 def said(store: Store | ConsumerSink, question: Question = QUESTION) -> dict[str, Any]:
@@ -81,6 +82,16 @@ def test_what_a_store_cannot_say_is_unknown_and_never_zero_and_says_why(answer: 
     told = said(store)
 
     assert (told["level"], told["left"], told["blocked_by"]) == (level, -1, why)
+
+
+def test_a_target_that_lacks_a_right_is_waited_for_and_not_taken_for_one_that_can_say_no_more() -> None:
+    store = Store()
+    store.blocked = ("grant MAINTAIN on messages",)
+    store.answer = Gone(level=DELETED, left=Unknown("not vacuumed"), blocked_by=store.blocked)
+
+    told = said(store)
+
+    assert (told["level"], told["reaches"], told["blocked_by"]) == ("deleted", "gone", "grant MAINTAIN on messages")
 
 
 def test_what_is_gone_is_said_with_its_bound() -> None:
