@@ -244,6 +244,7 @@ def _clock(settings: Settings, stop: threading.Event, ready: Callable[[int], Non
         stop=stop,
         on_tick=ticked,
         on_ready=metrics.ready,
+        on_nudges=lambda count: metrics.add("ebbtide_own_nudges_total", count),
     )
     return 0
 

@@ -26,6 +26,8 @@ from sinks.kafka_residue import Holds, Residue, read_residue
 
 _SETTINGS_FOR_S: Final = 60.0
 _REMEMBERED: Final = 100_000
+_LATE_S: Final = 3.0
+"""What a broker may be late in deleting a file that is due."""
 
 NOT_COVERED: Final = (
     "not covered: what consumers have copied, replicas that come back after longer than delete.retention.ms, backups "
@@ -139,7 +141,7 @@ class KafkaFiles:
         empty = self._empty_since.setdefault(question.digest, self._clock())
         while len(self._empty_since) > _REMEMBERED:
             self._empty_since.popitem(last=False)
-        delay = self._compactions()[question.topic].file_delay_s
+        delay = self._compactions()[question.topic].file_delay_s + _LATE_S
         return Gone(level=GONE if self._clock() - empty >= delay else DELETED, left=0)
 
     def _late(self, topic: str, residues: Sequence[Residue]) -> list[str]:

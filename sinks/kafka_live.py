@@ -72,8 +72,16 @@ def unseen_files(admin: AdminClient, topic: str) -> tuple[str, ...]:
 def groups_behind(admin: AdminClient, compaction: Compaction) -> tuple[str, ...]:
     """Name the consumer groups that are further behind than tombstones live: they may never see one.
 
-    Raises KafkaException.
+    Where groups may not be asked, that is what is named.
     """
+    try:
+        return _groups_behind(admin, compaction)
+    except KafkaException as error:
+        why = error.args[0].name()
+        return (f"the consumer groups of {compaction.topic} could not be asked ({why}): who is behind is not known",)
+
+
+def _groups_behind(admin: AdminClient, compaction: Compaction) -> tuple[str, ...]:
     topic = compaction.topic
     if math.isinf(compaction.tombstones_s):
         return ()
@@ -86,13 +94,16 @@ def groups_behind(admin: AdminClient, compaction: Compaction) -> tuple[str, ...]
     floor = {p: offset if offset >= 0 else ends[p] for p, offset in _offsets(admin, asked).items()}
     groups = [listed.group_id for listed in admin.list_consumer_groups(request_timeout=_WAIT_S).result(_WAIT_S).valid]
     wanted = [TopicPartition(topic, partition) for partition in partitions]
-    behind = []
-    for group in sorted(groups):
-        told = admin.list_consumer_group_offsets(
+    asking = {  # all at once: a cluster may have very many
+        group: admin.list_consumer_group_offsets(
             [ConsumerGroupTopicPartitions(group, wanted)], request_timeout=_WAIT_S
-        )[group].result(_WAIT_S)
+        )[group]
+        for group in sorted(groups)
+    }
+    behind = []
+    for group, answer in asking.items():
         # One offset of grace: the marker that ended the last transaction is no record.
-        if any(0 <= tp.offset < floor[tp.partition] - 1 for tp in told.topic_partitions):
+        if any(0 <= tp.offset < floor[tp.partition] - 1 for tp in answer.result(_WAIT_S).topic_partitions):
             behind.append(group)
     named = ", ".join(behind[:_MOST_NAMED]) + (f" and {len(behind) - _MOST_NAMED} more" if behind[_MOST_NAMED:] else "")
     if not behind:

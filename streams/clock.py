@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, Producer
 from ebbtide.wire import Codec
 from schemas.sequence import HEADER, Sequence
 from schemas.topics import Topics
+from streams.own_nudges import OwnNudges
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,10 @@ TRANSACTION_TIMEOUT_MS = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockSpec:
-    """What a clock needs. `tick_s` is the pause between ticks, seconds."""
+    """What a clock needs. `tick_s` is the pause between ticks, seconds.
+
+    nudge_first_s, nudge_every_s: when the engine's own compacted topics are nudged, since it was elected.
+    """
 
     bootstrap: str
     topics: Topics
@@ -34,6 +38,8 @@ class ClockSpec:
     slot: str
     tick_s: float
     session_timeout_s: int
+    nudge_first_s: float = 600.0
+    nudge_every_s: float = 6 * 3_600.0
 
 
 COORDINATORS_EVERY_MS = 60_000
@@ -92,21 +98,33 @@ def run_clock(
     stop: threading.Event,
     on_tick: Callable[[int], None] = lambda _: None,
     on_ready: Callable[[], None] = lambda: None,
+    on_nudges: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Tick until `stop` is set, whenever this process is the elected one. Raises KafkaException when fenced."""
     writer: TickWriter | None = None
+    nudges: OwnNudges | None = None
     for elected in _elections(spec, stop, on_ready):
         if not elected:
-            writer = None
+            writer = nudges = None
             continue
-        if writer is None:
+        if writer is None or nudges is None:
             log.info("this clock is elected")
             writer = TickWriter(
                 spec.bootstrap, spec.topics, spec.partitions, codec, writer="clock", incarnation=time.time_ns()
             )
+            nudges = OwnNudges(
+                spec.bootstrap,
+                spec.topics,
+                spec.partitions,
+                first_s=spec.nudge_first_s,
+                every_s=spec.nudge_every_s,
+            )
         now = now_ms()
         writer.tick(now)
         on_tick(now)
+        on_nudges(nudges.turn())
+    if nudges is not None:
+        nudges.close()
 
 
 def _elections(spec: ClockSpec, stop: threading.Event, on_ready: Callable[[], None]) -> Iterator[bool]:

@@ -215,7 +215,7 @@ _TARGETS: Final = Row(
         ),
         Panel(
             title="Records",
-            text="A second, by what the target did with them. Changed ones are gone. Alert: UnusualErasure.",
+            text="A second, by what the target did with them. Changed ones are erased. Alert: UnusualErasure.",
             unit="ops",
             queries=(
                 Query("sum by (target, effect) (rate(ebbtide_target_records_total[5m]))", "{{target}} {{effect}}"),
@@ -253,6 +253,15 @@ _TARGETS: Final = Row(
             text="The 99th percentile.",
             unit="s",
             queries=(Query(_p99("ebbtide_target_apply_seconds", "le, target"), "{{target}}"),),
+        ),
+        Panel(
+            title="Erased bytes gone within",
+            text="By each target's live settings; unknown is not drawn. It does not hold while blocked.",
+            unit="s",
+            queries=(
+                Query("max by (target) (ebbtide_target_gone_bound_seconds)", "{{target}}"),
+                Query("max by (target) (ebbtide_target_gone_blockers)", "{{target}} blockers"),
+            ),
         ),
         Panel(
             title="Batches",

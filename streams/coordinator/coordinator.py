@@ -23,7 +23,7 @@ from ebbtide.wire import Codec, WireError
 from schemas.keys import rules_are_signed, sealing_private_key
 from schemas.rules import CODE_VERSION, BadRules, Rules
 from schemas.subjects import SubjectKeys
-from schemas.topics import Topics
+from schemas.topics import OWN_NUDGE_KEY, Topics
 from streams.coordinator import answers, catch_up, keys, orgs, requests, timers
 from streams.coordinator.work import LINKS_MS, MARGIN_MS, Context, Work
 from streams.ledger.orgs import RulesTooNew
@@ -68,6 +68,8 @@ class Coordinator:
         Raises RulesTooNew, a Halt, for rules that need a later program.
         """
         topics, codec = self._context.topics, self._context.codec
+        if entry.topic == topics.orgs and entry.key == OWN_NUDGE_KEY and not entry.value:
+            return []  # it is there for compaction alone
         work = Work(self._context, store, entry)
         if entry.topic == topics.requests:
             timers.read_requests(work)

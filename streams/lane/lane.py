@@ -23,6 +23,7 @@ from typing import TypeVar
 
 from schemas.errors import Halt
 from schemas.sequence import HEADER, Sequence
+from streams.lane.compacting import Compactor
 from streams.lane.hooks import CheckpointStats, LaneHooks, Step
 from streams.lane.inbox import Inbox, Record
 from streams.lane.overlay import Overlay
@@ -65,13 +66,20 @@ class Lane:
     """The lane of one partition, for one assignment. `now` gives seconds since the epoch."""
 
     def __init__(
-        self, spec: LaneSpec, partition: int, reducer: Reducer, hooks: LaneHooks, now: Callable[[], float]
+        self,
+        spec: LaneSpec,
+        partition: int,
+        reducer: Reducer,
+        hooks: LaneHooks,
+        now: Callable[[], float],
+        compactor: Compactor,
     ) -> None:
         self.partition = partition
         self._spec = spec
         self._reducer = reducer
         self._hooks = hooks
         self._now = now
+        self._compactor = compactor
         self._sequenced = {source.topic: source.sequenced for source in spec.sources}
         self._inbox = Inbox(spec.queue_bytes // spec.partitions)
         self._thread = ThreadPoolExecutor(1, f"lane-{partition}")
@@ -114,6 +122,8 @@ class Lane:
             if batch.entries or batch.repeats or self._moved:
                 self._moved = False
                 self._hooks.on_checkpoint(await self._in_thread(partial(self._commit, batch)))
+                if self._local is not None:
+                    self._compactor.look(self.partition, self._local)
 
     def note_empty(self, topic: str, position: int, end: int) -> None:
         """Take note, from any thread, that nothing readable lies between `position` and `end` of a source.
@@ -143,6 +153,7 @@ class Lane:
 
     async def close(self) -> None:
         """Let go of the database and the broker. Only after `start` and `run` have ended."""
+        await self._compactor.end(self.partition, self._local)
         self._local = self._overlay = None
         if self._transactions is not None:
             await self._in_thread(self._transactions.close)

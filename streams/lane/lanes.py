@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
+from streams.lane.compacting import Compactor
 from streams.lane.exits import code_of, fail_stop
 from streams.lane.hooks import LaneHooks
 from streams.lane.inbox import Record
@@ -40,6 +41,7 @@ class Lanes:
         self._reducer_factory = reducer_factory
         self._hooks = hooks
         self._now = now
+        self._compactor = Compactor(spec.compact_every_s, now)
         self._lanes: dict[int, Lane] = {}
         self._starts: dict[int, asyncio.Task[bool]] = {}
         self._runs: dict[int, asyncio.Task[None]] = {}
@@ -61,7 +63,10 @@ class Lanes:
     async def start(self, partitions: Iterable[int], open_local: Callable[[int], Partition]) -> bool:
         """Fence and restore these partitions, all at once; False when they were taken away meanwhile."""
         await self.stop()
-        lanes = {p: Lane(self._spec, p, self._reducer_factory(p), self._hooks, self._now) for p in partitions}
+        lanes = {
+            p: Lane(self._spec, p, self._reducer_factory(p), self._hooks, self._now, self._compactor)
+            for p in partitions
+        }
         # Known to `stop` before anything starts: a rebalance may come at any await from here on.
         self._lanes.update(lanes)
         for partition, lane in lanes.items():

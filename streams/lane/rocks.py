@@ -4,10 +4,10 @@
 partition is opened, this module decides how. All partitions share one block cache, and memtables are charged to it,
 so memory is bounded per worker and not per partition.
 
-Two rows are local only, never in the changelog: the changelog offset that the copy has reached, and a stamp: when it
-was last known to be complete. A copy that is older than tombstones live would bring deleted rows back, so it is
-wiped when it is opened. The stamp moves only with a restore or a committed checkpoint, which prove ownership: a
-heartbeat of the process could be written by one that lost the partition long ago.
+Three rows are local only, never in the changelog: when the copy was last compacted, the changelog offset that it has
+reached, and a stamp: when it was last known to be complete. A copy that is older than tombstones live would bring
+deleted rows back, so it is wiped when it is opened. The stamp moves only with a restore or a committed checkpoint,
+which prove ownership: a heartbeat of the process could be written by one that lost the partition long ago.
 
 Proven by `tests/unit/streams/lane/test_rocks.py`.
 """
@@ -16,11 +16,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 from rocksdict import (
     BlockBasedOptions,
+    BottommostLevelCompaction,
     Cache,
+    CompactOptions,
     DBCompressionType,
     Options,
     Rdict,
@@ -31,19 +34,31 @@ from rocksdict import (
 
 OFFSET_KEY = b"\0offset"
 STAMP_KEY = b"\0stamp"
+COMPACTED_KEY = b"\0compacted"
+LOCAL_KEYS = frozenset({OFFSET_KEY, STAMP_KEY, COMPACTED_KEY})
+"""Rows of the local copy alone, which no changelog has."""
 
 _MEMTABLE_BYTES = 16 << 20
 
+_RANGE_BYTES = 64 << 20
+_MANIFEST_BYTES = 1
+"""A manifest is begun anew with each change of files: it names their first and last keys, gone ones as well."""
+
 log = logging.getLogger(__name__)
+
+
+class CompactionStopped(Exception):
+    """A compaction was ended because its partition is to be closed."""
 
 
 class Partition:
     """One open partition. Drop every reference to close it: Faust closes databases by garbage collection."""
 
-    __slots__ = ("_db",)
+    __slots__ = ("_db", "_stopped")
 
     def __init__(self, db: Rdict) -> None:
         self._db = db
+        self._stopped = False
 
     def get(self, key: bytes) -> bytes | None:
         value: bytes | None = self._db.get(key)
@@ -87,6 +102,45 @@ class Partition:
         batch.put(STAMP_KEY, b"%.3f" % stamp_s)
         self._db.write(batch)
 
+    def compacted(self) -> float | None:
+        """When this copy was last compacted (seconds since the epoch); None for a new one."""
+        row = self.get(COMPACTED_KEY)
+        return None if row is None else float(row)
+
+    def note_compacted(self, at_s: float) -> None:
+        """Write down when this copy was compacted, or begun."""
+        self._db[COMPACTED_KEY] = b"%.3f" % at_s
+
+    def compact(self, at_s: float) -> None:
+        """Rewrite all files without what was deleted or overwritten before; takes as long as reading and writing all.
+
+        Other threads go on reading and writing. Done range by range, so that `stop_compacting` ends it soon; then it
+        raises CompactionStopped.
+        """
+        options = CompactOptions()
+        options.set_bottommost_level_compaction(BottommostLevelCompaction.force())
+        self._db.flush()  # ends the write-ahead log, too
+        edges = [None, *self._edges(), None]
+        for first, end in pairwise(edges):
+            if self._stopped:
+                raise CompactionStopped
+            self._db.compact_range(first, end, options)
+        self.note_compacted(at_s)
+
+    def stop_compacting(self) -> None:
+        """End a compaction that runs in another thread, after the range that it is at."""
+        self._stopped = True
+
+    def _edges(self) -> list[bytes]:
+        """Return the keys between ranges of about `_RANGE_BYTES`, by the first keys of the files."""
+        edges, size = [], 0
+        for file in sorted(self._db.live_files(), key=lambda file: file["start_key"] or b""):
+            size += int(file["size"])
+            if size >= _RANGE_BYTES and file["start_key"]:
+                edges.append(bytes(file["start_key"]))
+                size = 0
+        return edges
+
 
 class LocalStores:
     """Opens partitions within one memory budget.
@@ -119,6 +173,7 @@ class LocalStores:
         options.set_compression_type(DBCompressionType.lz4())
         options.set_max_open_files(512)
         options.set_keep_log_file_num(2)
+        options.set_max_manifest_file_size(_MANIFEST_BYTES)
         return options
 
     def open(self, path: Path, *, read_only: bool = False) -> Rdict:

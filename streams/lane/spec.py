@@ -51,6 +51,7 @@ class LaneSpec:
     queue_bytes: entries read and not yet applied, of all partitions together.
     buffer_records: records between Faust's fetcher and the lanes, of all partitions together.
     max_record_bytes: the largest record that may be read or written.
+    compact_every_s: how often a partition's local copy is rewritten, so that what was deleted leaves its files.
     changelog_delete_retention_s: the changelog's `delete.retention.ms`; older local state is wiped.
     """
 
@@ -72,6 +73,7 @@ class LaneSpec:
     commit_patience_s: float = 60.0
     stuck_after_s: float = 120.0
     stop_within_s: float = 10.0
+    compact_every_s: float = 6 * 3_600.0
     changelog_delete_retention_s: float = 7 * 86_400.0
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from ops.local.service import KafkaServer
 from ops.topics import create_topics
 from schemas.codec import full_codec
 from schemas.sequence import HEADER, Sequence
-from schemas.topics import Topics, all_topics
+from schemas.topics import OWN_NUDGE_KEY, Topics, all_topics, quiet_topics
 from streams.clock import ClockSpec, run_clock
 from tests.integration.engine import eventually
 from tests.integration.log import committed
@@ -23,9 +23,16 @@ class Running:
 
     def __init__(self, bootstrap: str, topics: Topics, slot: str) -> None:
         self.stop = threading.Event()
-        self.ticks = 0
+        self.ticks = self.nudges = 0
         spec = ClockSpec(
-            bootstrap=bootstrap, topics=topics, partitions=PARTITIONS, slot=slot, tick_s=0.1, session_timeout_s=6
+            bootstrap=bootstrap,
+            topics=topics,
+            partitions=PARTITIONS,
+            slot=slot,
+            tick_s=0.1,
+            session_timeout_s=6,
+            nudge_first_s=0.2,
+            nudge_every_s=3_600,
         )
         self.thread = threading.Thread(target=self._run, args=(spec,))
         self.thread.start()
@@ -34,10 +41,13 @@ class Running:
         def now_ms() -> int:
             return time.time_ns() // 1_000_000 * 6000  # each tick is a new minute, which coordinators are told as well
 
-        run_clock(spec, full_codec(), now_ms=now_ms, stop=self.stop, on_tick=self._ticked)
+        run_clock(spec, full_codec(), now_ms=now_ms, stop=self.stop, on_tick=self._ticked, on_nudges=self._nudged)
 
     def _ticked(self, _: int) -> None:
         self.ticks += 1
+
+    def _nudged(self, count: int) -> None:
+        self.nudges += count
 
     def end(self) -> None:
         self.stop.set()
@@ -48,7 +58,8 @@ def test_one_clock_ticks_and_the_other_takes_over(kafka: KafkaServer, prefix: st
     topics = Topics(prefix)
     create_topics(kafka.bootstrap, all_topics(topics, partitions=PARTITIONS))
     clocks = [Running(kafka.bootstrap, topics, slot) for slot in ("a", "b")]
-    eventually(lambda: any(c.ticks > 5 for c in clocks), what="an elected clock")
+    quiet = [(spec.name, p) for spec in quiet_topics(topics, partitions=PARTITIONS) for p in range(spec.partitions)]
+    eventually(lambda: any(c.ticks > 5 and c.nudges == len(quiet) for c in clocks), what="an elected clock")
     elected, other = sorted(clocks, key=lambda c: -c.ticks)
     alone = other.ticks
 
@@ -57,6 +68,10 @@ def test_one_clock_ticks_and_the_other_takes_over(kafka: KafkaServer, prefix: st
     other.end()
 
     assert alone == 0
+    nudges = [m for name in {name for name, _ in quiet} for m in committed(kafka.bootstrap, name)]
+    assert {(m.topic(), m.partition()) for m in nudges} == set(quiet)
+    assert {(m.key(), m.value()) for m in nudges} == {(OWN_NUDGE_KEY, None)}
+    assert topics.ledger_changelog not in {m.topic() for m in nudges}
     codec = full_codec()
     every = {topic: committed(kafka.bootstrap, topic) for topic in (topics.ledger, topics.answers)}
     for topic, partition in itertools.product(every, range(PARTITIONS)):

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from time import monotonic, sleep
 
-from streams.lane.rocks import LocalStores, Partition
+from streams.lane.rocks import LOCAL_KEYS, LocalStores, Partition
 from tests.integration.lane.kafka_io import committed, header_of, read_committed
 from tests.integration.lane.toy import Logged, Out, Toy, judge, source_names
 
@@ -99,7 +99,7 @@ def _local_copies(data_dirs: Iterable[Path]) -> dict[int, list[tuple[int, dict[b
                 continue
             local = Partition(stores.open(path))
             offset = local.offset()
-            rows = {k: v for k, v in local.range(b"\0", None) if k not in (b"\0offset", b"\0stamp")}
+            rows = {k: v for k, v in local.range(b"\0", None) if k not in LOCAL_KEYS}
             if offset is not None:
                 found[int(path.stem.rsplit("-", 1)[1])].append((offset, rows))
     return found

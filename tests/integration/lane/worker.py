@@ -55,6 +55,7 @@ class Settings:
             partitions=self.partitions,
             sources=(Source(log, sequenced=True), Source(acks, sequenced=False)),
             changelog=f"{self.prefix}-changelog",
+            compact_every_s=0.5,  # it must be seen to do no harm, whatever crashes
             limits=CheckpointLimits(entries=self.entries),
             session_timeout_s=self.session_s,
             heartbeat_s=self.session_s / 4,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ebbtide.envelope import seal_subjects, sign
+from schemas.topics import OWN_NUDGE_KEY
 from tests.support.desk import ORG, SEALING_KEY, SEED, TOPICS, Desk, reasons
 
 NAME = {"confirm_org_name": "Acme Boats"}
@@ -110,3 +111,14 @@ def test_a_forged_and_a_replayed_request_change_nothing(desk: Desk) -> None:
     assert any(send.topic == TOPICS.ledger for send in asked)
     assert [send.topic for send in again] == [TOPICS.request_status]
     assert {key: raw for key, raw in desk.store.rows().items() if key != b"c"} == before
+
+
+def test_a_nudge_among_orgs_is_nothing_at_all_and_any_other_tombstone_is_a_dead_letter(desk: Desk) -> None:
+    before = dict(desk.store.rows())
+
+    nudge = desk.raw(TOPICS.orgs, b"", OWN_NUDGE_KEY)
+    after = dict(desk.store.rows())
+    tombstone = desk.raw(TOPICS.orgs, b"", b"acme")
+
+    assert (nudge, after) == ([], before)
+    assert {send.topic for send in tombstone} == {TOPICS.dead_letters}
