@@ -35,7 +35,9 @@ _REASONS: Final[Mapping[str, str]] = {
     "room": "on their way to a target",
     "withheld": "withheld by the target (a hold, or somebody has them locked)",
     "failed": "refused by the target",
+    "exempt": "known to be returned by no query, and the target can say no more",
 }
+_STAYS: Final = frozenset({"exempt"})
 
 
 def page_of(certificate: Certificate, text: str) -> bytes:
@@ -123,7 +125,8 @@ def _exceptions(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield f"Files of {one['archives']} exports may have been fetched: such copies are their holder's to delete."
         else:
             where = f" in {escape(one['target'])}" if "target" in one else ""
-            yield f"{one['records']} records{where} are {_REASONS.get(what, escape(what))}: they go when that ends."
+            ends = "" if what in _STAYS else ": they go by themselves when that ends"
+            yield f"{one['records']} records{where} are {_REASONS.get(what, escape(what))}{ends}."
 
 
 def _table(rows: Sequence[Sequence[Any]], style: ParagraphStyle, *, head: bool = False, widths: Any = None) -> Table:

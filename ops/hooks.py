@@ -104,6 +104,14 @@ class TargetMetrics:
         log.info("order carried out", extra=said)
         self.metrics.add("ebbtide_target_hides_total", 1, self.target, action, hidden.outcome)
 
+    def on_verified(self, level: str, left: int | None) -> None:
+        """A store was asked whether a batch is gone."""
+        said = "unknown" if left is None and level == "none" else "residual" if level == "none" else level
+        self.metrics.add("ebbtide_target_verified_total", 1, self.target, said)
+        if said == "residual" and left:
+            log.error("acknowledged rows are there again", extra={"target": self.target, "rows": left})
+            self.metrics.add("ebbtide_residual_rows_total", left, self.target)
+
     def on_upkeep(self, upkeep: Upkeep) -> None:
         """A round of upkeep is done."""
         self.metrics.add("ebbtide_nudges_total", len(upkeep.writes), self.target)

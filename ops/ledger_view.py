@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ebbtide.wire import Codec
 from schemas.topics import Topics
-from streams.ledger import keys
+from streams.ledger import keys, proofs
 from streams.ledger.progress import oldest_due
 from streams.ledger.state import Context, Work
 from streams.reducer import Store
@@ -19,13 +19,18 @@ from streams.reducer import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetView:
-    """One target's counts on one partition."""
+    """One target's counts on one partition.
+
+    `ungone_days`: since when, in days, the oldest record is due that is not gone from the target's files: undecided, on
+    its way, or acknowledged and not yet proven; 0: there is none.
+    """
 
     sent: int
     acked: int
     changed: int
     pending: int
     blocked: bool
+    ungone_days: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,16 +71,18 @@ class LedgerViews:
             day=max(work.today, 0),
             overdue_days=work.today - oldest if 0 <= oldest <= work.today else 0,
             closed_records=work.clock.closed,
-            targets={name: _target(work, name) for name in sorted(names)},
+            targets={name: _target(work, name, oldest) for name in sorted(names)},
         )
 
 
-def _target(work: Work, name: str) -> TargetView:
+def _target(work: Work, name: str, oldest_due: int) -> TargetView:
     row = work.target(name)
+    days = [day for day in (oldest_due, proofs.oldest_ungone(work, name)) if 0 <= day <= work.today]
     return TargetView(
         sent=row.records_sent,
         acked=row.records_acked,
         changed=row.records_changed,
         pending=row.pending,
         blocked=work.first(keys.BLOCKED + keys.text(name)) is not None,
+        ungone_days=work.today - min(days, default=work.today),
     )

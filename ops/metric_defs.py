@@ -98,6 +98,13 @@ DEFINITIONS: tuple[MetricDef, ...] = (
         ("ledger",),
     ),
     MetricDef(
+        "ebbtide_oldest_ungone_days",
+        "gauge",
+        "For how many days the oldest record that must go has not been gone from the target's files; 0: there is none.",
+        ("target", "partition"),
+        ("ledger",),
+    ),
+    MetricDef(
         "ebbtide_sweep_oldest_due_days",
         "gauge",
         "How many days the oldest undecided record is overdue; 0: nothing is due.",
@@ -132,6 +139,20 @@ DEFINITIONS: tuple[MetricDef, ...] = (
         "counter",
         "Orders to hide, to bring back or to settle, by what the target said.",
         ("target", "action", "result"),
+        ("target",),
+    ),
+    MetricDef(
+        "ebbtide_target_verified_total",
+        "counter",
+        "Batches that the target was asked about once more, by what it said.",
+        ("target", "verdict"),
+        ("target",),
+    ),
+    MetricDef(
+        "ebbtide_residual_rows_total",
+        "counter",
+        "Rows that were acknowledged as deleted and were found again.",
+        ("target",),
         ("target",),
     ),
     MetricDef(
@@ -273,6 +294,7 @@ FIXED: Mapping[str, tuple[str, ...]] = {
     "effect": ("found", "changed", "withheld", "failed"),
     "action": ("hide", "unhide", "settle"),
     "result": ("done", "cannot", "failed"),
+    "verdict": ("gone", "deleted", "residual", "unknown"),
     "source": SOURCES,
     "request": KINDS,
     "answer": ("1xx", "2xx", "3xx", "4xx", "5xx"),

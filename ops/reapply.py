@@ -138,6 +138,8 @@ class _Again:
         limits = self._spec.limits
         piece, rows, ends = Piece(), 0, dict(starts)
         for read, message in enumerate(read_to_end(self._spec.bootstrap, self._topic, since=starts), 1):
+            if self._reader.is_question(message):  # it changes nothing
+                continue
             if self._reader.goes_alone(message):
                 self._carry_out(piece)
                 piece, rows = Piece(), 0

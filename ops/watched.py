@@ -77,6 +77,7 @@ class Watched:
             put("ebbtide_sweep_batches_pending", target.pending, name, partition)
             put("ebbtide_sweep_blocked", target.blocked, name, partition)
             put("ebbtide_sweep_oldest_due_days", view.overdue_days, name, partition)
+            put("ebbtide_oldest_ungone_days", target.ungone_days, name, partition)
             put("ebbtide_sweep_day", view.day, name, partition)
 
 

@@ -1,7 +1,8 @@
 """Who may ask for what, what waits for a person first, and which laws there are: three sections of the data map.
 
     requesters: {portal: {public_key: "<64 hex digits>", orgs: [acme], kinds: [erase]}}
-    safety:     {approval_over: 100, approve_deletes: true, verify_identity: true}
+    safety:     {approval_over: 100, approve_deletes: true, verify_identity: true,
+                 complete_at: verified, verify_percent: 1}
     regimes:    {lgpd: {days: 15, extension_days: 0}}
 
 Called by `schemas.datamap`, whose tests cover it.
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from schemas.jobs import KINDS as KINDS_OF_REQUEST
 from schemas.keys import OWN
 from schemas.plans import BadPlan, check_target
-from schemas.rules import LAWS, BadRules, Regime, Requester
+from schemas.rules import LAWS, LEVELS, BadRules, Regime, Requester
 from schemas.yamlmap import Scalar, Table, Where, near
 
 
@@ -27,6 +28,8 @@ class Asking:
     approval_over: int = 0
     approve_deletes: bool = False
     verify_identity: bool = False
+    complete_at: str = "verified"
+    verify_percent: int = 1
     regimes: Mapping[str, Regime] = field(default_factory=dict)
 
 
@@ -34,13 +37,15 @@ def read_asking(top: Table) -> Asking:
     """Read the sections of a map; what is left out has its default. Raises schemas.yamlmap.BadFile."""
     safety = top.table("safety")
     if safety is not None:
-        safety.only("approval_over", "approve_deletes", "verify_identity")
+        safety.only("approval_over", "approve_deletes", "verify_identity", "complete_at", "verify_percent")
     over = safety.scalar("approval_over") if safety else None
     return Asking(
         requesters=_requesters(top),
         approval_over=over.number() if over else 0,
         approve_deletes=_flag(safety, "approve_deletes"),
         verify_identity=_flag(safety, "verify_identity"),
+        complete_at=_level(safety),
+        verify_percent=_percent(safety),
         regimes=_regimes(top),
     )
 
@@ -60,6 +65,20 @@ def _flag(section: Table | None, key: str) -> bool:
     if found is not None and found.text not in ("true", "false"):
         raise found.where.refuse(f"{found.where.path} is {found.text!r}; write true or false")
     return found is not None and found.text == "true"
+
+
+def _level(section: Table | None) -> str:
+    found = section.scalar("complete_at") if section else None
+    if found is not None and found.text not in LEVELS:
+        raise found.where.refuse(f"{found.where.path} is {found.text!r}{near(found.text, LEVELS)}")
+    return found.text if found is not None else Asking().complete_at
+
+
+def _percent(section: Table | None) -> int:
+    found = section.scalar("verify_percent") if section else None
+    if found is not None and not 0 <= found.number() <= 100:
+        raise found.where.refuse(f"{found.where.path} is {found.text}; write 0 to 100")
+    return found.number() if found is not None else Asking().verify_percent
 
 
 def _regimes(top: Table) -> dict[str, Regime]:

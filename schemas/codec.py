@@ -50,6 +50,9 @@ INTERNAL_IDS: Mapping[str, int] = {
     "AuditOpening": 84,
     "AuditPosition": 85,
     "Certificate": 86,
+    "VerifyBatch": 70,
+    "VerifyAcked": 71,
+    "VerifyAck": 72,
 }
 """Schema ids where no registry is configured; the ids below 16 are the public ones."""
 

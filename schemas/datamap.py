@@ -62,6 +62,8 @@ class DataMap:
             approval_over=self.asking.approval_over,
             approve_deletes=self.asking.approve_deletes,
             verify_identity=self.asking.verify_identity,
+            complete_at=self.asking.complete_at,
+            verify_percent=self.asking.verify_percent,
             regimes=self.asking.regimes,
         )
 

@@ -1,9 +1,10 @@
 """The states of a job, the reasons why one is refused or waits, and which move is legal.
 
     requested ─▶ verifying_identity ─▶ awaiting_approval ─▶ grace ─▶ planning ─▶ running ─▶ awaiting_acks ─▶ completed
-        │             │   │                 │    │           │ ▲        │          │          │    │             ▲
-        │             │   │                 │    │           ▼ │        └──────────┴──────────┴────┼─▶ failed    │
-        │             │   └─────────────────│────┴─▶ cancelled ◀─ paused                           │             │
+        │             │   │                 │    │           │ ▲        │          │          │  ▲ │             ▲
+        │             │   │                 │    │           ▼ │        └──────────┴──────────┴──┼─┼─▶ failed    │
+        │             │   └─────────────────│────┴─▶ cancelled ◀─ paused                         ▼ │             │
+        │             │                     │                                            verifying ┼─────────────┤
         └──▶ refused ◀┴─────────────────────┘                                   completed_with_exceptions ◀──────┘
 
 An `export` changes nothing, so it may be cancelled until it is done: from planning, running and awaiting_acks as well.
@@ -28,6 +29,7 @@ class State(StrEnum):
     PLANNING = "planning"
     RUNNING = "running"
     AWAITING_ACKS = "awaiting_acks"
+    VERIFYING = "verifying"
     PAUSED = "paused"
     COMPLETED = "completed"
     COMPLETED_WITH_EXCEPTIONS = "completed_with_exceptions"
@@ -44,12 +46,15 @@ MOVES: Final[Mapping[State, frozenset[State]]] = {
     _S.VERIFYING_IDENTITY: frozenset({_S.AWAITING_APPROVAL, _S.PLANNING, _S.CANCELLED, _S.REFUSED}),
     _S.AWAITING_APPROVAL: frozenset({_S.GRACE, _S.PLANNING, _S.CANCELLED, _S.REFUSED}),
     _S.GRACE: frozenset({_S.PLANNING, _S.CANCELLED, _S.PAUSED}),
-    _S.PLANNING: frozenset({_S.RUNNING, _S.AWAITING_ACKS, _S.COMPLETED, _S.COMPLETED_WITH_EXCEPTIONS, _S.FAILED}),
-    _S.RUNNING: frozenset({_S.AWAITING_ACKS, _S.COMPLETED, _S.COMPLETED_WITH_EXCEPTIONS, _S.FAILED}),
-    _S.AWAITING_ACKS: frozenset({_S.COMPLETED, _S.COMPLETED_WITH_EXCEPTIONS, _S.FAILED}),
+    _S.PLANNING: frozenset(
+        {_S.RUNNING, _S.AWAITING_ACKS, _S.VERIFYING, _S.COMPLETED, _S.COMPLETED_WITH_EXCEPTIONS, _S.FAILED}
+    ),
+    _S.RUNNING: frozenset({_S.AWAITING_ACKS, _S.VERIFYING, _S.COMPLETED, _S.COMPLETED_WITH_EXCEPTIONS, _S.FAILED}),
+    _S.AWAITING_ACKS: frozenset({_S.VERIFYING, _S.COMPLETED, _S.COMPLETED_WITH_EXCEPTIONS, _S.FAILED}),
+    _S.VERIFYING: frozenset({_S.AWAITING_ACKS, _S.COMPLETED, _S.COMPLETED_WITH_EXCEPTIONS}),
     _S.PAUSED: frozenset({_S.GRACE, _S.CANCELLED}),
-    _S.COMPLETED_WITH_EXCEPTIONS: frozenset({_S.AWAITING_ACKS, _S.COMPLETED}),
-    _S.COMPLETED: frozenset({_S.AWAITING_ACKS}),
+    _S.COMPLETED_WITH_EXCEPTIONS: frozenset({_S.AWAITING_ACKS, _S.VERIFYING, _S.COMPLETED}),
+    _S.COMPLETED: frozenset({_S.AWAITING_ACKS, _S.VERIFYING}),
     _S.CANCELLED: frozenset(),
     _S.REFUSED: frozenset(),
     _S.FAILED: frozenset(),
@@ -89,6 +94,9 @@ KINDS: Final = (
     "extend",
 )
 """What may be asked for. Only an export can fail for good, and is asked for again: there is no `retry`."""
+
+PART_COUNTS: Final = ("due", "done", "changed", "withheld", "failed", "gone", "verified", "exempt", "residual")
+"""What is counted of each part of a job: see the fields of `RequestStatus`."""
 
 STANDING: Final = frozenset({"erase", "delete"})
 """Kinds that go on holding when they are done: what arrives late is erased as well."""

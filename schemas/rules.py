@@ -89,6 +89,9 @@ class Requester:
         return (self.orgs is None or org in self.orgs) and (self.kinds is None or kind in self.kinds)
 
 
+LEVELS: Final = ("deleted", "gone", "verified")
+"""How far an erasure must have come before its job may be done, the least first."""
+
 LAWS: Final = ("gdpr", "ccpa")
 """Regimes that are always there; `streams.coordinator.deadlines` knows their dates."""
 
@@ -117,7 +120,8 @@ class Rules:
     An erasure of more than `approval_over` subjects (0: of however many), and with `approve_deletes` every deletion of
     an org, waits for a second person. With `verify_identity` a person's request waits until somebody is sure of who
     asks, unless whoever signs it is. `regimes` are by name, beside those of `LAWS`. While it is `paused` no target is
-    changed.
+    changed. `complete_at` is the one of LEVELS at which an erasure is done, as it was in rules from before there were
+    proofs; of the sweep's batches `verify_percent` in a hundred are proven, as all those of requests are.
     """
 
     version: int
@@ -140,6 +144,8 @@ class Rules:
     verify_identity: bool = False
     regimes: Mapping[str, Regime] = field(default_factory=dict)
     paused: bool = False
+    complete_at: str = "deleted"
+    verify_percent: int = 0
 
     def __post_init__(self) -> None:
         for number in ("version", "code_version", "max_leap_days", "step_records", "pending_batches", "batch_records"):
@@ -149,6 +155,8 @@ class Rules:
             raise BadRules("rules: lateness_s must be at least 0 and resend_days at least 1")
         if self.approval_over < 0:
             raise BadRules(f"rules: approval_over is {self.approval_over}; it must be at least 0")
+        if self.complete_at not in LEVELS or not 0 <= self.verify_percent <= 100:
+            raise BadRules(f"rules: complete_at must be one of {', '.join(LEVELS)}, verify_percent 0 to 100")
         hidden = [name for name in self.regimes if name in LAWS]
         if hidden:
             raise BadRules(f"rules: regime {hidden[0]!r} is there already; choose another name")

@@ -21,7 +21,8 @@ from schemas.s3plan import S3Plan
 from sinks.base import Job, NoPlan, Outcome, Page, PlanBroken, Positions, SinkUnavailable, Source, Span, Upkeep
 from sinks.batch import ANONYMISE, DELETE, Batch, can
 from sinks.export import Blobs, Wanted
-from sinks.gone import DELETED, Bound, Gone, Unknown
+from sinks.gone import GONE as LEVEL_GONE
+from sinks.gone import NONE, Bound, Gone, Unknown
 from sinks.hiding import Hidden, HideOrder
 from sinks.inventory_s3 import S3Inventory
 from sinks.s3_bucket import GONE, Bucket
@@ -166,11 +167,13 @@ class S3Sink:
         try:
             states = self.states()
         except (SinkUnavailable, BucketRefused) as error:
-            return Bound(level=DELETED, gone_within_s=Unknown(str(error)), depends_on=NOT_COVERED)
+            return Bound(level=LEVEL_GONE, gone_within_s=Unknown(str(error)), depends_on=NOT_COVERED)
         return bound_of(states)
 
     def gone(self, batches: Sequence[Batch]) -> list[Gone]:
         bound = self.bound()
+        if bound.level == LEVEL_GONE and isinstance(bound.gone_within_s, Unknown):  # not to be asked
+            return [Gone(level=NONE, left=bound.gone_within_s) for _ in batches]
         return [judge(bound, left := self.verify(batch), self._locks(batch) if left else ()) for batch in batches]
 
     def _locks(self, batch: Batch) -> set[str]:

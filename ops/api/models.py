@@ -166,7 +166,12 @@ class HoldAsked(Asked):
 
 
 class Part(Told):
-    """How far one ledger partition is with one target, or all of them together."""
+    """How far one ledger partition is with one target, or all of them together, in records.
+
+    Of those `done` no query returns any. `gone`: the target's files have them no more; `verified`: it was asked for
+    them again once its bound had passed; `exempt`: it can say no more than done. `residual` came back, and were erased
+    anew. `blocked_by`: what keeps them from being gone.
+    """
 
     target: str
     partition: int | None = None
@@ -175,6 +180,11 @@ class Part(Told):
     changed: int
     withheld: int
     failed: int
+    gone: int
+    verified: int
+    exempt: int
+    residual: int
+    blocked_by: str | None = None
 
 
 class Fault(Told):

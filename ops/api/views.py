@@ -8,12 +8,9 @@ from typing import Any, Final
 from ops.api.problems import next_step
 from ops.api.reads import Row
 from ops.api.retention import by_category, day_text
-from schemas.jobs import State
+from schemas.jobs import PART_COUNTS, State
 
 BASE: Final = "/api/v1/privacy"
-COUNTS: Final = ("due", "done", "changed", "withheld", "failed")
-
-
 _PLACES: Final = ("bucket", "prefix", "manifest", "files")
 """What of an export's detail is for the bucket's reader, and not for people."""
 
@@ -21,6 +18,7 @@ STATE_STEPS: Final[Mapping[str, str]] = {
     State.FAILED: "Ask again; if it fails again, whoever runs the engine must look at what is named.",
     State.VERIFYING_IDENTITY: "Verify it, or deny it.",
     State.AWAITING_APPROVAL: "Let another owner approve it, or deny it.",
+    State.VERIFYING: "Nothing returns the data any more. Wait; what holds it back, if anything, is named.",
     State.COMPLETED_WITH_EXCEPTIONS: "See what is named: it is kept for a reason, or was not to be had.",
 }
 """What a person does about a job in a state that explains itself; its code is the state."""
@@ -110,11 +108,13 @@ def policy_version(row: Row) -> dict[str, Any]:
 
 
 def _part(row: Row) -> dict[str, Any]:
-    return {name: row[name] for name in ("target", "partition", *COUNTS)}
+    names = ("target", "partition", *PART_COUNTS)
+    return {name: row[name] for name in names} | {"blocked_by": row["blocked_by"] or None}
 
 
 def _summed(target: str, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {"target": target, **{name: sum(part[name] for part in parts) for name in COUNTS}}
+    counts = {name: sum(part[name] for part in parts) for name in PART_COUNTS}
+    return {"target": target, **counts, "blocked_by": next((p["blocked_by"] for p in parts if p["blocked_by"]), None)}
 
 
 def _fault(row: Row) -> dict[str, str] | None:

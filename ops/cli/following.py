@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from ops.cli.output import Exit, emit, error_console, say
 from ops.jobs import Record
 from ops.requests import NotDone, Status
-from schemas.jobs import State
+from schemas.jobs import PART_COUNTS, State
 
 LimitS = Annotated[float, typer.Option(help="Wait so many seconds at most (exit code 4); the job goes on by itself.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the job's end, or only send the request.")]
@@ -56,10 +56,10 @@ def shown(status: Mapping[str, Any]) -> Record:
 
 
 def by_target(status: Mapping[str, Any]) -> dict[str, Counter[str]]:
-    """Return due, done, changed, withheld and failed of each target, all partitions together."""
+    """Return the counts of `PART_COUNTS` of each target, all partitions together."""
     totals: dict[str, Counter[str]] = {}
     for part in status["parts"]:
-        counts = {name: part[name] for name in ("due", "done", "changed", "withheld", "failed")}
+        counts = {name: part[name] for name in PART_COUNTS}
         totals.setdefault(part["target"], Counter()).update(counts)
     return totals
 
@@ -78,6 +78,9 @@ class _View:
         for target, counts in sorted(by_target(status).items()):
             withheld = f" ({counts['withheld']} withheld)" if counts["withheld"] else ""
             self._put(f"{target}{withheld}", counts["done"], counts["due"], key=f"target {target}")
+            proven = counts["verified"] + counts["exempt"]
+            if proven or status["state"] == State.VERIFYING:
+                self._put(f"{target} proven", proven, counts["done"], key=f"proof {target}")
 
     def _put(self, text: str, done: int, total: int, *, key: str) -> None:
         if key not in self._tasks:

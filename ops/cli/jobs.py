@@ -18,7 +18,7 @@ from ops.cli.up import AsJson
 from ops.jobs import Record, read_job, read_jobs
 from ops.requests import RequestDoor
 from schemas.codec import registered_codec
-from schemas.jobs import DENIALS, EXTENSIONS
+from schemas.jobs import DENIALS, EXTENSIONS, PART_COUNTS
 from schemas.topics import Topics
 
 app = typer.Typer(help="See what became of requests, and decide about them.", no_args_is_help=True)
@@ -134,7 +134,7 @@ def when(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(sep=" ", timespec="minutes")[:16] if ms else "–"
 
 
-_LONG = ("subjects", "files", "manifest")
+_LONG = ("subjects", "files", "manifest", "levels")
 _TIMES = ("links_end_at",)
 
 
@@ -165,10 +165,13 @@ def _print(job: Record) -> None:
             _print_hiding(name, job["detail"][name])
     _print_files(job["detail"])
     if job["parts"]:
-        parts = Table("target", "due", "done", "changed", "withheld", "failed")
+        parts = Table("target", *PART_COUNTS)
         for target, counts in sorted(by_target(job).items()):
-            parts.add_row(target, *(str(counts[n]) for n in ("due", "done", "changed", "withheld", "failed")))
+            parts.add_row(target, *(str(counts[name]) for name in PART_COUNTS))
         console.print(parts)
+    for part in job["parts"]:
+        if part["blocked_by"]:
+            console.print(f"{part['target']}, partition {part['partition']}: waits for {part['blocked_by']}")
 
 
 def _print_hiding(name: str, targets: Mapping[str, Record]) -> None:

@@ -229,6 +229,26 @@ _TARGETS: Final = Row(
             ),
         ),
         Panel(
+            title="Not gone yet",
+            text="For how many days the oldest record that must go is not proven to be gone from the files. "
+            "Alert: NotGone.",
+            unit="d",
+            queries=(Query("max by (target) (ebbtide_oldest_ungone_days)", "{{target}}"),),
+            warn=2,
+            bad=7,
+        ),
+        Panel(
+            title="Asked again",
+            text="Batches that a target was asked about, by what it said, and rows that were found again. "
+            "Alert: ResidualRows.",
+            queries=(
+                Query(
+                    "sum by (target, verdict) (increase(ebbtide_target_verified_total[1h]))", "{{target}} {{verdict}}"
+                ),
+                Query("sum by (target) (increase(ebbtide_residual_rows_total[1h]))", "{{target}} rows again"),
+            ),
+        ),
+        Panel(
             title="Time a batch takes",
             text="The 99th percentile.",
             unit="s",

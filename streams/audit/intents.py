@@ -20,6 +20,7 @@ KINDS: Final[Mapping[str, str]] = {
     "begin": "A day's log begins; it names the head that the one before ended with.",
     "batch": "Records were sent to a target to be erased or anonymised; `again`: the same batch once more.",
     "ack": "A target's answer to a batch was taken into account.",
+    "proof": "A target's word on whether a batch is gone was taken into account, and what it came to.",
     "hide": "A target was told to hide an org's category, to bring it back, or to settle.",
     "hide_ack": "A target's answer to that was taken into account.",
     "order": "A target was told to set records right, to hide them or to bring them back.",

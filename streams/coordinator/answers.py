@@ -19,6 +19,7 @@ from streams.coordinator import (
     orders,
     orgs,
     policies,
+    proofs,
     rectifications,
     restrictions,
 )
@@ -129,8 +130,10 @@ _READ: Final[Mapping[str, Callable[[Record], dict[str, Any]]]] = {
 _EXPORTS: Final = ("selected", "exporting", "export", "manifest", "expired")
 
 
-def _part(said: Mapping[str, Any]) -> dict[str, int]:
-    return {name: a_count(said.get(name, 0)) for name in ("due", "done", "changed", "withheld", "failed")}
+def _part(said: Mapping[str, Any]) -> dict[str, Any]:
+    part: dict[str, Any] = {n: a_count(said.get(n, 0)) for n in ("due", "done", "changed", "withheld", "failed")}
+    part |= {name: a_count(said[name]) for name in proofs.COUNTS if name in said}
+    return part | ({"blocked_by": str(said["blocked_by"])} if "blocked_by" in said else {})
 
 
 def _hidden(said: Mapping[str, Any]) -> dict[str, Any]:

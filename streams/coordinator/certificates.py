@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from schemas.jobs import DONE
+from schemas.jobs import DONE, PART_COUNTS
 from schemas.rules import Rules
 from streams.coordinator.rows import Job, Org
 
 CERTIFIED: Final = frozenset({"erase", "delete"})
 """Kinds of jobs that are certified."""
 DELETE: Final = "delete"
-_COUNTS: Final = ("due", "done", "changed", "withheld", "failed")
 HANDED_OUT: Final = "copies_handed_out"
 """Files of exports that an owner has fetched: they are the owner's to delete (DESIGN, L5)."""
 
@@ -52,6 +51,7 @@ def facts_of(job: Job, parts: Iterable[Mapping[str, Any]], rules: Rules, org: Or
             "kept_categories": detail.get("kept_categories", []),
         },
         "policy": {"rules": rules.version, "hash": rules.hash, "actions": _actions(rules, org, categories)},
+        "complete_at": detail.get("complete_at", "deleted"),
         "found": detail.get("found", 0),
         "targets": targets,
         "exceptions": _exceptions(detail, targets, org.exports),
@@ -61,10 +61,17 @@ def facts_of(job: Job, parts: Iterable[Mapping[str, Any]], rules: Rules, org: Or
 def _targets(parts: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for part in parts:
-        told = found.setdefault(part["target"], {**dict.fromkeys(_COUNTS, 0), "level": "deleted"})
-        for name in _COUNTS:
+        told = found.setdefault(part["target"], dict.fromkeys(PART_COUNTS, 0))
+        for name in PART_COUNTS:
             told[name] += part[name]
-    return found
+    return {name: {**told, "level": _level(told)} for name, told in found.items()}
+
+
+def _level(told: Mapping[str, int]) -> str:
+    """Return the level that all acknowledged rows of a target have reached."""
+    if told["verified"] >= told["done"]:
+        return "verified" if told["done"] else "deleted"
+    return "gone" if told["gone"] >= told["done"] else "deleted"
 
 
 def _actions(rules: Rules, org: Org, categories: Iterable[str]) -> dict[str, str]:
@@ -88,7 +95,7 @@ def _is_meant(rules: Rules, category: str, named: set[str]) -> bool:
 def _exceptions(detail: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]], exports: int) -> list[Any]:
     """Return what is not gone, and why: records that wait, that targets keep, and copies that are out of reach."""
     found = [{"what": why, "records": n} for why, n in sorted(detail.get("waiting", {}).items()) if n]
-    for what in ("withheld", "failed"):
+    for what in ("withheld", "failed", "exempt"):
         found += [
             {"what": what, "target": name, "records": said[what]}
             for name, said in sorted(targets.items())

@@ -1,7 +1,7 @@
 """Erasures of people and of whole orgs: checked, approved where the rules want it, sent as barriers, and followed.
 
-    erase    (verifying_identity ─▶ awaiting_approval ─▶) planning ─▶ running ─▶ awaiting_acks ─▶ completed, or
-             completed_with_exceptions
+    erase    (verifying_identity ─▶ awaiting_approval ─▶) planning ─▶ running ─▶ awaiting_acks (─▶ verifying) ─▶
+             completed, or completed_with_exceptions
     delete   (awaiting_approval ─▶) grace, hidden ─▶ the same, for everyone, up to the moment at which it was over
 
 A request for people who are being erased already joins that job, and goes where it goes (`joins`). Of raw subject ids
@@ -20,14 +20,14 @@ from schemas.jobs import ENDED, MOVES, State
 from schemas.rules import Rules
 from schemas.subjects import pack_refs
 from schemas.topics import DAY_MS
-from streams.coordinator import deadlines, hiding, joins, keys, rights
+from streams.coordinator import deadlines, hiding, joins, keys, proofs, rights
 from streams.coordinator.holds import canonical_categories
 from streams.coordinator.refusal import No
 from streams.coordinator.rows import Erasure, Job
-from streams.coordinator.work import GRACE, Work
+from streams.coordinator.work import GRACE, Work, shortened
 from streams.ticks import AHEAD_MS
 
-_TOLD: Final = ("shards", "answered", "found", "waiting")
+_TOLD: Final = ("shards", "answered", "found", "waiting", "complete_at", "levels")
 """What a job that joined another says of it."""
 
 
@@ -209,7 +209,10 @@ def _follow(work: Work, name: str, job: Job, row: Erasure) -> None:
         for said in answer.get("targets", {}).values():
             withheld += said["withheld"]
             open_ += max(0, said["due"] - said["done"] - said["withheld"])
+    proof = proofs.sum_up(answers, work.rules.complete_at if work.rules is not None else "deleted")
     job.detail |= {
+        "complete_at": proof.complete_at,
+        "levels": {target: level.shown() for target, level in sorted(proof.targets.items())},
         "answered": len(answers),
         "found": sum(answer["found"] for answer in answers),
         "waiting": {why: count for why, count in sorted(kept.items()) if count},
@@ -222,19 +225,26 @@ def _follow(work: Work, name: str, job: Job, row: Erasure) -> None:
         wanted = State.RUNNING
     elif open_:
         wanted = State.AWAITING_ACKS
-    elif withheld or any(kept.values()):
+    elif proof.open:
+        wanted = State.VERIFYING
+    elif withheld or any(kept.values()) or proof.exempt():
         wanted = State.COMPLETED_WITH_EXCEPTIONS
     else:
         wanted = State.COMPLETED
-    advance(work, job, wanted, _left(kept, withheld) if wanted == State.COMPLETED_WITH_EXCEPTIONS else "")
+    advance(work, job, wanted, _words(wanted, proof, kept, withheld))
+    _take_along(work, name, job, row)
+    if (job.ended or job.state == State.VERIFYING) and work.org(name).deletion == job.request_id:
+        work.org(name).deletion = ""
+
+
+def _take_along(work: Work, name: str, job: Job, row: Erasure) -> None:
+    """Let those that joined a job stand where it stands."""
     for request_id in row.joined:
         other = work.job(name, request_id)
         if other is not None:
             _go_along(work, other, job, row)
     if job.ended:
         joins.end(work, name, row)
-        if work.org(name).deletion == job.request_id:
-            work.org(name).deletion = ""
 
 
 def _go_along(work: Work, job: Job, first: Job, row: Erasure) -> None:
@@ -249,7 +259,7 @@ def _go_along(work: Work, job: Job, first: Job, row: Erasure) -> None:
 def advance(work: Work, job: Job, wanted: State, text: str) -> None:
     """Move a job towards where its answers say it is; nothing moves it back before its acknowledgements."""
     if job.state == wanted:
-        job.text = text
+        job.text = shortened(text)
     elif wanted in MOVES[job.state]:
         work.to(job, wanted, text=text)
     elif job.ended and wanted in ENDED:
@@ -263,6 +273,18 @@ def _by_subject(row: Erasure, answers: list[dict[str, Any]]) -> list[int]:
     for answer in answers:
         found.update(answer.get("subjects", {}))
     return [found[ref] for ref in joins.refs_of(row.refs)]
+
+
+def _words(state: State, proof: proofs.Proof, kept: Mapping[str, int], withheld: int) -> str:
+    """Say what a job waits for, or what is missing of it."""
+    if state == State.VERIFYING:
+        return f"no query returns the records any more; they are not proven to be gone yet: {proof.waits()}"
+    if state != State.COMPLETED_WITH_EXCEPTIONS:
+        return ""
+    words = [_left(kept, withheld)] if withheld or any(kept.values()) else []
+    if proof.exempt():
+        words.append(f"of {', '.join(proof.exempt())} nobody can say more than that no query returns the records")
+    return "; ".join(words)
 
 
 def _left(kept: Mapping[str, int], withheld: int) -> str:

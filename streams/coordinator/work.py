@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from ebbtide.envelope import status_key
 from ebbtide.partition import ledger_partition
 from ebbtide.wire import Codec
-from schemas.jobs import DONE, ENDED, STANDING, State, move
+from schemas.jobs import DONE, ENDED, PART_COUNTS, STANDING, State, move
 from schemas.rules import Rules
 from schemas.subjects import SubjectKeys
 from schemas.topics import DAY_MS, Topics
@@ -325,9 +325,9 @@ class Work:
 
 def parts_of(partition: int, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the parts of a job that one partition's answer to an erasure speaks of."""
-    counts = ("due", "done", "changed", "withheld", "failed")
     return [
-        {"partition": partition, "target": target, **{name: said.get(name, 0) for name in counts}}
+        {"partition": partition, "target": target, **{name: said.get(name, 0) for name in PART_COUNTS}}
+        | {"blocked_by": said.get("blocked_by", "")}
         for target, said in sorted(answer.get("targets", {}).items())
     ]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ebbtide.partition import partition_of
 from streams.audit.intents import intent
-from streams.ledger.rows import OrderHead, PendingHead
+from streams.ledger.rows import OrderHead, PendingHead, ProofHead
 from streams.ledger.state import Work
 
 
@@ -47,6 +47,20 @@ def ack(work: Work, head: PendingHead, said: Mapping[str, Any]) -> None:
         "failed": len(said["failed"]),
     }
     _write(work, "ack", head.org, facts, head.requests)
+
+
+def proof(work: Work, head: ProofHead, said: Mapping[str, Any], verdict: str) -> None:
+    """A target's word on whether a batch is gone is taken into account."""
+    facts = {
+        "batch": said["batch_id"],
+        "target": said["target"],
+        "category": head.category,
+        "records": head.count,
+        "level": said["level"],
+        "left": said["left"],
+        "verdict": verdict,
+    }
+    _write(work, "proof", head.org, facts, head.requests)
 
 
 def hide(work: Work, org: str, request: str, order: Mapping[str, Any]) -> None:

@@ -10,8 +10,8 @@ its first is due, when something begins or ceases to wait, every REPORT_EVERY ac
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -28,19 +28,28 @@ WITHHELD: Final = "withheld"
 FAILED: Final = "failed"
 REPORT_EVERY: Final = 16
 """A request with open rows is told of every so many acks."""
+_ALWAYS: Final = frozenset(("due", "done", "changed", WITHHELD, FAILED))
 DONE: Final = -1
 """The phase of a search that is over."""
 
 
 @dataclass(slots=True)
 class TargetCount:
-    """Rows of one request and one target: how many are due in all, and what became of them."""
+    """Rows of one request and one target: how many are due in all, and what became of them.
+
+    Of those `done`: `gone` ones are physically gone, of these `verified` ones were asked for again; of `exempt` ones
+    the target can say no more than that no query returns them. `residual` were found again, and are no longer done.
+    """
 
     due: int = 0
     done: int = 0
     changed: int = 0
     withheld: int = 0
     failed: int = 0
+    gone: int = 0
+    verified: int = 0
+    exempt: int = 0
+    residual: int = 0
 
 
 @dataclass(slots=True)
@@ -50,7 +59,7 @@ class RequestRow(Row):
     `phase` and `cursor` (hex) say where its search stands; `skipped`: it met rows that the rules have no place for.
     `undecided` rows were taken out and are looked at by one of the next steps; `targets` has each target's numbers, as
     a TargetCount has them. `told`: what the last answer said in short, `acks`: how many came since, `untold`: a row of
-    kind UNTOLD says that something changed since.
+    kind UNTOLD says that something changed since. `blocked`: what keeps a target's rows from being gone, in words.
     """
 
     phase: int = 0
@@ -66,13 +75,18 @@ class RequestRow(Row):
     told: str = ""
     told_day: int = -1
     untold: bool = False
+    blocked: dict[str, str] = field(default_factory=dict)
 
     def count(self, target: str, **changes: int) -> None:
         """Add to one target's numbers."""
         now = TargetCount(*self.targets.get(target, ()))
         for name, change in changes.items():
             setattr(now, name, getattr(now, name) + change)
-        self.targets[target] = [now.due, now.done, now.changed, now.withheld, now.failed]
+        self.targets[target] = list(astuple(now))
+
+    def counts(self) -> dict[str, TargetCount]:
+        """Return each target's numbers, by name."""
+        return {name: TargetCount(*self.targets[name]) for name in sorted(self.targets)}
 
 
 def request(work: Work, org: str, order: str) -> RequestRow | None:
@@ -161,6 +175,23 @@ def watched(work: Work, head: PendingHead, columns: Columns) -> dict[str, Mask]:
     return {order: masks[order] for order in head.watch if order in masks}
 
 
+def proven(
+    work: Work, target: str, org: str, counted: Mapping[str, int], blocked: str, *, left: int = 0, **signs: int
+) -> None:
+    """Count rows that were asked for again: `signs` says which numbers change by each request's share of them.
+
+    `left`: how many were found again; `blocked`: what keeps them from being gone, in words; the last word counts.
+    """
+    for order, n in sorted(counted.items()):
+        for row in each(work, org, (order,)):
+            row.count(target, residual=min(left, n), **{name: sign * n for name, sign in signs.items()})
+            row.acks += 1
+            if blocked:
+                row.blocked[target] = blocked
+            else:
+                row.blocked.pop(target, None)
+
+
 def report(work: Work) -> None:
     """Tell of each request that this entry concerned, if what it says is new, or it must be told of."""
     for (org, order), must in sorted(work.counted.items()):
@@ -182,8 +213,17 @@ def tell(work: Work, org: str, order: str) -> None:
 
 def _in_short(row: RequestRow) -> str:
     """Return what must be told at once when it changes: what is open, and what waits."""
-    opened = [name for name in sorted(row.targets) if row.targets[name][0] != row.targets[name][1]]
-    return json.dumps([row.phase == DONE, opened, row.hold > 0, row.min_retain > 0])
+    stages = {name: _stage(count) for name, count in row.counts().items()}
+    again = [name for name, count in row.counts().items() if count.residual]
+    kept = [row.hold > 0, row.min_retain > 0]
+    return json.dumps([row.phase == DONE, stages, *kept, again, sorted(row.blocked)], sort_keys=True)
+
+
+def _stage(count: TargetCount) -> int:
+    """Return how far a target is with all that it was told: open, deleted, gone, or proven as far as it can be."""
+    if count.due != count.done:
+        return 0
+    return 1 + (count.done == count.gone + count.exempt) + (count.done == count.verified + count.exempt)
 
 
 def _tell(work: Work, org: str, order: str, row: RequestRow) -> None:
@@ -201,14 +241,17 @@ def _tell(work: Work, org: str, order: str, row: RequestRow) -> None:
             "found": row.found,
             "subjects": _subjects(work, org, order),
             "waiting": {HOLD: row.hold, MIN_RETAIN: row.min_retain},
-            "targets": {
-                name: dict(zip(("due", "done", "changed", WITHHELD, FAILED), numbers, strict=True))
-                for name, numbers in sorted(row.targets.items())
-            },
+            "targets": {name: _numbers(row, name, n) for name, n in row.counts().items()},
         },
         separators=(",", ":"),
     )
     work.answer(org, "erase", known.epoch if known is not None else -1, row.version, request_id=order, body=body)
+
+
+def _numbers(row: RequestRow, target: str, count: TargetCount) -> dict[str, int | str]:
+    """Return what is said of one target; what came with proofs is left out where there is nothing to say."""
+    said: dict[str, int | str] = {n: v for n, v in asdict(count).items() if v or n in _ALWAYS}
+    return said | ({"blocked_by": row.blocked[target]} if target in row.blocked else {})
 
 
 def _subjects(work: Work, org: str, order: str) -> dict[str, int]:

@@ -25,6 +25,7 @@ from streams.ledger.state import Work
 
 RETENTION: Final = "retention"
 REQUEST: Final = "request"
+RESIDUAL: Final = "residual"
 """Why a batch is sent."""
 
 
@@ -107,11 +108,13 @@ def batches(
 
 
 def rest_of(work: Work, target: str, head: PendingHead, columns: Columns) -> None:
-    """Send what is left of a batch that was withdrawn, under an id of its own."""
+    """Send what is left of a batch that was withdrawn, or was not gone, under an id of its own."""
     origin = Origin(head.org, head.category, work.position())
     name = batch_id(work.context.partition, origin, target, head.action, 0)
     rest = replace(head, count=len(columns), sent_day=work.today, holds=[])
     _put(work, target, name, rest, columns, Chunk(columns.ids.texts(), encode_columns(columns)))
+    if work.rules is not None and work.target(target).pending >= work.rules.pending_batches:
+        work.target(target).blocked = True
 
 
 def _put(work: Work, target: str, name: str, head: PendingHead, columns: Columns, chunk: Chunk) -> None:

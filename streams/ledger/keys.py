@@ -55,6 +55,10 @@ SELECT: Final = b"X"
 ORDER: Final = b"O"
 ORDERED: Final = b"D"
 ORDERED_BODY: Final = b"B"
+PROOF: Final = b"G"
+LOOK: Final = b"L"
+UNGONE: Final = b"N"
+PROVING: Final = b"M"
 
 PARKED: Final = 0xFFFF_FFFF
 """The bucket day of rows that no passing day makes due, only an event: beyond every real day."""
@@ -232,7 +236,7 @@ def pending(target_name: str, batch_id: str) -> bytes:
 
 
 def read_pending(key: bytes) -> tuple[str, str]:
-    """Read a key of kind PENDING or ORDER: target, and the batch's or order's id."""
+    """Read a key of kind PENDING, ORDER or PROOF: target, and the batch's or order's id."""
     target_name, at = read_text(key, 1)
     return target_name, key[at:].hex()
 
@@ -240,6 +244,35 @@ def read_pending(key: bytes) -> tuple[str, str]:
 def order(target_name: str, order_id: str) -> bytes:
     """Return the key of an order about records that is on its way."""
     return ORDER + text(target_name) + bytes.fromhex(order_id)
+
+
+def proof(target_name: str, batch_id: str) -> bytes:
+    return PROOF + text(target_name) + bytes.fromhex(batch_id)
+
+
+def look(target_name: str, at: int, batch_id: str) -> bytes:
+    """Return the key of a proof row's place in its target's queue: `at` is ms since the epoch."""
+    return LOOK + text(target_name) + u64(at) + bytes.fromhex(batch_id)
+
+
+def read_look(key: bytes) -> tuple[str, int, str]:
+    """Read a key of kind LOOK: target, ms since the epoch, batch id."""
+    target_name, at = read_text(key, 1)
+    return target_name, _U64.unpack_from(key, at)[0], key[at + 8 :].hex()
+
+
+def ungone(target_name: str, day: int, batch_id: str) -> bytes:
+    return UNGONE + text(target_name) + u32(day) + bytes.fromhex(batch_id)
+
+
+def read_ungone(key: bytes) -> tuple[str, int]:
+    """Read a key of kind UNGONE: target and day."""
+    target_name, at = read_text(key, 1)
+    return target_name, _U32.unpack_from(key, at)[0]
+
+
+def proving(target_name: str) -> bytes:
+    return PROVING + text(target_name)
 
 
 def target(name: str) -> bytes:

@@ -26,6 +26,8 @@ from streams.ledger import (
     pending,
     previews,
     progress,
+    proofs,
+    proving,
     record_orders,
     rewrite,
     selects,
@@ -95,6 +97,8 @@ class Ledger:
                 pending.acked(work, record["ack"])
             case "HideAcked":
                 hides.acked(work, record["ack"])
+            case "VerifyAcked":
+                proofs.acked(work, record["ack"])
             case "Step":
                 _step(work, record["number"])
             case "Tick":
@@ -135,6 +139,7 @@ class Ledger:
 ACKS: Final[Mapping[str, tuple[str, Callable[[dict[str, Any]], bool]]]] = {
     "Ack": ("Acked", pending.is_sound),
     "HideAck": ("HideAcked", hides.is_sound),
+    "VerifyAck": ("VerifyAcked", proofs.is_sound),
 }
 """What targets answer: the entry that each becomes in the log, and whether it can mean anything there."""
 
@@ -159,6 +164,13 @@ def _of_the_day(work: Work, budget: int) -> int:
     return hold_orders.end(work, budget) if hold_orders.ending(work) else hides.ask_again(work, budget)
 
 
+def _ask_targets(work: Work, budget: int) -> int:
+    """Send again what was never answered, or ask whether what was acknowledged is gone, by turns where both wait."""
+    if pending.resending(work) and (work.clock.step % 2 or not proving.waiting(work)):
+        return pending.resend(work, budget)
+    return proving.run(work, budget)
+
+
 def _read(work: Work, budget: int) -> int:
     """Go on with what changes nothing: previews and lists, by turns where both wait."""
     if selects.waiting(work) and (work.clock.step % 2 or not previews.waiting(work)):
@@ -177,7 +189,7 @@ JOBS: Final[tuple[_Job, ...]] = (
     (again.ready, again.look),
     (erase.searching, erase.search),
     (counts.waiting, counts.tell_untold),
-    (pending.resending, pending.resend),
+    (lambda work: pending.resending(work) or proving.waiting(work), _ask_targets),
     (lambda work: sweep.waiting(work) is not None, sweep.run),
     (merge.waiting, merge.run),
     (merge.marks_waiting, merge.run_marks),

@@ -22,6 +22,7 @@ from streams.ledger import (
     hold_orders,
     holds,
     keys,
+    proofs,
     record_orders,
     rows,
     snapshots,
@@ -71,6 +72,7 @@ def acked(work: Work, ack: dict[str, Any]) -> None:
         return  # hidden is not deleted: the batch stays pending until it is
     work.store.delete(key)
     withheld = {outcome["row"] for outcome in ack["withheld"]}
+    columns, mask = None, None
     if kept or head.requests or head.watch:
         columns = decode_columns(body)
         mask = np.isin(np.arange(head.count), np.array(sorted(kept), np.intp))
@@ -78,6 +80,7 @@ def acked(work: Work, ack: dict[str, Any]) -> None:
         snapshots.catch_batch(work, key, head, columns.take(np.flatnonzero(mask)))
         for why, those in ((WITHHELD, withheld), (FAILED, kept - withheld)):
             come_back(work, target, head, columns.take(np.array(sorted(those), np.intp)), why)
+    proofs.begin(work, target, name, head, body, ack, columns=columns, kept=mask)
     hold_orders.settled(work, head.org, head.holds)
     row.records_changed += ack["changed"]
     row.records_withheld += len(ack["withheld"])
@@ -108,6 +111,7 @@ def _freed(work: Work, target: str, head: PendingHead) -> None:
     row.batches_acked += 1
     row.records_acked += head.count
     limit = work.rules.pending_batches // 2 if work.rules is not None else 0
+    work.clock.prove_at = 0  # what is to be erased again may wait for room
     if row.blocked and row.pending <= limit:
         row.blocked = False
         work.reported.add(target)

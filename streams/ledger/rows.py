@@ -65,7 +65,7 @@ class ClockRow(Row):
     `placing`, `hold_ends`, `stirred`, `scans`, `untold`, `hides` and `selects` count rows of their kinds: holds to be
     computed, holds that end, orgs whose waiting rows are looked at anew, requests that search, requests with something
     to tell, orgs whose targets have not all answered an order to hide, lists that are being made; `orders` those of
-    kind ORDER.
+    kind ORDER. `proofs`: how many proof rows there are; before tick `prove_at` none of them needs anything.
     `recheck`, `resend` and `reorder` are keys (hex) where such work goes on, "" at its start, None: no such work.
     `told_*`: as of which day progress was last told of all targets, and whether anything was due then.
     """
@@ -111,6 +111,8 @@ class ClockRow(Row):
     selects: int = 0
     orders: int = 0
     reorder: str | None = None
+    proofs: int = 0
+    prove_at: int = 0
 
 
 @dataclass(slots=True)
@@ -257,6 +259,43 @@ class OrderHead(Row):
     tries: int = 0
     gone: list[int] = field(default_factory=list)
     holds: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True, frozen=True)
+class ProofHead(Row):
+    """A batch that was acknowledged as deleted, until it is known to be gone; its columns follow in the row.
+
+    `day`: when it was first decided that they go; times are ticks, ms since the epoch. `bound_s`: the target's bound
+    as last heard, -1: unknown. `look_at` is its place in the target's queue, `state` one of `streams.ledger.proofs`;
+    `ask` counts the orders sent; `level`: what was acknowledged so far. `counted`: how many of its rows each request
+    counts; `requests`: those that all its rows belong to.
+    """
+
+    org: str
+    category: str
+    action: str
+    rules_version: int
+    policy_version: int
+    day: int
+    count: int
+    forced: bool
+    requests: list[str]
+    counted: dict[str, int]
+    deleted_at: int
+    bound_s: int
+    look_at: int
+    state: str
+    ask: int = 0
+    level: str = "deleted"
+
+
+@dataclass(slots=True)
+class ProvingRow(Row):
+    """One target's proofs on this partition: questions that are out, rows that were verified, and that were back."""
+
+    asked: int = 0
+    verified: int = 0
+    residual: int = 0
 
 
 @dataclass(slots=True, frozen=True)

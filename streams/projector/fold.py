@@ -14,6 +14,7 @@ from typing import Any, Final, Never
 
 from ebbtide.wire import Codec, UnknownSchema, WireError
 from schemas.errors import Reject
+from schemas.jobs import PART_COUNTS
 from schemas.policy import SETTING_FIELDS
 from schemas.topics import Topics
 from streams.projector.rows import Change, Drop, Put, PutJob
@@ -98,7 +99,7 @@ def _job(record: Mapping[str, Any]) -> Sequence[Change]:
     values |= {"updated_at": record["at"], "detail": _json(_object(record["detail"]))}
     parts = {
         (part["partition"], part["target"]): _only(record, "org request_id")
-        | _only(part, "partition target due done changed withheld failed")
+        | {name: part[name] for name in ("partition", "target", *PART_COUNTS, "blocked_by")}
         for part in record["parts"]
     }
     return [PutJob(values, tuple(parts[place] for place in sorted(parts)))]

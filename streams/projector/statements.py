@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
+from schemas.jobs import PART_COUNTS
 from streams.projector.rows import TABLES, Change, Drop, Put, PutJob, Values
 
 
@@ -44,7 +45,7 @@ def parameters_of(change: Change) -> dict[str, Any]:
             return dict(key)
 
 
-_PART: Final = ("partition", "target", "due", "done", "changed", "withheld", "failed")
+_PART: Final = ("partition", "target", *PART_COUNTS, "blocked_by")
 
 
 def _column(rows: Sequence[Values], name: str) -> list[Any]:
@@ -81,7 +82,7 @@ def _put_job(columns: tuple[str, ...]) -> Statement:
     )
 
 
-_PART_TYPES: Final = {"partition": "int", "target": "text"}
+_PART_TYPES: Final = {"partition": "int", "target": "text", "blocked_by": "text"}
 
 
 @cache

@@ -18,6 +18,7 @@ from sinks.batch import ANONYMISE, DELETE, BadBatch, Batch, Receipt
 from sinks.hiding import HideOrder
 from streams.runner.spec import RunnerSpec
 from streams.runner.transaction import DeadLetter, Fenced
+from streams.runner.verifying import Question
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +29,14 @@ class OffsetGone(Halt):
 
 @dataclass(slots=True)
 class Piece:
-    """What was read in one go and goes through the store in one transaction; with `alone` nothing is added to it."""
+    """What was read in one go and goes through the store in one transaction; with `alone` nothing is added to it.
+
+    Questions whether something is gone go by themselves.
+    """
 
     order: HideOrder | None = None
     alone: bool = False
+    questions: list[Question] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
     spans: dict[int, Span] = field(default_factory=dict)
     letters: list[DeadLetter] = field(default_factory=list)
@@ -68,11 +73,21 @@ class Reader:
         """Whether it goes through the store alone: an order, of which a batch beside it might concern the same rows."""
         return self._name_of(message) in ("HideOrder", "RecordOrder")
 
+    def is_question(self, message: Message) -> bool:
+        """Whether it asks if a batch is gone, and is none itself."""
+        return self._name_of(message) == "VerifyBatch"
+
     def _name_of(self, message: Message) -> str:
         try:
             return self._spec.codec.name_of(message.value() or b"")
         except WireError:
             return ""
+
+    def fits(self, piece: Piece, message: Message) -> bool:
+        """Whether it may be done in one go with what has been taken."""
+        if not piece.spans:
+            return True
+        return not self.goes_alone(message) and self.is_question(message) == bool(piece.questions)
 
     def take(self, piece: Piece, message: Message, partition: int) -> int:
         """Add one message to `piece`; return its rows."""
@@ -80,6 +95,10 @@ class Reader:
             if self._name_of(message) == "HideOrder":
                 piece.order, piece.alone = self._decode_order(message), True
                 return 0
+            if self.is_question(message):
+                question = self._decode_question(message, partition)
+                piece.questions.append(question)
+                return question.batch.rows
             batch = self.decode(message)
             self._sink.plan(batch.category, batch.action)
         except WireError as error:
@@ -106,6 +125,12 @@ class Reader:
         if batch.target != self._sink.name:
             raise BadBatch("it is for another target, whose batch it is not ours to answer", reason="other_target")
         return batch
+
+    def _decode_question(self, message: Message, partition: int) -> Question:
+        question = Question.from_record(self._spec.codec.decode(message.value() or b"")[1], partition)
+        if question.batch.target != self._sink.name:
+            raise BadBatch("it asks about another target, not ours to answer", reason="other_target")
+        return question
 
     def _decode_order(self, message: Message) -> HideOrder:
         order = HideOrder.from_record(self._spec.codec.decode(message.value() or b"")[1])

@@ -29,6 +29,7 @@ from streams.runner.reading import Piece, Reader
 from streams.runner.spec import RunnerSpec
 from streams.runner.start import Known, StoreRestored, start_of
 from streams.runner.transaction import KafkaAway, Transactions, closed_quietly, dead_letter_writes
+from streams.runner.verifying import BoundTold, ask
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class TargetRunner:
         self._hooks = hooks or NoHooks()
         self._may_work = may_work
         self._reader = Reader(spec, sink)
+        self._bound = BoundTold(sink)
         self._keeper = Keeper(spec, sink, self._hooks)
         self._topic = spec.topics.erasures(sink.name)
         self._group = spec.group(sink.name)
@@ -236,7 +238,7 @@ class TargetRunner:
         records = 0
         for taken, message in enumerate(messages):
             partition, offset = int(message.partition() or 0), int(message.offset() or 0)
-            if piece.spans and self._reader.goes_alone(message):
+            if not self._reader.fits(piece, message):
                 self._left = messages[taken:]
                 break
             rows = self._reader.take(piece, message, partition)
@@ -263,6 +265,9 @@ class TargetRunner:
         if piece.order is not None:
             self._obey(piece, piece.order)
             return
+        if piece.questions:
+            self._answer(piece)
+            return
         began = time.monotonic()
         outcomes = self._brake.apply(self._source, piece.jobs, piece.spans)
         self._hooks.on_up()
@@ -270,7 +275,8 @@ class TargetRunner:
         receipts = [(job.partition, o.receipt) for job, o in zip(piece.jobs, outcomes, strict=True) if o.receipt]
         receipts += piece.refused
         writes = self._writes(outcomes)
-        writes += [self._ack(partition, receipt.ack(self._sink.name)) for partition, receipt in receipts]
+        within = {"gone_within_s": self._bound.within_s()} if receipts else {}
+        writes += [self._ack(partition, receipt.ack(self._sink.name) | within) for partition, receipt in receipts]
         writes += dead_letter_writes(self._spec, self._transactions, piece.letters, "ledger")
         offsets = {(self._topic, partition): span.next for partition, span in piece.spans.items()}
         self._transactions.commit(writes, offsets, self._consumer)
@@ -288,6 +294,26 @@ class TargetRunner:
         ack = Write(topic=self._spec.topics.acks, partition=partition, key=order.id.encode(), value=value)
         self._transactions.commit([ack], {(self._topic, partition): span.next}, self._consumer)
         self._hooks.on_hidden(order.action, hidden)
+
+    def _answer(self, piece: Piece) -> None:
+        """Ask the store whether batches are gone, and say so. Raises Retry, as `_carry_out`: nothing is said then."""
+        found = ask(self._sink, piece.questions)
+        if any(said.known for said in found):
+            self._hooks.on_up()
+        if self._sink.positions is not None:
+            self._sink.apply(self._source, [], piece.spans)  # the store's own position passes them
+        writes = []
+        for question, said in zip(piece.questions, found, strict=True):
+            value = self._spec.codec.encode("VerifyAck", said.ack(question))
+            key = question.batch.id.encode()
+            writes.append(Write(topic=self._spec.topics.acks, partition=question.partition, key=key, value=value))
+        writes += dead_letter_writes(self._spec, self._transactions, piece.letters, "ledger")
+        offsets = {(self._topic, partition): span.next for partition, span in piece.spans.items()}
+        self._transactions.commit(writes, offsets, self._consumer)
+        for said in found:
+            self._hooks.on_verified(said.level, said.left)
+        for letter in piece.letters:
+            self._hooks.on_dead_letter(letter.reason)
 
     @staticmethod
     def _writes(outcomes: Sequence[Outcome]) -> list[Write]:

@@ -34,6 +34,7 @@ NAME = {"confirm_org_name": "Acme Boats"}
 
 DATA_MAP = """
 version: 1
+safety: {complete_at: deleted}  # what is proven later is not looked at here
 producers: [test]
 targets:
   crm: {kind: postgres, dsn: "${EBBTIDE_POSTGRES_DSN}"}

@@ -23,10 +23,15 @@ _QUEUES = (keys.AGAIN, keys.FORCED, keys.KEPT)
 
 @dataclass(slots=True)
 class Handled:
-    """What one entry did, in records: each row that it took out or marked, and what it put into each bucket."""
+    """What one entry did, in records: each row that it took out or marked, and what it put into each bucket.
+
+    `proofs` and `unproofs`: the (target, batch id) of each proof row that it put and dropped.
+    """
 
     taken: list[int] = field(default_factory=list)
     made: dict[bytes, int] = field(default_factory=lambda: defaultdict(int))
+    proofs: set[tuple[str, str]] = field(default_factory=set)
+    unproofs: list[tuple[str, str]] = field(default_factory=list)
 
     def over(self, bound: int, sent: Mapping[str, int]) -> str:
         """Return what was too much, "": nothing. `bound` is what may be handled but for the last row or bucket."""
@@ -58,6 +63,8 @@ class Metered(Overlay):
             marked = self.get(keys.SEGMENT + key[1:])
             assert marked is not None, "rows are dead of a segment that is not there"
             self.handled.taken.append(Segment.unpack(marked).count)
+        elif kind == keys.PROOF:
+            self.handled.proofs.add(keys.read_pending(key))
         super().put(key, value)
 
     def delete(self, key: bytes) -> None:
@@ -68,6 +75,8 @@ class Metered(Overlay):
             self.handled.taken.append(waiting.read(old)[0].count)
         elif old is not None and kind == keys.PENDING:
             self.handled.taken.append(PendingHead.unpack(rows.split(old)[0]).count)
+        elif old is not None and kind == keys.PROOF:
+            self.handled.unproofs.append(keys.read_pending(key))
         super().delete(key)
 
 

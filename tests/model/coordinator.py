@@ -56,6 +56,7 @@ class Coordinator:
             batch_records=batch_records,
             resend_days=resend_days,
             categories=categories,
+            verify_percent=said.percent,
         )
         record = {"version": rules.version, "hash": rules.hash, "code_version": 1, "body": rules.to_json()}
         self._tell("Rules", record, said, self._partitions, log_ms)

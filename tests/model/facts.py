@@ -76,6 +76,7 @@ class RulesSaid:
     leap_days: int
     lateness_s: int
     room: int
+    percent: int = 0
 
     def short(self) -> str:
         return f"rules {self.version}: {[(k.name, k.said) for k in self.kinds.values()]}"

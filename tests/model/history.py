@@ -35,6 +35,7 @@ class History:
         self.kinds: dict[str, Kind] = {}
         self.version = 0
         self.room = 0
+        self.percent = 0
         self._rules: RulesSaid | None = None
         self._tick = -1
         self._through: dict[int, int] = {}
@@ -69,6 +70,7 @@ class History:
             case RulesSaid():
                 if fact.version > self.version:
                     self.version, self.kinds, self.room, self._rules = fact.version, fact.kinds, fact.room, fact
+                    self.percent = fact.percent
                     for org in self.orgs.values():
                         org.changed()
                     self._pass()

@@ -116,7 +116,7 @@ class Lane:
 
     def _rows(self, sends: Sequence[Send]) -> dict[bytes | None, tuple[bool, list[int]]]:
         """Read the batches that were sent where the ledger keeps them: what is sent says no clock."""
-        found = {}
+        found: dict[bytes | None, tuple[bool, list[int]]] = {}
         for send in sends:
             if send.topic.startswith(TOPICS.erasures("")) and CODEC.name_of(send.value or b"") == "ErasureBatch":
                 assert send.key is not None

@@ -7,7 +7,7 @@ two twins a batch's row is, whether a batch on its way was seen before its ack),
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from tests.model.facts import EraseSaid, HoldSaid, ReleaseSaid
 from tests.model.known import Id
 from tests.model.oracle import Oracle
 from tests.model.orders import holds
+from tests.model.proof_witness import ProofWitness
 
 Name = tuple[str, str]
 Order = tuple[str, str]
@@ -93,16 +94,30 @@ class OrderWitness:
         for waiting in self.waits.values():
             waiting.discard(name)
 
-    def acked(self, name: Name, rows: list[tuple[Id, int]], kept: set[int], *, forced: bool, reason: str) -> None:
-        """Count a batch's ack for each request that it may concern."""
-        for (org, _), one in self.erasing.items():
+    def acked(
+        self, name: Name, rows: list[tuple[Id, int]], kept: set[int], *, forced: bool, requested: bool
+    ) -> dict[Order, int]:
+        """Count a batch's ack for each request that it may concern; return how many rows surely count for which."""
+        counted: dict[Order, int] = {}
+        for (org, request), one in self.erasing.items():
             count = one.targets[name[0]]
             for row, (key, clock) in enumerate(rows):
                 if key[0] != org or row in kept:
                     continue
                 sure = self._erases(one.said, key, clock)
-                count.ack(self.oracle.today, sure=sure and name not in one.before)
-                count.most += 1 if forced and reason == "request" else self._concerns(one.said, key)
+                sure = sure and name not in one.before
+                count.ack(self.oracle.today, sure=sure)
+                count.most += 1 if forced and requested else self._concerns(one.said, key)
+                if sure:
+                    counted[org, request] = counted.get((org, request), 0) + 1
+        return counted
+
+    def found_again(self, target: str, sure: dict[Order, int]) -> None:
+        """Rows that were done are there again."""
+        for order, n in sure.items():
+            count = self.erasing[order].targets[target]
+            count.least -= n
+            count.before -= n
 
     def _taken(self, rows: list[tuple[Id, int]]) -> None:
         for key, clock in rows:
@@ -118,7 +133,7 @@ class OrderWitness:
     def _erases(self, said: EraseSaid, key: Id, clock: int) -> bool:
         return clock <= said.through // 1000 and self._concerns(said, key)
 
-    def answered(self, answers: list[dict[str, Any]]) -> None:
+    def answered(self, answers: list[dict[str, Any]], proofs: ProofWitness) -> None:
         """Judge the answers that one entry sent."""
         told: set[Order] = set()
         for answer in answers:
@@ -138,6 +153,10 @@ class OrderWitness:
                 assert answer["version"] > one.version, f"request {order} says version {answer['version']} again"
                 one.version, one.body = answer["version"], body
                 self._does_not_end_early(order, one)
+                for target, n in proofs.open_of(order).items():
+                    said = Counter(body["targets"].get(target, {}))
+                    proven = said["due"] == said["done"] == said["verified"] + said["exempt"]
+                    assert not n or not proven, f"request {order} says {said}, and {n} rows of it are not proven"
 
     def _does_not_end_early(self, order: Order, one: Erasing) -> None:
         """Hold that a target has open rows while a batch with rows of the request is on its way to it."""

@@ -46,6 +46,8 @@ class PreviewWorld(Simulator):
 
     def __init__(self, seed: int, *, days: int = 240, shape: Shape | None = None) -> None:
         super().__init__(seed, days=days, shape=shape)
+        for target in self.targets:
+            target.plants = False  # a preview does not count what is erased again
         self._chance = Random(seed + 7_000_003)
         self._asked: dict[str, PreviewAsked] = {}
         self._watched: dict[tuple[int, str], Watch] = {}
@@ -102,7 +104,7 @@ class PreviewWorld(Simulator):
                 if answer["kind"] == "preview":
                     alone = not any(s.topic.startswith(ERASURES) for s in entry.sends[at:])
                     self._answered(p, answer, alone=alone)
-            elif send.topic.startswith(ERASURES) and send.value is not None:
+            elif send.topic.startswith(ERASURES) and send.value is not None and send.key in entry.rows:
                 batch = CODEC.decode(send.value)[1]
                 forced, clocks = entry.rows[send.key]
                 for record, clock in zip(batch["record_ids"], clocks, strict=True):

@@ -24,12 +24,14 @@ from tests.model.periods import Kind
 from tests.model.story import Line, story
 from tests.model.sums import check_orders, check_rows
 from tests.model.witness import Broken, Sent, Witness
-from tests.model.world import Shape, World
+from tests.model.world import DAY_MS, Shape, World
 from tests.support.ledger_log import CODEC, TOPICS, unaudited
 from tests.support.memory_store import MemoryStore
 
 ERASURES = TOPICS.erasures("")
-CALM_DAYS = 3
+CALM_DAYS = 5
+PROVEN_DAYS = 4
+"""After so many calm days at most all that was acknowledged before is proven."""
 INTERRUPTS = 0.04
 """How often something is ordered in the middle of the work, at most: only what is on its way is ordered of."""
 RESTLESS = 5_000
@@ -99,6 +101,7 @@ class Simulator(World):
         self.shape = self.shape.calm()
         for target in self.targets:
             target.ill_until = target.silent_until = -1
+            target.plants = False
         while not self.gateway.is_done():
             self.gateway.pack(self.random, self.now_ms)
         for _ in range(CALM_DAYS):
@@ -108,8 +111,15 @@ class Simulator(World):
             self.look_at_rows()
         self.check()
         for witness, lane in zip(self.witnesses, self.lanes, strict=True):
+            self._check_proofs(witness)
             self._look(check_rows, witness, lane)
         self.fold_again()
+
+    def _check_proofs(self, witness: Witness) -> None:
+        try:
+            witness.proofs.check_ended(self.now_ms - PROVEN_DAYS * DAY_MS)
+        except AssertionError as e:
+            raise Broken(f"day {witness.oracle.today}: {e}", partition=witness.partition) from e
 
     def fold_again(self) -> None:
         """Apply each committed log from its beginning, without any crash. Raises Broken if anything differs."""
@@ -196,17 +206,24 @@ class Simulator(World):
         name, body = ("", {}) if record.fact is not None else CODEC.decode(record.value)
         witness = self.witnesses[p]
         again = witness.entry(record.fact, body["ack"] if name == "Acked" else None, record.log_ms)
+        told = [s for s in entry.sends if s.topic.startswith(ERASURES) and s.value is not None]
         batches = [
             Sent(send.value, CODEC.decode(send.value)[1], entry.rows[send.key][1], entry.rows[send.key][0])
-            for send in entry.sends
-            if send.topic.startswith(ERASURES) and send.value and CODEC.name_of(send.value) == "ErasureBatch"
+            for send in told
+            if send.value is not None and send.key in entry.rows and CODEC.name_of(send.value) == "ErasureBatch"
         ]
+        if name == "VerifyAcked":
+            witness.verified(body["ack"])
+        witness.proven(entry.handled.proofs, entry.handled.unproofs)
         ack = body["ack"] if name == "Acked" else None
         made = tuple(batch.record for batch in batches)
         self.told.append(Line(p, record.offset, witness.oracle.today, record.fact, ack, made))
         witness.sent(batches, again)
         answers = [s.value for s in entry.sends if s.topic == TOPICS.answers and s.value is not None]
-        witness.orders.answered([CODEC.decode(raw)[1] for raw in answers])
+        for question in told:
+            if question.value is not None and question.key not in entry.rows:
+                witness.proofs.asked(CODEC.decode(question.value)[1], question.value)
+        witness.orders.answered([CODEC.decode(raw)[1] for raw in answers], witness.proofs)
         if name == "Step":
             self._hold_to_its_bound(p, entry, made)
 

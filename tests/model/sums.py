@@ -16,11 +16,21 @@ from schemas.bodies import decode_columns
 from schemas.columns import Columns
 from schemas.frames import Pack
 from streams.lane.overlay import after
-from streams.ledger import children, counts, keys, rows, segments, waiting
+from streams.ledger import children, counts, keys, proofs, rows, segments, waiting
 from streams.ledger.barriers import Barrier, RequestDef
 from streams.ledger.counts import FAILED, HOLD, MIN_RETAIN, WITHHELD, RequestRow
 from streams.ledger.marks import Marks
-from streams.ledger.rows import ClockRow, OrgRow, PairRow, PendingHead, Row, Segment, TargetRow
+from streams.ledger.rows import (
+    ClockRow,
+    OrgRow,
+    PairRow,
+    PendingHead,
+    ProofHead,
+    ProvingRow,
+    Row,
+    Segment,
+    TargetRow,
+)
 from streams.ledger.waiting import QueueHead
 from tests.model.disk import Disk
 from tests.model.orders import names_of
@@ -53,6 +63,7 @@ class Requests:
     def __init__(self, state: Disk, kinds: dict[str, Kind]) -> None:
         self._kinds = kinds
         self.there: dict[tuple[str, str], Counter[tuple[str, str]]] = defaultdict(Counter)
+        self.proofs: dict[tuple[str, str], Counter[tuple[str, str]]] = defaultdict(Counter)
         self.rows = {keys.read_order(key): RequestRow.unpack(value) for key, value in of_kind(state, keys.REQUEST)}
         opened = {keys.read_text(k, 1)[0] for k, value in of_kind(state, keys.ORG) if OrgRow.unpack(value).open}
         self._barriers: dict[str, list[Barrier]] = defaultdict(list)
@@ -101,14 +112,34 @@ class Requests:
         for name in head.requests:
             self.there[head.org, name][_DUE, target] += head.count
 
+    def proof(self, target: str, head: ProofHead) -> None:
+        """Count a batch that is to be proven; what is back of it is open again."""
+        for name, n in head.counted.items():
+            there = self.proofs[head.org, name]
+            if head.state == proofs.LEFT:
+                self.there[head.org, name][_DUE, target] += n
+            else:
+                there["unproven", target] += n
+                there["gone", target] += n * (head.level == proofs.GONE)
+
     def check(self) -> None:
         for order, row in self.rows.items():
+            self._check_proofs(order, row)
             told: Counter[tuple[str, str]] = Counter()
             told[HOLD, ""], told[MIN_RETAIN, ""], told[_UNDECIDED, ""] = row.hold, row.min_retain, row.undecided
-            for target, (due, done, _, withheld, failed) in row.targets.items():
-                told[_DUE, target], told[WITHHELD, target], told[FAILED, target] = due - done, withheld, failed
+            for target, count in row.counts().items():
+                told[_DUE, target] = count.due - count.done
+                told[WITHHELD, target], told[FAILED, target] = count.withheld, count.failed
             told, there = (Counter({k: n for k, n in c.items() if n}) for c in (told, self.there[order]))
             assert told == there, f"request {order} counts {dict(told)}, there are {dict(there)}"
+
+    def _check_proofs(self, order: tuple[str, str], row: RequestRow) -> None:
+        told: Counter[tuple[str, str]] = Counter()
+        for target, count in row.counts().items():
+            told["unproven", target] = count.done - count.verified - count.exempt
+            told["gone", target] = count.gone - count.verified
+        told, there = (Counter({k: n for k, n in c.items() if n}) for c in (told, self.proofs[order]))
+        assert told == there, f"request {order} counts {dict(told)} of what is proven, there are {dict(there)}"
 
 
 def check_orders(state: Disk, kinds: dict[str, Kind]) -> Requests:
@@ -126,6 +157,14 @@ def check_orders(state: Disk, kinds: dict[str, Kind]) -> Requests:
         head_raw, body = rows.split(value)
         counted[keys.PENDING, target] += 1
         requests.batch(target, PendingHead.unpack(head_raw), body)
+    for key, value in of_kind(state, keys.PROOF):
+        target, _ = keys.read_pending(key)
+        proof = ProofHead.unpack(rows.split(value)[0])
+        counted[keys.PROVING, target] += proof.state == proofs.ASKED
+        requests.proof(target, proof)
+    for name, proving_row in _rows(state, keys.PROVING, ProvingRow):
+        asked = counted[keys.PROVING, name]
+        assert proving_row.asked == asked, f"target {name} counts {proving_row.asked} questions, there are {asked}"
     for key, _ in of_kind(state, keys.FORCED):
         counted[keys.FORCED, keys.read_text(key, 1)[0]] += 1
     for name, target_row in _rows(state, keys.TARGET, TargetRow):
@@ -164,6 +203,11 @@ def check_rows(state: Disk, kinds: dict[str, Kind]) -> None:
         keys.STIRRED: clock.stirred,
         keys.SCAN: clock.scans,
         keys.UNTOLD: clock.untold,
+        keys.PROOF: clock.proofs,
+        keys.LOOK: clock.proofs,
+        keys.UNGONE: sum(
+            ProofHead.unpack(rows.split(value)[0]).level != proofs.GONE for _, value in of_kind(state, keys.PROOF)
+        ),
     }
     wrong = {kind: (count, found[kind]) for kind, count in counted.items() if count != found[kind]}
     assert not wrong, f"counts (counted, there are) are wrong: {wrong}"

@@ -2,6 +2,10 @@
 
 Faults while a target is ill: silence, retries, withheld and failed rows, acks twice, of unknown batches, of rows that a
 batch has not, `hidden` before `deleted`. A target that is well applies every batch as soon as it is asked.
+
+Asked whether a batch is gone, one that is ill does not know, or says that it is not yet, or something of another time;
+and now and then, well or ill, rows are there again (`plants`). `reaches`: what it can tell of; a bound is drawn for
+each ack.
 """
 
 from __future__ import annotations
@@ -12,15 +16,21 @@ from typing import Any
 from tests.model.broker import Draft, Partition, commit
 from tests.support.ledger_log import CODEC
 
+BOUNDS = (-1, 0, 3600, 86_400)
+"""Seconds that a target needs to let go of what it has erased; -1: it does not know."""
+
 
 class Target:
     """One target over all partitions. `ill_until`: the virtual day before which it has faults."""
 
-    def __init__(self, name: str, partitions: list[Partition]) -> None:
+    def __init__(self, name: str, partitions: list[Partition], seed: int = 0) -> None:
         self.name = name
         self.partitions = partitions
         self.ill_until = -1
         self.silent_until = -1
+        self.plants = True
+        self.reaches = "deleted" if name == "feed" and seed % 4 == 0 else "gone"
+        self._chance = Random(f"{seed} {name}")  # of its own, so that worlds are otherwise as they were
         self._next = [0] * len(partitions)
         self._open: list[dict[int, dict[str, Any]]] = [{} for _ in partitions]
 
@@ -32,7 +42,8 @@ class Target:
         found: list[str] = []
         for partition, waiting, at in zip(self.partitions, self._open, self._next, strict=True):
             unread = [_read(record.value) for record in partition.erasures[self.name].records[at:]]
-            found += [i for batch in (*waiting.values(), *unread) if batch["org"] == org for i in batch["record_ids"]]
+            batches = [batch for batch in (*waiting.values(), *unread) if "ask" not in batch]
+            found += [i for batch in batches if batch["org"] == org for i in batch["record_ids"]]
         return found
 
     def work(self, random: Random, day: int, log_ms: int) -> bool:
@@ -50,6 +61,11 @@ class Target:
                 if day < self.ill_until and random.random() < 0.4:
                     continue
                 done = True
+                if "ask" in batch:
+                    for said in self._say(batch, day < self.ill_until):
+                        commit([Draft(partition.acks, CODEC.encode("VerifyAck", said))], log_ms)
+                    del waiting[at]
+                    continue
                 for ack in self._answer(random, batch, day < self.ill_until):
                     commit([Draft(partition.acks, CODEC.encode("Ack", ack))], log_ms)
                 del waiting[at]
@@ -79,6 +95,37 @@ class Target:
             case _:
                 return [good]
 
+    def _say(self, asked: dict[str, Any], ill: bool) -> list[dict[str, Any]]:
+        """Answer whether a batch is gone."""
+        chance = self._chance
+        good = {
+            "batch_id": asked["batch_id"],
+            "ask": asked["ask"],
+            "target": self.name,
+            "level": self.reaches,
+            "reaches": self.reaches,
+            "left": 0 if self.reaches == "gone" else -1,
+            "gone_within_s": chance.choice(BOUNDS),
+            "blocked_by": "",
+        }
+        if self.plants and chance.random() < 0.12:
+            return [{**good, "level": "none", "left": chance.randint(1, len(asked["record_ids"]))}]
+        if not ill:
+            return [good]
+        match chance.randrange(6):
+            case 0:
+                return [{**good, "level": "none", "left": -1}]
+            case 1:
+                return [{**good, "level": "deleted", "reaches": "gone", "left": 2, "blocked_by": "an old transaction"}]
+            case 2:
+                return [good, good]
+            case 3:
+                return [{**good, "ask": asked["ask"] + 1}, {**good, "level": "deleted", "reaches": "gone", "left": -1}]
+            case 4:
+                return [{**good, "batch_id": f"{chance.getrandbits(128):032x}"}, good]
+            case _:
+                return [good]
+
     def _ack(
         self, batch: dict[str, Any], *, changed: int, withheld: list[int] | None = None, failed: list[int] | None = None
     ) -> dict[str, Any]:
@@ -91,6 +138,7 @@ class Target:
             "changed": changed,
             "withheld": [{"row": row, "reason": batch.get("withheld", "hold")} for row in withheld or ()],
             "failed": [{"row": row, "reason": "failed"} for row in failed or ()],
+            "gone_within_s": self._chance.choice(BOUNDS),
         }
 
 

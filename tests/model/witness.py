@@ -14,6 +14,7 @@ from tests.model.history import DAY_S
 from tests.model.known import Id, Row
 from tests.model.oracle import Oracle
 from tests.model.order_witness import OrderWitness
+from tests.model.proof_witness import ProofWitness
 
 
 class Broken(AssertionError):
@@ -27,13 +28,17 @@ class Broken(AssertionError):
 
 @dataclass(slots=True)
 class Sent:
-    """A batch as it was first sent; `clocks` are those of its rows, which only the ledger's own row of it says."""
+    """A batch as it was first sent; `clocks` are those of its rows, which only the ledger's own row of it says.
+
+    `requested`: all its rows are a request's, whatever it is sent for now.
+    """
 
     raw: bytes = field(repr=False)
     record: dict[str, Any] = field(repr=False)
     clocks: list[int]
     forced: bool
     pending: bool = True
+    requested: bool = False
 
 
 def rows_of(batch: Sent) -> list[tuple[Id, int]]:
@@ -56,6 +61,8 @@ class Witness:
         self.followed = 0
         self.withdrawn = 0
         self.orders = OrderWitness(self.oracle)
+        self.proofs = ProofWitness(self.oracle)
+        self._again: list[Sent] = []
         self._rest: Sent | None = None
         self._gone: list[Id] = []
         self._twins: dict[tuple[Id, str], list[int]] = defaultdict(list)
@@ -79,7 +86,10 @@ class Witness:
         if ack["outcome"] == "restored" or ack["level"] == "hidden":
             return None
         record = batch.record
-        self.orders.acked(name, rows_of(batch), set(rows), forced=batch.forced, reason=record["reason"])
+        how = {"forced": batch.forced, "requested": batch.requested}
+        sure = self.orders.acked(name, rows_of(batch), set(rows), **how)
+        went = [row for at, row in enumerate(rows_of(batch)) if at not in rows]
+        self.proofs.acked(name, record, went, ack, {**how, "sure": sure})
         self._settle(name, batch)
         for row in rows:
             key = (record["org"], record["category"], record["record_ids"][row])
@@ -88,7 +98,7 @@ class Witness:
         return None
 
     def _give_back(self, key: Id, target: str, batch: Sent, clock: int) -> None:
-        requested = batch.record["reason"] == "request" and not batch.forced
+        requested = batch.requested and not batch.forced
         self.oracle.give_back(key, target, clock, forced=batch.forced, requested=requested)
 
     def _settle(self, name: tuple[str, str], batch: Sent) -> None:
@@ -109,7 +119,7 @@ class Witness:
         left = [row for row, is_held in zip(rows, held, strict=True) if not is_held]
         if left:
             record = {**batch.record, "record_ids": [key[2] for key, _ in left]}
-            self._rest = Sent(b"", record, [clock for _, clock in left], batch.forced)
+            self._rest = Sent(b"", record, [clock for _, clock in left], batch.forced, requested=batch.requested)
         self.withdrawn += 1
         return True
 
@@ -121,10 +131,42 @@ class Witness:
         if (batch.clocks, batch.forced) != (rest.clocks, rest.forced):
             raise Broken(f"batch {name} is not what is left of the withdrawn one: {rest.record}")
         self._rest = None
-        self.batches[name] = batch
-        self.orders.sent(name, rows_of(rest), taken=False)
-        self.pending[name[0]] += 1
+        self._known(name, batch, rest)
         return True
+
+    def _known(self, name: tuple[str, str], batch: Sent, like: Sent) -> None:
+        batch.requested = like.requested
+        self.batches[name] = batch
+        self.orders.sent(name, rows_of(batch), taken=False)
+        self.pending[name[0]] += 1
+
+    def verified(self, ack: dict[str, Any]) -> None:
+        """Take in what a target says of a batch that it was asked about."""
+        back = self.proofs.answered(ack)
+        if back is not None:
+            self.orders.found_again(ack["target"], back.sure)
+
+    def proven(self, put: set[tuple[str, str]], dropped: list[tuple[str, str]]) -> None:
+        """Take in which proof rows an entry put and dropped; what is found again must be sent by it, if it may go."""
+        for name, proof in self.proofs.rows_changed(put, dropped):
+            free = [row for row in proof.rows if not self.oracle.is_held(row[0])]
+            for key, clock in proof.rows:
+                if (key, clock) not in free:
+                    requested = proof.requested and not proof.forced
+                    self.oracle.give_back(key, name[0], clock, forced=proof.forced, requested=requested)
+            if free:
+                record = {**proof.record, "record_ids": [key[2] for key, _ in free], "reason": "residual"}
+                clocks = [clock for _, clock in free]
+                self._again.append(Sent(b"", record, clocks, proof.forced, requested=proof.requested))
+
+    def _is_again(self, name: tuple[str, str], batch: Sent) -> bool:
+        """Whether a new batch is of what was acknowledged and is there again."""
+        for again in self._again:
+            if {**batch.record, "batch_id": ""} == {**again.record, "batch_id": ""} and batch.clocks == again.clocks:
+                self._again.remove(again)
+                self._known(name, batch, again)
+                return True
+        return False
 
     def sent(self, batches: list[Sent], again: tuple[str, str] | None) -> None:
         """Judge the batches that one entry sent, in their order."""
@@ -132,7 +174,7 @@ class Witness:
         for batch in batches:
             name = (batch.record["target"], batch.record["batch_id"])
             known = self.batches.get(name)
-            if known is None and self._is_rest(name, batch):
+            if known is None and (self._is_rest(name, batch) or self._is_again(name, batch)):
                 continue
             if known is None:
                 self._new(name, batch, touched)
@@ -150,6 +192,8 @@ class Witness:
             raise Broken(f"the target asked for batch {again} again and did not get it")
         if self._rest is not None:
             raise Broken(f"what is left of a withdrawn batch was not sent: {self._rest.record}")
+        if self._again:
+            raise Broken(f"what is there again was not sent: {self._again[0].record}")
         for row in touched:
             if row.live and not self.oracle.wanted(row)[1] - row.got:
                 row.live = False
@@ -176,7 +220,7 @@ class Witness:
             raise Broken(f"batch {name} is of category {category!r}, which has no target {target!r}")
         if record["action"] != oracle.held(org, category).action:
             raise Broken(f"batch {name} is to {record['action']}, the policy says {oracle.held(org, category).action}")
-        requested = record["reason"] == "request"
+        requested = batch.requested = record["reason"] == "request"
         if batch.forced:
             self._let_children_follow()
         for key, clock in rows_of(batch):
@@ -267,5 +311,6 @@ class Witness:
             )
         try:
             self.orders.check()
+            self.proofs.check()
         except AssertionError as e:
             raise Broken(f"day {self.oracle.today}: {e}", partition=self.partition) from e

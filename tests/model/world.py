@@ -76,7 +76,7 @@ class World:
         self.partitions = [Partition(number) for number in range(self.shape.partitions)]
         self.gateway = Gateway(self.shape.sources, self.partitions, self.shape.min_segment)
         self.coordinator = Coordinator(random, self.partitions)
-        self.targets = [Target(name, self.partitions) for name in TARGETS]
+        self.targets = [Target(name, self.partitions, seed) for name in TARGETS]
         self.kinds = _kinds()
         self.producer = Producer(random, self.gateway, self.kinds, self.shape.derived)
         self.counts: Counter[str] = Counter()
@@ -110,7 +110,8 @@ class World:
             old = self.kinds[name]
             self.kinds[name] = Kind(name, old.targets, self._said(whole=True), old.parent)
         shape = self.shape
-        said = RulesSaid(self._version, dict(self.kinds), shape.sources, shape.leap_days, 3600, shape.room)
+        percent = (0, 30, 100)[(self.seed + self._version) % 3]
+        said = RulesSaid(self._version, dict(self.kinds), shape.sources, shape.leap_days, 3600, shape.room, percent)
         self.coordinator.rules(
             said,
             step_records=shape.step_records,

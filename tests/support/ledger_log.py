@@ -122,7 +122,8 @@ def unaudited(sends: Sequence[Send]) -> Counter[tuple[str, str]]:
     """Return by how much an entry's batches and orders, as (target, id), differ from what the audit log is told."""
     sent: Counter[tuple[str, str]] = Counter()
     for send in sends:
-        if send.topic.startswith(TOPICS.erasures("")) and send.key is not None:
+        told = send.topic.startswith(TOPICS.erasures("")) and send.key is not None and send.value is not None
+        if told and CODEC.name_of(send.value or b"") != "VerifyBatch":  # a question changes nothing
             sent[send.topic.removeprefix(TOPICS.erasures("")), send.key.hex()] += 1
     for one in intents(sends, "batch", "hide", "order"):
         sent[one["facts"]["target"], one["facts"].get("batch", one["facts"].get("order"))] -= 1
@@ -232,8 +233,27 @@ class LedgerLog:
             "changed": len(batch.ids) - len(values.get("withheld", ())) - len(values.get("failed", ())),
             "withheld": rows("withheld", "hold"),
             "failed": rows("failed", "failed"),
+            "gone_within_s": values.get("bound_s", -1),
         }
-        value = CODEC.encode("Ack", record)
+        return self._answer("Ack", record, run=run)
+
+    def verified(
+        self, asked: Mapping[str, Any], level: str = "gone", *, left: int = 0, run: bool = True, **values: Any
+    ) -> list[Send]:
+        """Answer a question about a batch; `values` are further fields of `VerifyAck`."""
+        record = {
+            "batch_id": asked["batch_id"],
+            "ask": asked["ask"],
+            "target": asked["target"],
+            "level": level,
+            "reaches": "gone",
+            "left": left,
+            **values,
+        }
+        return self._answer("VerifyAck", record, run=run)
+
+    def _answer(self, name: str, record: Mapping[str, Any], *, run: bool) -> list[Send]:
+        value = CODEC.encode(name, record)
         sends = self.feed(Entry(topic=TOPICS.acks, partition=self.partition, offset=0, log_ms=self.log_ms, value=value))
         return sends + (self.run() if run else [])
 
@@ -466,6 +486,12 @@ class LedgerLog:
                     )
                 )
         return found
+
+    def asked(self, sends: Sequence[Send] | None = None) -> list[dict[str, Any]]:
+        """Return the questions whether a batch is gone among `sends`, or among all so far."""
+        sent = [s for s in (self.sends if sends is None else sends) if s.topic.startswith(TOPICS.erasures(""))]
+        found = [CODEC.decode(send.value) for send in sent if send.value is not None]
+        return [record for name, record in found if name == "VerifyBatch"]
 
     def erased(self, sends: Sequence[Send] | None = None, target: str = "crm") -> list[str]:
         """Return the ids sent to a target, sorted."""

@@ -46,6 +46,7 @@ def job(
     """`parts` are (partition, target, done)."""
     listed = [
         {"partition": p, "target": t, "due": 9, "done": done, "changed": done, "withheld": 0, "failed": 0}
+        | {"gone": done, "verified": 0, "exempt": 0, "residual": 0, "blocked_by": "an old transaction"}
         for p, t, done in parts
     ]
     record = {"request_id": request_id, "org": name, "state": "running", "at": version, "version": version}

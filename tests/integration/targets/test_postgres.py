@@ -371,6 +371,7 @@ def test_a_store_older_than_the_topic_halts_and_says_so_in_an_ack(
         "changed": 0,
         "withheld": [],
         "failed": [],
+        "gone_within_s": -1,
         "partition": 0,
     }
 

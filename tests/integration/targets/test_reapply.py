@@ -73,6 +73,9 @@ def test_what_went_since_the_backup_goes_again_and_what_was_withheld_or_is_held_
         sink = make_sink(database, limits=PostgresLimits(lock_s=0.2))
         erase(cluster, sink, *[batch_record("crm", "acme", ids_of(n, 10)) for n in (21, 31)], acks=3)
         holder.rollback()
+    question = {name: before[name] for name in ("batch_id", "target", "org", "category", "action", "record_ids")}
+    question |= {"ask": 1}  # it changes nothing, and nothing is done for it
+    cluster.send_raw(cluster.topics.erasures("crm"), CODEC.encode("VerifyBatch", question))
     cluster.send(batch_record("crm", "acme", ids_of(91, 5)))  # nobody has done it: it is the runner's
     cluster.send(batch_record("other", "acme", ids_of(81, 5)))
     offsets = len(cluster.acks())

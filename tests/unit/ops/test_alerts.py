@@ -28,7 +28,7 @@ def page_of(name: str) -> Path:
     return ROOT / "ops" / "runbooks" / f"{'-'.join(words).lower()}.md"
 
 
-def test_there_are_the_eight_alerts() -> None:
+def test_there_are_the_ten_alerts() -> None:
     assert {name.removeprefix("Ebbtide") for name in ALERTS} == {
         "DeadlineNear",
         "DeadlineMissed",
@@ -36,6 +36,8 @@ def test_there_are_the_eight_alerts() -> None:
         "LedgerStalled",
         "DeadLettersGrowing",
         "SweepLate",
+        "NotGone",
+        "ResidualRows",
         "UnusualErasure",
         "NoData",
     }

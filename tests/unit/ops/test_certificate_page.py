@@ -9,7 +9,7 @@ import pytest
 from pypdf import PdfReader
 
 from ops.certificate_page import page_of
-from schemas.jobs import State
+from schemas.jobs import PART_COUNTS, State
 from schemas.policy import Setting
 from schemas.rules import CategoryRules, Rules
 from streams.audit.certificate import open_certificate, seal_certificate
@@ -52,7 +52,7 @@ def facts(*, targets: int = 2, categories: int = 3) -> dict[str, Any]:
         deadline=AT + 86_400_000,
         detail={"through": AT, "regime": "gdpr", "subjects": [2, 3], "found": 7, "waiting": {"hold": 2}},
     )
-    part = {"partition": 0, "due": 5, "done": 4, "changed": 4, "withheld": 1, "failed": 0}
+    part = {**dict.fromkeys(PART_COUNTS, 0), "partition": 0, "due": 5, "done": 4, "changed": 4, "withheld": 1}
     parts = [{**part, "target": f"store-{n}"} for n in range(targets)]
     return facts_of(job, parts, rules(categories), Org(exports=1), at=AT)
 

@@ -18,6 +18,7 @@ from ops.cli.subjects import BadSubjects, BadValues, read_subjects, read_values
 from ops.installation import open_installation
 from ops.requests import NotDone, RequestDoor, Status
 from ops.settings import BadSetting, Settings
+from schemas.jobs import PART_COUNTS
 
 
 def status(state: str, **more: Any) -> Status:
@@ -78,7 +79,7 @@ def test_values_come_from_a_file_and_what_is_none_is_refused_without_repeating_i
 
 
 def test_parts_are_added_up_by_target() -> None:
-    part = {"due": 3, "done": 1, "changed": 1, "withheld": 0, "failed": 0}
+    part = dict.fromkeys(PART_COUNTS, 0) | {"due": 3, "done": 1, "changed": 1}
     parts = [{"partition": p, "target": t, **part} for p in (0, 1) for t in ("crm", "vault")]
 
     assert {t: (c["due"], c["done"]) for t, c in by_target(status("running", parts=parts)).items()} == {
@@ -95,7 +96,7 @@ def test_parts_are_added_up_by_target() -> None:
 def test_a_job_is_followed_to_its_exit_code(
     last: str, code: int | None, as_json: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    part = {"partition": 0, "target": "crm", "due": 3, "done": 1, "changed": 1, "withheld": 1, "failed": 0}
+    part = dict.fromkeys(PART_COUNTS, 0) | {"partition": 0, "target": "crm", "due": 3, "done": 1, "withheld": 1}
 
     def run(seen: Callable[[Status], None]) -> Status:
         seen(status("planning", detail='{"shards": 2, "answered": 1}'))

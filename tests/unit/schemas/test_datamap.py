@@ -396,7 +396,7 @@ def test_requesters_and_safety_go_into_the_rules(tmp_path: Path) -> None:
 requesters:
   portal: {{public_key: "{KEY.upper()}", orgs: [acme, globex], kinds: [erase, hold]}}
   back-office: {{public_key: "{KEY}", orgs: all, kinds: all}}
-safety: {{approval_over: 100, approve_deletes: true, verify_identity: true}}
+safety: {{approval_over: 100, approve_deletes: true, verify_identity: true, complete_at: gone, verify_percent: 20}}
 regimes: {{lgpd: {{days: 15}}, ours: {{days: 20, extension_days: 10}}}}
 """
     )
@@ -408,6 +408,7 @@ regimes: {{lgpd: {{days: 15}}, ours: {{days: 20, extension_days: 10}}}}
         "back-office": Requester(public_key=KEY),
     }
     assert (rules.approval_over, rules.approve_deletes, rules.verify_identity) == (100, True, True)
+    assert (rules.complete_at, rules.verify_percent) == ("gone", 20)
     assert rules.regimes == {"lgpd": Regime(days=15), "ours": Regime(days=20, extension_days=10)}
 
 
@@ -415,6 +416,14 @@ def test_nobody_may_ask_and_nothing_waits_for_approval_unless_the_map_says_so(tm
     rules = load(tmp_path, GOOD).rules(version=1, sources={})
 
     assert (rules.requesters, rules.approval_over, rules.approve_deletes) == ({}, 0, False)
+
+
+def test_an_erasure_is_done_when_it_is_verified_and_little_of_the_sweep_is_proven_unless_the_map_says_so(
+    tmp_path: Path,
+) -> None:
+    rules = load(tmp_path, GOOD).rules(version=1, sources={})
+
+    assert (rules.complete_at, rules.verify_percent) == ("verified", 1)
 
 
 @pytest.mark.parametrize(
@@ -432,6 +441,8 @@ def test_nobody_may_ask_and_nothing_waits_for_approval_unless_the_map_says_so(tm
         (f'requesters: {{"The Portal": {{public_key: "{KEY}", orgs: all, kinds: all}}}}', "lower-case letters"),
         ("safety: {approval_over: many}", "must be a whole number"),
         ("safety: {approve_deletes: perhaps}", "write true or false"),
+        ("safety: {complete_at: verifeid}", "did you mean 'verified'"),
+        ("safety: {verify_percent: 101}", "write 0 to 100"),
         ("safety: {brake: 3}", "unknown key 'brake'"),
         ("regimes: {lgpd: {}}", "add `days: 30`"),
         ("regimes: {lgpd: {days: 0}}", "days must be from 1 to 365"),

@@ -16,11 +16,12 @@ verifying_identity: awaiting_approval planning cancelled refused
 awaiting_approval: grace planning cancelled refused
 grace: planning cancelled paused
 paused: grace cancelled
-planning: running awaiting_acks completed completed_with_exceptions failed
-running: awaiting_acks completed completed_with_exceptions failed
-awaiting_acks: completed completed_with_exceptions failed
-completed_with_exceptions: awaiting_acks completed
-completed: awaiting_acks
+planning: running awaiting_acks verifying completed completed_with_exceptions failed
+running: awaiting_acks verifying completed completed_with_exceptions failed
+awaiting_acks: verifying completed completed_with_exceptions failed
+verifying: awaiting_acks completed completed_with_exceptions
+completed_with_exceptions: awaiting_acks verifying completed
+completed: awaiting_acks verifying
 cancelled:
 refused:
 failed:
@@ -61,7 +62,7 @@ def test_no_state_is_a_dead_end(state: State) -> None:
 
 
 def test_what_was_sent_to_the_ledgers_can_never_be_cancelled() -> None:
-    sent = {_S.PLANNING, _S.RUNNING, _S.AWAITING_ACKS, _S.COMPLETED, _S.COMPLETED_WITH_EXCEPTIONS}
+    sent = {_S.PLANNING, _S.RUNNING, _S.AWAITING_ACKS, _S.VERIFYING, _S.COMPLETED, _S.COMPLETED_WITH_EXCEPTIONS}
 
     assert not any(_S.CANCELLED in MOVES[state] for state in sent)
 

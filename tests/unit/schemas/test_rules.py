@@ -70,6 +70,8 @@ def test_the_same_rules_have_the_same_text_whatever_the_order_they_were_made_in(
         {"approval_over": 0},
         {"approve_deletes": False},
         {"verify_identity": False},
+        {"complete_at": "verified"},
+        {"verify_percent": 7},
         {"paused": True},
         {"regimes": {}},
     ],
@@ -158,10 +160,22 @@ def test_rules_from_before_there_were_requesters_are_read() -> None:
         "verify_identity",
         "regimes",
         "paused",
+        "complete_at",
+        "verify_percent",
     ):
         del body[name]
 
-    assert Rules.from_json(json.dumps(body)).requesters == {}
+    found = Rules.from_json(json.dumps(body))
+
+    assert (found.requesters, found.complete_at, found.verify_percent) == ({}, "deleted", 0)
+
+
+@pytest.mark.parametrize(
+    "change", [{"complete_at": "hidden"}, {"verify_percent": -1}, {"verify_percent": 101}], ids=lambda c: next(iter(c))
+)
+def test_a_level_or_a_share_that_is_none_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(BadRules, match="complete_at must be one of deleted, gone, verified"):
+        dataclasses.replace(RULES, **change)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("key", ["", "ab", "AB" * 32, "zz" * 32, *sorted(WEAK_KEYS)])

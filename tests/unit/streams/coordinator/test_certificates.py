@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schemas.jobs import State
+from schemas.jobs import PART_COUNTS, State
 from schemas.policy import Setting
 from schemas.rules import CategoryRules, Rules
 from streams.coordinator.certificates import facts_of, is_certified
@@ -34,8 +34,7 @@ def job(kind: str = "erase", **changes: Any) -> Job:
 
 
 def part(partition: int, target: str, **counts: int) -> dict[str, Any]:
-    none = dict.fromkeys(("due", "done", "changed", "withheld", "failed"), 0)
-    return {"partition": partition, "target": target, **none, **counts}
+    return {"partition": partition, "target": target, **dict.fromkeys(PART_COUNTS, 0), **counts}
 
 
 def test_counts_are_summed_over_partitions_and_told_by_target() -> None:
@@ -43,7 +42,7 @@ def test_counts_are_summed_over_partitions_and_told_by_target() -> None:
 
     facts = facts_of(job(), parts, RULES, Org(), at=9)
 
-    none = {"due": 0, "done": 0, "changed": 0, "withheld": 0, "failed": 0, "level": "deleted"}
+    none = {**dict.fromkeys(PART_COUNTS, 0), "level": "deleted"}
     assert facts["targets"] == {"crm": {**none, "due": 4, "done": 4, "changed": 3}, "feed": none}
     assert facts["job"] == {
         "kind": "erase", "state": "completed", "version": 1, "requested_at": 0, "ended_at": 9, "deadline": 0,
@@ -93,3 +92,20 @@ def test_whatever_is_not_gone_is_an_exception_with_its_reason() -> None:
 )
 def test_only_erasures_that_have_ended_are_certified(kind: str, state: State, certified: bool) -> None:
     assert is_certified(Job(request_id="r", kind=kind, content="", state=state)) is certified
+
+
+@pytest.mark.parametrize(
+    ("counts", "level"),
+    [
+        ({"done": 3, "gone": 3, "verified": 3}, "verified"),
+        ({"done": 3, "gone": 3, "verified": 2}, "gone"),
+        ({"done": 3, "gone": 2}, "deleted"),
+        ({"done": 3, "exempt": 3}, "deleted"),
+        ({}, "deleted"),
+    ],
+)
+def test_a_targets_level_is_what_all_of_its_rows_have_reached(counts: dict[str, int], level: str) -> None:
+    facts = facts_of(job(), [part(0, "crm", **counts)], RULES, Org(), at=9)
+
+    assert facts["targets"]["crm"]["level"] == level
+    assert [one["what"] for one in facts["exceptions"]] == (["exempt"] if counts.get("exempt") else [])

@@ -160,8 +160,8 @@ def test_it_goes_as_far_as_its_slowest_shard_and_asks_for_the_manifest_once() ->
     assert json.loads(asked["expect"]) == {str(a): 3, str(b): 1}
     assert (asked["request_id"], asked["org"], asked["epoch"]) == (desk.last, ORG, 1)
     (part,) = desk.state()["parts"]
-    assert part == {
-        "partition": a, "target": "crm", "due": 5, "done": 4, "changed": 4, "withheld": 1, "failed": 0
+    assert {name: value for name, value in part.items() if value} == {
+        "partition": a, "target": "crm", "due": 5, "done": 4, "changed": 4, "withheld": 1
     }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from schemas.jobs import PART_COUNTS
 from schemas.subjects import pack_refs
 from schemas.values import ValuesSeal
 from streams.coordinator.deadlines import gdpr
@@ -85,9 +86,8 @@ def test_a_job_follows_its_shards_and_forgets_the_values_at_its_end(desk: Desk) 
     answer(desk, 4, crm={"due": 5, "done": 5, "changed": 4})
 
     assert (first, second["state"]) == ("running", "awaiting_acks")
-    assert second["parts"] == [
-        {"partition": HOME, "target": "crm", "due": 5, "done": 2, "changed": 2, "withheld": 0, "failed": 0}
-    ]
+    none = {**dict.fromkeys(PART_COUNTS, 0), "blocked_by": ""}
+    assert second["parts"] == [{**none, "partition": HOME, "target": "crm", "due": 5, "done": 2, "changed": 2}]
     assert kept
     assert (desk.state()["state"], desk.state()["detail"]["left"]) == ("completed", {})
     assert not any(b'"sealed"' in raw for raw in desk.store.rows().values())

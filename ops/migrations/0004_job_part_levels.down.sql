@@ -1,0 +1,6 @@
+ALTER TABLE ebbtide.job_parts
+    DROP COLUMN gone,
+    DROP COLUMN verified,
+    DROP COLUMN exempt,
+    DROP COLUMN residual,
+    DROP COLUMN blocked_by;
