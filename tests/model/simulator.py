@@ -221,7 +221,7 @@ class Simulator(World):
         witness.sent(batches, again)
         answers = [s.value for s in entry.sends if s.topic == TOPICS.answers and s.value is not None]
         for question in told:
-            if question.value is not None and question.key not in entry.rows:
+            if question.value is not None and CODEC.name_of(question.value) == "VerifyBatch":
                 witness.proofs.asked(CODEC.decode(question.value)[1], question.value)
         witness.orders.answered([CODEC.decode(raw)[1] for raw in answers], witness.proofs)
         if name == "Step":
