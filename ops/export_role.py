@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ops.datamaps import data_map_path, variables
 from ops.exports import export_names, export_place
 from ops.metrics import Domains, Metrics
-from ops.runner_settings import runner_spec, sink_settings
+from ops.runner_settings import kafka_spec, sink_settings
 from ops.settings import Settings
 from schemas.datamap import DataMap, load_data_map
 from sinks.export import MISSING
@@ -76,7 +76,7 @@ def run_export_role(settings: Settings, stop: threading.Event, ready: Callable[[
     ready(metrics.serve(settings.metrics_host, settings.metrics_port))
     run_exports(
         ExporterSpec(
-            kafka=runner_spec(settings),
+            kafka=kafka_spec(settings),
             names=export_names(settings),
             bundle_bytes=settings.export_bundle_bytes,
         ),

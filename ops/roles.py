@@ -21,7 +21,7 @@ from ops.hooks import AuditorMetrics, GatewayMetrics, LaneMetrics, ProjectorMetr
 from ops.logs import set_up_logs
 from ops.metrics import Domains, Metrics
 from ops.rules_topic import RulesNotSigned, current_rules, rules_in_force
-from ops.runner_settings import runner_spec
+from ops.runner_settings import kafka_spec
 from ops.settings import Settings
 from ops.timesource import TimeSource
 from ops.watched import JOB_KINDS, JobMetrics, Lettered, Watched, WatchedJobs
@@ -276,7 +276,7 @@ def _auditor(settings: Settings, stop: threading.Event, ready: Callable[[int], N
 
     metrics = Metrics("auditor", Domains(kinds=tuple(KINDS)))
     _serve(metrics, settings, ready)
-    spec = AuditorSpec(kafka=runner_spec(settings), seed=settings.audit_key())
+    spec = AuditorSpec(kafka=kafka_spec(settings), seed=settings.audit_key())
     run_auditor(spec, stop=stop, hooks=AuditorMetrics(metrics))
     return 0
 

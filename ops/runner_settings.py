@@ -1,7 +1,8 @@
-"""From settings to what target runners and the exporter are told. Used by `ops.target_role` and `ops.export_role`."""
+"""From settings to what target runners, the exporter and the auditor are told. Used by the roles in `ops`."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ops.settings import Settings
@@ -14,12 +15,16 @@ from streams.runner.spec import RunnerSpec
 
 
 def runner_spec(settings: Settings) -> RunnerSpec:
-    """Return how a runner reaches Kafka. Raises BadSetting where one of its keys is missing."""
+    """Return what a target's runner is told. Raises BadSetting where one of its keys is missing."""
+    return replace(kafka_spec(settings), values=ValuesSeal.of(settings.key("master_key")))
+
+
+def kafka_spec(settings: Settings) -> RunnerSpec:
+    """Return how Kafka is reached, for whoever opens no values. Raises BadSetting without the key of dead letters."""
     return RunnerSpec(
         bootstrap=settings.kafka_bootstrap,
         topics=Topics(settings.prefix),
         seal=Seal(settings.key("dead_letter_key")),
-        values=ValuesSeal.of(settings.key("master_key")),
         slot=settings.slot,
         codec=registered_codec(settings.registry_url),
     )
