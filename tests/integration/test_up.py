@@ -215,7 +215,7 @@ def test_every_role_and_then_all_killed_in_the_middle_of_a_sweep_leave_exactly_t
     # Each batch and each answer has one entry, whoever was killed, and the log is what was signed.
     eventually(lambda: audited(up, "batch") == batches_sent(up), what="an entry for each batch")
     eventually(lambda: audited(up, "ack") == Counter(set(batches_sent(up))), what="an entry for each answer")
-    assert len(batches_sent(up)) > 10
+    assert {target for target, _ in batches_sent(up)} == {"crm", "feed"}  # how many there are is a matter of pace
     key = up.ebbtide("audit", "key").strip()
     checked = json.loads(up.ebbtide("audit", "verify", "acme", "--json"))
     assert (checked["holds"], checked["since"]) == (True, None)
