@@ -26,7 +26,7 @@ from schemas.topics import Topics
 from streams.audit.copies import DayCopy, LogCopy
 from streams.audit.entries import ORG, Opening, day_text
 from streams.audit.intents import INSTALLATION, intent
-from streams.audit.log import NAME, OrgLog
+from streams.audit.log import OrgLog, head_key
 from streams.audit.note import NoteKey
 from streams.auditor.sequencer import POSITION
 
@@ -183,15 +183,15 @@ def audit_key(settings: Settings, codec: Codec | None = None, given: str = "") -
     if given:
         return NoteKey.of(given)
     if settings.kafka_bootstrap and codec is not None:
-        signer = settings.rules_key() if settings.rules_public_key or settings.signing_key else None
-        rules = current_rules(settings.kafka_bootstrap, Topics(settings.prefix), codec, signed_by=signer)
+        topics = Topics(settings.prefix)
+        rules = current_rules(settings.kafka_bootstrap, topics, codec, signed_by=settings.rules_signer())
         if rules is not None and rules.audit_key:
-            return NoteKey(NAME, bytes.fromhex(rules.audit_key))
+            return head_key(bytes.fromhex(rules.audit_key))
     signing = settings.signing_key or own_signing_key(settings.data_dir)
     if settings.audit_signing_key:
-        return NoteKey(NAME, public_key_of(settings.key("audit_signing_key")))
+        return head_key(public_key_of(settings.key("audit_signing_key")))
     if signing:
-        return NoteKey(NAME, public_key_of(audit_seed(bytes.fromhex(signing))))
+        return head_key(public_key_of(audit_seed(bytes.fromhex(signing))))
     raise NoAuditKey("it is not known who signs this engine's audit logs: give --key, as `ebbtide audit key` prints it")
 
 

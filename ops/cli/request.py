@@ -59,14 +59,8 @@ def erase(
     More than 1 000 go out as several requests, ID-0001-9f2c41d0 and so on; the same again asks for nothing new.
     """
     settings = connected_settings()
-    people = read_subjects(subject, subjects, most=None)
-    if not people:
-        raise Refused("nobody is named: write --subjects FILE, --subjects - or --subject ID")
-    body: dict[str, Any] = {"regime": regime}
-    if verified:
-        body["identity"] = "verified"
-    if category:
-        body["categories"] = category
+    people = _named(read_subjects(subject, subjects, most=None))
+    body = _body(regime, verified=verified, categories=category)
     if settings.day_seconds:  # engine time runs ahead of the time at which this is asked
         body["through"] = TimeSource(settings.day_seconds, settings.clock_anchor_ms).now_ms()
     if len(people) > MAX_SUBJECTS:
@@ -103,14 +97,9 @@ def rectify(
     """
     if values == subjects == "-":
         raise Refused("only one of --values and --subjects can be standard input")
-    body: dict[str, Any] = {"regime": regime}
-    if verified:
-        body["identity"] = "verified"
-    if record:
-        body["records"] = record
+    body = _body(regime, verified=verified, records=record)
     people, said = read_subjects(subject, subjects), read_values(values)
-    if not people:
-        raise Refused("nobody is named: write --subjects FILE, --subjects - or --subject ID")
+    _named(people)
     settings = connected_settings()
     _ask(
         settings, "rectify", org, body, people, by, request_id, wait=wait, limit_s=limit_s, as_json=as_json, values=said
@@ -136,14 +125,8 @@ def restrict(
 
     Exit code 1: some records cannot be hidden; the job says which.
     """
-    body: dict[str, Any] = {"regime": regime}
-    if verified:
-        body["identity"] = "verified"
-    if category:
-        body["categories"] = category
-    people = read_subjects(subject, subjects)
-    if not people:
-        raise Refused("nobody is named: write --subjects FILE, --subjects - or --subject ID")
+    body = _body(regime, verified=verified, categories=category)
+    people = _named(read_subjects(subject, subjects))
     settings = connected_settings()
     _ask(settings, "restrict", org, body, people, by, request_id, wait=wait, limit_s=limit_s, as_json=as_json)
 
@@ -212,6 +195,19 @@ def export(
         body["identity"] = "verified"
     people = read_subjects(subject, subjects)
     _ask(connected_settings(), "export", org, body, people, by, request_id, wait=wait, limit_s=limit_s, as_json=as_json)
+
+
+def _named(people: list[str]) -> list[str]:
+    """Return those who are named. Raises Refused where nobody is."""
+    if not people:
+        raise Refused("nobody is named: write --subjects FILE, --subjects - or --subject ID")
+    return people
+
+
+def _body(regime: str, *, verified: bool, **chosen: list[str] | None) -> dict[str, Any]:
+    """Return what a person's request says beside whom it is about; what was not chosen is left out."""
+    body: dict[str, Any] = {"regime": regime} | ({"identity": "verified"} if verified else {})
+    return body | {name: values for name, values in chosen.items() if values}
 
 
 def _ask(

@@ -50,7 +50,7 @@ from ops.requests import RequestDoor
 from ops.settings import Settings
 from schemas.codec import registered_codec
 from schemas.topics import Topics
-from streams.audit.log import NAME
+from streams.audit.log import head_key
 from streams.audit.note import NoteKey
 
 LIVE = 500
@@ -121,7 +121,7 @@ class Demo:
 
     @property
     def _key(self) -> NoteKey:
-        return NoteKey(NAME, public_key_of(self.engine.settings.audit_key()))
+        return head_key(public_key_of(self.engine.settings.audit_key()))
 
     def _live(self, now_s: int) -> list[Record]:
         fresh = make_records(LIVE, now_s=now_s, seed=8)

@@ -25,7 +25,7 @@ from schemas.errors import Reject
 from streams.audit.entries import ORG, Leaf, Opening, canonical
 from streams.audit.faults import NotComparable, Tampered
 from streams.audit.lines import ENTRY, read_entry
-from streams.audit.log import NAME
+from streams.audit.log import head_key
 from streams.audit.note import NoteKey
 from streams.audit.verify import check_evidence, verify
 
@@ -79,7 +79,7 @@ def seal_certificate(evidence: Mapping[str, Any], seed: bytes, *, org: Opening |
         {"type": TYPE, "v": VERSION, **{name: evidence[name] for name in ("leaf", "proof", "head")}}
     ).encode()
     signature = Ed25519PrivateKey.from_private_bytes(seed).sign(pae(PAYLOAD_TYPE, payload))
-    key_id = NoteKey(NAME, public_key_of(seed)).id.hex()
+    key_id = head_key(public_key_of(seed)).id.hex()
     said: dict[str, Any] = {
         "payload": base64.b64encode(payload).decode(),
         "payloadType": PAYLOAD_TYPE,

@@ -25,6 +25,11 @@ NAME: Final = "ebbtide.audit"
 """Who signs heads, and what origins begin with."""
 
 
+def head_key(public_key: bytes) -> NoteKey:
+    """Return what heads are checked with: the auditor's public Ed25519 key of 32 bytes. Raises BadKey."""
+    return NoteKey(NAME, public_key)
+
+
 class BadState(Halt):
     """What the auditor wrote down about a log contradicts the head that it signed: somebody else wrote there."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ebbtide.envelope import public_key_of
-from streams.audit.log import NAME
+from streams.audit.log import head_key
 from streams.audit.note import NoteKey
 from streams.runner.spec import RunnerSpec
 
@@ -26,7 +26,7 @@ class AuditorSpec:
     @property
     def key(self) -> NoteKey:
         """What its heads are checked with."""
-        return NoteKey(NAME, public_key_of(self.seed))
+        return head_key(public_key_of(self.seed))
 
     @property
     def group(self) -> str:
