@@ -50,7 +50,7 @@ def store(work: Work, buckets: Sequence[Bucket], sizes: Sequence[int], columns: 
     together = [
         i
         for i, bucket in enumerate(buckets)
-        if i not in twice and sizes[i] <= segments.SMALL and barriers.of(work, bucket.org) is None
+        if i not in twice and sizes[i] <= min(segments.SMALL, segments.MAX_SEGMENT) and barriers.of(work, bucket.org) is None
     ]
     chosen = np.zeros(len(sizes), np.bool_)
     chosen[together] = True
