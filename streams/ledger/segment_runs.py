@@ -46,11 +46,11 @@ def store(work: Work, buckets: Sequence[Bucket], sizes: Sequence[int], columns: 
     """
     ends = np.cumsum(np.array(sizes, np.int64))
     bounds = list(zip((ends - sizes).tolist(), ends.tolist(), strict=True))
-    twice = _with_repeats(columns, sizes)
+    twice, most = _with_repeats(columns, sizes), min(segments.SMALL, segments.MAX_SEGMENT)
     together = [
         i
         for i, bucket in enumerate(buckets)
-        if i not in twice and sizes[i] <= min(segments.SMALL, segments.MAX_SEGMENT) and barriers.of(work, bucket.org) is None
+        if i not in twice and sizes[i] <= most and barriers.of(work, bucket.org) is None
     ]
     chosen = np.zeros(len(sizes), np.bool_)
     chosen[together] = True
