@@ -12,8 +12,9 @@ ones share one body in a `Pack`. The gateway encodes, the ledger core decodes an
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -46,8 +47,7 @@ _CODES = {kind: i for i, kind in enumerate(KINDS)}
 GroupKey = tuple[str, str, str, str, int, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupHeader:
+class GroupHeader(NamedTuple):
     """What a group's rows have in common.
 
     `day`: of a record the created day, else the day it occurred (days since the epoch, UTC). `name`: of `named`.
@@ -57,8 +57,8 @@ class GroupHeader:
     kind: str
     org: str
     category: str
-    target: str = ""
     day: int
+    target: str = ""
     name: str = ""
     source: int = 0
     first: int = 0
@@ -294,7 +294,7 @@ def _spans(rows: Columns, counts: Sequence[int]) -> list[tuple[int, int]]:
 
 def _joined(a: tuple[GroupHeader, Columns], b: tuple[GroupHeader, Columns]) -> tuple[GroupHeader, Columns]:
     first, following = a[0], b[0]
-    header = replace(first, first=min(first.first, following.first), next=max(first.next, following.next))
+    header = first._replace(first=min(first.first, following.first), next=max(first.next, following.next))
     return header, Columns.concat([a[1], b[1]])
 
 
