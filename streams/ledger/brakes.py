@@ -219,7 +219,7 @@ def settle(work: Work, at: Place, handled: int, blocked: str | None) -> None:
     row = brake_rows.of(work, at.org_name, at.category) if at.pair.braked == GOES_ON else None
     if row is None or blocked is not None:
         return
-    next_day = due.next_due(work, at.org_name, at.category, at.pair, at.org, at.plan)
+    next_day = due.due_by_itself(work, at.org_name, at.category, at.pair, at.org, at.plan)
     if not handled or next_day is None or next_day > row.day:
         _lift(work, at.org_name, at.category, DONE)
 
@@ -258,6 +258,9 @@ def _look_at(work: Work, org: str, category: str, row: BrakeRow) -> None:
     limits = work.rules.limits(org, category) if work.rules is not None else None
     if at is None or limits is None:
         _lift(work, org, category, LIFTED)
+    elif row.state == APPROVED:
+        if holds.whole(work, org, category):
+            _lift(work, org, category, LIFTED)
     elif row.state == BRAKED:
         cut = at.pair.cut if at.pair.cut_day == work.today else 0
         left = min(row.records, at.pair.count)

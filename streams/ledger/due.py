@@ -8,7 +8,7 @@ first among the coming days, and no pair's backlog keeps others waiting. Used by
 from __future__ import annotations
 
 from streams.ledger import holds, keys
-from streams.ledger.brake_rows import STANDS, anew
+from streams.ledger.brake_rows import GOES_ON, STANDS, anew
 from streams.ledger.plans import CONTRACT, DEACTIVATED, NAMED, REACTIVATED, Plan
 from streams.ledger.rows import OrgRow, PairRow
 from streams.ledger.state import DAY_S, Work
@@ -49,6 +49,13 @@ def next_due(work: Work, org_name: str, category: str, pair: PairRow, org: OrgRo
     """Return the day on which the pair is next to be looked at; None: no passing day makes it due."""
     if pair.braked == STANDS or holds.whole(work, org_name, category):
         return None  # until a person has approved its plan, or the brake is lifted; until the hold ends
+    if pair.braked == GOES_ON:
+        return max(work.today, 0)  # to its plan's end
+    return due_by_itself(work, org_name, category, pair, org, plan)
+
+
+def due_by_itself(work: Work, org_name: str, category: str, pair: PairRow, org: OrgRow, plan: Plan) -> int | None:
+    """Return the same whatever keeps or drives it."""
     if pair.gather or pair.cursor is not None:
         return max(work.today, 0)
     days: list[int | None] = []
