@@ -28,6 +28,7 @@ from ops.topics import declared, differences
 from schemas.datamap import DataMap
 from schemas.errors import EbbtideError
 from schemas.plans import PostgresPlan
+from schemas.rules import Rules
 from schemas.topics import Topics
 from sinks.build import s3_sink
 from sinks.postgres_hiding import unfit_columns
@@ -104,8 +105,21 @@ def _rules(settings: Settings, data_map: DataMap, topics: Topics, codec: Codec) 
     if not same:
         text += f", but {data_map.file} says otherwise: `ebbtide rules apply --data-map {data_map.file}`"
     yield Finding("ok" if same else "watch", "rules", text)
+    yield brake_finding(rules)
     if rules.paused:
         yield Finding("watch", "targets", "all are paused, nothing is erased: `ebbtide resume` lets them go on")
+
+
+def brake_finding(rules: Rules) -> Finding:
+    """Say whether anything stops what would erase unusually much."""
+    off = [] if rules.brake is None else [n for n in sorted(rules.categories) if rules.limits("", n) is None]
+    if rules.limits("") is None:
+        text = "is off: a mistake may erase everything before anybody sees it: docs/brake.md, safety.brake"
+    elif off:
+        text = f"is off for {', '.join(off)}"
+    else:
+        return Finding("ok", "brake", "stops what would erase unusually much")
+    return Finding("watch", "brake", text)
 
 
 def _stores(settings: Settings, data_map: DataMap, target: str) -> Iterator[Finding]:

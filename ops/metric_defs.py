@@ -28,6 +28,7 @@ class MetricDef:
 
 LANE = ("ledger", "coordinator")
 PROJECTOR = ("projector",)
+COORDINATOR = ("coordinator",)
 AUDITOR = ("auditor",)
 
 DEFINITIONS: tuple[MetricDef, ...] = (
@@ -199,6 +200,11 @@ DEFINITIONS: tuple[MetricDef, ...] = (
         "The earliest deadline of a job that is not done; 0: there is none.",
         (),
         ("coordinator",),
+    ),
+    MetricDef("ebbtide_braked_plans", "gauge", "Jobs that are braked until a person approves.", ("kind",), COORDINATOR),
+    MetricDef("ebbtide_brake_approvals_total", "counter", "Approvals of braked plans.", (), COORDINATOR),
+    MetricDef(
+        "ebbtide_brake_void_total", "counter", "Approvals of another plan than there was by then.", (), COORDINATOR
     ),
     MetricDef(
         "ebbtide_requests_refused_total",

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from ebbtide.wire import Codec
 from ops.metrics import Metrics
-from schemas.jobs import KINDS, REASONS, State
+from schemas.jobs import JOB_KINDS as KNOWN_KINDS
+from schemas.jobs import REASONS, State
 from schemas.topics import Topics
 from streams.coordinator.stats import JobStats, job_stats
 from streams.reducer import Entry, Reducer, Send, Store
@@ -82,7 +83,7 @@ class Watched:
 
 
 NO_KIND = "unknown"
-JOB_KINDS = (*KINDS, NO_KIND)
+JOB_KINDS = (*KNOWN_KINDS, NO_KIND)
 """Kinds as metrics name them: a request of an unknown kind is a job as well, which was refused."""
 
 
@@ -100,7 +101,11 @@ class JobMetrics:
 
     def show(self, partition: int, stats: JobStats) -> None:
         """Take over what a partition says of its jobs."""
-        if self._by_partition.get(partition) != stats:
+        known = self._by_partition.get(partition)
+        if known != stats:
+            if known is not None:
+                self.metrics.add("ebbtide_brake_approvals_total", max(0, stats.approvals - known.approvals))
+                self.metrics.add("ebbtide_brake_void_total", max(0, stats.voided - known.voided))
             self._by_partition[partition] = stats
             self._put()
 
@@ -116,6 +121,8 @@ class JobMetrics:
             for state in State:
                 count = sum(stats.jobs.get(name, {}).get(state, 0) for stats in every)
                 self.metrics.put("ebbtide_jobs", count, kind, state)
+            braked = sum(stats.jobs.get(name, {}).get(State.BRAKED, 0) for stats in every)
+            self.metrics.put("ebbtide_braked_plans", braked, kind)
             self.metrics.put("ebbtide_jobs_overdue", sum(stats.overdue.get(name, 0) for stats in every), kind)
         deadlines = [stats.next_deadline for stats in every if stats.next_deadline]
         self.metrics.put("ebbtide_job_next_deadline_timestamp_seconds", min(deadlines, default=0) / 1000)

@@ -2,7 +2,7 @@
 
     requesters: {portal: {public_key: "<64 hex digits>", orgs: [acme], kinds: [erase]}}
     safety:     {approval_over: 100, approve_deletes: true, verify_identity: true,
-                 complete_at: verified, verify_percent: 1}
+                 complete_at: verified, verify_percent: 1, brake: {share: 0.5}}
     regimes:    {lgpd: {days: 15, extension_days: 0}}
 
 Called by `schemas.datamap`, whose tests cover it.
@@ -10,9 +10,11 @@ Called by `schemas.datamap`, whose tests cover it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from schemas.brake import Brake
+from schemas.brakemap import read_brake
 from schemas.jobs import KINDS as KINDS_OF_REQUEST
 from schemas.keys import OWN
 from schemas.plans import BadPlan, check_target
@@ -31,13 +33,14 @@ class Asking:
     complete_at: str = "verified"
     verify_percent: int = 1
     regimes: Mapping[str, Regime] = field(default_factory=dict)
+    brake: Brake = field(default_factory=Brake)
 
 
-def read_asking(top: Table) -> Asking:
-    """Read the sections of a map; what is left out has its default. Raises schemas.yamlmap.BadFile."""
+def read_asking(top: Table, categories: Collection[str]) -> Asking:
+    """Read the sections of a map that has these categories; what is left out has its default. Raises BadFile."""
     safety = top.table("safety")
     if safety is not None:
-        safety.only("approval_over", "approve_deletes", "verify_identity", "complete_at", "verify_percent")
+        safety.only("approval_over", "approve_deletes", "verify_identity", "complete_at", "verify_percent", "brake")
     over = safety.scalar("approval_over") if safety else None
     return Asking(
         requesters=_requesters(top),
@@ -47,6 +50,7 @@ def read_asking(top: Table) -> Asking:
         complete_at=_level(safety),
         verify_percent=_percent(safety),
         regimes=_regimes(top),
+        brake=read_brake(safety, categories),
     )
 
 

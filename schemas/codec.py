@@ -50,6 +50,8 @@ INTERNAL_IDS: Mapping[str, int] = {
     "AuditOpening": 84,
     "AuditPosition": 85,
     "Certificate": 86,
+    "BrakeApproved": 90,
+    "Survey": 91,
     "VerifyBatch": 70,
     "VerifyAcked": 71,
     "VerifyAck": 72,

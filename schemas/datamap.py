@@ -65,6 +65,7 @@ class DataMap:
             complete_at=self.asking.complete_at,
             verify_percent=self.asking.verify_percent,
             regimes=self.asking.regimes,
+            brake=self.asking.brake,
         )
 
 
@@ -96,7 +97,7 @@ def load_data_map(path: Path | str, variables: Mapping[str, str] | None = None) 
         targets=targets,
         categories=categories,
         plans=plans,
-        asking=read_asking(top),
+        asking=read_asking(top, categories),
     )
 
 

@@ -7,6 +7,10 @@
         │             │                     │                                            verifying ┼─────────────┤
         └──▶ refused ◀┴─────────────────────┘                                   completed_with_exceptions ◀──────┘
 
+What would erase too much goes from planning to braked, and back when a person has approved its plan, or is cancelled
+there. A `brake`, for which nobody asks, is braked from its beginning, and runs as long as what was approved is carried
+out; it goes back from there when that is another plan by then, and is completed.
+
 An `export` changes nothing, so it may be cancelled until it is done: from planning, running and awaiting_acks as well.
 Stages that a kind of job has not are passed over. Used by the coordinator, the command line and the read model;
 docs/requests.md says what each state means, `tests/unit/schemas/test_jobs.py` proves the table.
@@ -29,6 +33,7 @@ class State(StrEnum):
     PLANNING = "planning"
     RUNNING = "running"
     AWAITING_ACKS = "awaiting_acks"
+    BRAKED = "braked"
     VERIFYING = "verifying"
     PAUSED = "paused"
     COMPLETED = "completed"
@@ -39,17 +44,19 @@ class State(StrEnum):
 
 
 _S = State
+_DONE: Final = (_S.COMPLETED, _S.COMPLETED_WITH_EXCEPTIONS)
 MOVES: Final[Mapping[State, frozenset[State]]] = {
     _S.REQUESTED: frozenset(
-        {_S.REFUSED, _S.VERIFYING_IDENTITY, _S.AWAITING_APPROVAL, _S.GRACE, _S.PLANNING, _S.COMPLETED}
+        {_S.REFUSED, _S.VERIFYING_IDENTITY, _S.AWAITING_APPROVAL, _S.GRACE, _S.PLANNING, _S.BRAKED, _S.COMPLETED}
     ),
     _S.VERIFYING_IDENTITY: frozenset({_S.AWAITING_APPROVAL, _S.PLANNING, _S.CANCELLED, _S.REFUSED}),
     _S.AWAITING_APPROVAL: frozenset({_S.GRACE, _S.PLANNING, _S.CANCELLED, _S.REFUSED}),
     _S.GRACE: frozenset({_S.PLANNING, _S.CANCELLED, _S.PAUSED}),
-    _S.PLANNING: frozenset(
-        {_S.RUNNING, _S.AWAITING_ACKS, _S.VERIFYING, _S.COMPLETED, _S.COMPLETED_WITH_EXCEPTIONS, _S.FAILED}
+    _S.PLANNING: frozenset({_S.BRAKED, _S.RUNNING, _S.AWAITING_ACKS, _S.VERIFYING, *_DONE, _S.FAILED}),
+    _S.BRAKED: frozenset({_S.PLANNING, _S.RUNNING, _S.COMPLETED, _S.CANCELLED}),
+    _S.RUNNING: frozenset(
+        {_S.BRAKED, _S.AWAITING_ACKS, _S.VERIFYING, _S.COMPLETED, _S.COMPLETED_WITH_EXCEPTIONS, _S.FAILED}
     ),
-    _S.RUNNING: frozenset({_S.AWAITING_ACKS, _S.VERIFYING, _S.COMPLETED, _S.COMPLETED_WITH_EXCEPTIONS, _S.FAILED}),
     _S.AWAITING_ACKS: frozenset({_S.VERIFYING, _S.COMPLETED, _S.COMPLETED_WITH_EXCEPTIONS, _S.FAILED}),
     _S.VERIFYING: frozenset({_S.AWAITING_ACKS, _S.COMPLETED, _S.COMPLETED_WITH_EXCEPTIONS}),
     _S.PAUSED: frozenset({_S.GRACE, _S.CANCELLED}),
@@ -95,6 +102,12 @@ KINDS: Final = (
 )
 """What may be asked for. Only an export can fail for good, and is asked for again: there is no `retry`."""
 
+BRAKE: Final = "brake"
+"""The kind of job that nobody asks for: a category that would lose unusually much waits for a person."""
+
+JOB_KINDS: Final = (*KINDS, BRAKE)
+"""What a job can be."""
+
 PART_COUNTS: Final = ("due", "done", "changed", "withheld", "failed", "gone", "verified", "exempt", "residual")
 """What is counted of each part of a job: see the fields of `RequestStatus`."""
 
@@ -135,6 +148,8 @@ REASONS: Final[Mapping[str, str]] = {
     "wrong_state": "The job is in a state from which this move is not legal.",
     "grace_over": "The grace of the deletion is over: what it erased cannot be brought back.",
     "own_approval": "Whoever asked cannot approve it.",
+    "stale_plan": "What is braked is another plan by now.",
+    "bad_token": "The token is not one of the installation for this plan, or has ended.",
     "too_late": "The deadline has passed, or was extended before.",
     "suspected_fraud": "A person denied it: it seems not to be made in good faith.",
     "insuf_verification": "A person denied it: who asks could not be made sure of.",

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from schemas.brake import BadBrake, Brake, Limits
 from schemas.errors import Refused
 from schemas.jobs import KINDS
 from schemas.policy import Setting
@@ -122,6 +123,7 @@ class Rules:
     asks, unless whoever signs it is. `regimes` are by name, beside those of `LAWS`. While it is `paused` no target is
     changed. `complete_at` is the one of LEVELS at which an erasure is done, as it was in rules from before there were
     proofs; of the sweep's batches `verify_percent` in a hundred are proven, as all those of requests are.
+    `brake`: how much may be decided without a person, None: however much.
     """
 
     version: int
@@ -146,6 +148,7 @@ class Rules:
     paused: bool = False
     complete_at: str = "deleted"
     verify_percent: int = 0
+    brake: Brake | None = None
 
     def __post_init__(self) -> None:
         for number in ("version", "code_version", "max_leap_days", "step_records", "pending_batches", "batch_records"):
@@ -181,6 +184,13 @@ class Rules:
         found = self.categories.get(self.canonical(category))
         return found is not None and bool(found.targets)
 
+    def limits(self, org: str, category: str = "") -> Limits | None:
+        """Return the brake's limits for a category of an org, or for its requests; None: there are none."""
+        if self.brake is None:
+            return None
+        name = self.canonical(category)
+        return self.brake.of(org, [c.name for c in self.lineage(name)] if name in self.categories else [])
+
     def lineage(self, category: str) -> Iterator[CategoryRules]:
         """Yield the category, its parent, and so on. Raises BadRules: unknown, or a circle."""
         seen: set[str] = set()
@@ -211,8 +221,10 @@ class Rules:
             asking = values.get("requesters", {})  # rules from before there were any have none
             values["requesters"] = {key_id: _requester(value) for key_id, value in asking.items()}
             values["regimes"] = {name: Regime(**value) for name, value in values.get("regimes", {}).items()}
+            brake = values.get("brake")
+            values["brake"] = None if brake is None else Brake.from_json(brake)
             return cls(**values)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, BadBrake) as error:
             raise BadRules(f"the rules' body is not one: {error}") from error
 
 

@@ -18,7 +18,7 @@ from ops.api.problems import Problem
 from ops.api.reads import JobFilter, page, place_of
 from ops.api.streams import JobEvents
 from ops.api.tokens import OWNER, READER
-from schemas.jobs import KINDS, State
+from schemas.jobs import JOB_KINDS, State
 
 router = APIRouter(prefix=views.BASE, route_class=GuardedRoute)
 
@@ -28,7 +28,7 @@ router = APIRouter(prefix=views.BASE, route_class=GuardedRoute)
 async def get_jobs(
     called: Called,
     state: Annotated[list[State] | None, Query(max_length=20)] = None,
-    kind: Annotated[list[Literal[KINDS]] | None, Query(max_length=20)] = None,  # type: ignore[valid-type]
+    kind: Annotated[list[Literal[JOB_KINDS]] | None, Query(max_length=20)] = None,  # type: ignore[valid-type]
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> dict[str, Any]:
@@ -113,11 +113,21 @@ def _mover(kind: str, *, fresh: bool, doc: str) -> None:
 
 
 _mover("cancel", fresh=True, doc="Cancel a job while its grace lasts or it waits for approval.")
-_mover("approve", fresh=True, doc="Approve another's job, as a second person.")
 _mover("verify", fresh=True, doc="Say that who asks is who they say; the job goes on.")
 _mover("unrestrict", fresh=True, doc="Lift a restriction: bring back what it has hidden, and end its hold.")
 _mover("pause", fresh=False, doc="Let a job's grace stand still.")
 _mover("resume", fresh=False, doc="Let a paused job's grace go on.")
+
+
+@router.post("/jobs/{job}/approve", response_model=models.Job, status_code=202)
+@takes(OWNER, fresh=True)
+async def approve_job(
+    called: Called, request: Request, job: str, asked: models.ApprovalAsked | None = None, key: Key = None
+) -> Response:
+    """Approve another's job, as a second person; of a braked one exactly the plan whose hash is given."""
+    await job_of(called, job)
+    said = {} if asked is None else {name: value for name, value in asked.model_dump().items() if value}
+    return await accept(called, request, "approve", {"job": job, **said}, key=key, asked=asked, about=job)
 
 
 @router.post("/jobs/{job}/deny", response_model=models.Job, status_code=202)

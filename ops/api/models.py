@@ -133,6 +133,13 @@ class PeopleAsked(Asked):
     identity: Literal["verified", "unverified"] | None = None
 
 
+class ApprovalAsked(Asked):
+    """Of a braked job the plan that was seen, by its hash; a token of the installation stands for a second person."""
+
+    plan: str = Field(default="", max_length=64)
+    token: str = Field(default="", max_length=200)
+
+
 class DenialAsked(Asked):
     """Why a person's request is refused, in the words of the Data Rights Protocol."""
 

@@ -61,6 +61,7 @@ REFUSED_STATUS: Final[Mapping[str, int]] = {
     "unknown_hold": 404,
     "unknown_job": 404,
     "own_approval": 403,
+    "bad_token": 403,
     "no_rules": 503,
 }
 """HTTP's word for a reason of schemas/jobs.py; 409, a contradiction, for all others."""
@@ -83,6 +84,8 @@ NEXT_STEPS: Final[Mapping[str, str]] = {
     "wrong_state": "Look at the job's state: what is over cannot be moved.",
     "grace_over": "See the job for what was erased; it cannot be brought back.",
     "own_approval": "Let another owner approve it.",
+    "stale_plan": "Read the job again: approve the plan that it has now, if that is meant.",
+    "bad_token": "Make one with `ebbtide brake token` for the plan as it is now.",
     "too_late": "See it to its end; a deadline is extended once, before it has passed.",
     **dict.fromkeys(DENIALS, "Tell the data subject why, and that they may complain to the supervisory authority."),
 }

@@ -18,6 +18,7 @@ STATE_STEPS: Final[Mapping[str, str]] = {
     State.FAILED: "Ask again; if it fails again, whoever runs the engine must look at what is named.",
     State.VERIFYING_IDENTITY: "Verify it, or deny it.",
     State.AWAITING_APPROVAL: "Let another owner approve it, or deny it.",
+    State.BRAKED: "See the plan. Approve it with its hash, or cancel it; of a brake, set the policy right.",
     State.VERIFYING: "Nothing returns the data any more. Wait; what holds it back, if anything, is named.",
     State.COMPLETED_WITH_EXCEPTIONS: "See what is named: it is kept for a reason, or was not to be had.",
 }

@@ -8,6 +8,7 @@ from ops.cli import (
     api,
     audit,
     backfill,
+    brake,
     certificate,
     dead_letters,
     demo,
@@ -55,6 +56,7 @@ app.add_typer(policy.app, name="policy")
 app.add_typer(hold.app, name="hold")
 app.add_typer(request.app, name="request")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(brake.app, name="brake")
 app.add_typer(rules.app, name="rules")
 app.add_typer(audit.app, name="audit")
 app.add_typer(read_model.app, name="migrate")

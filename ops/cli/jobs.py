@@ -19,7 +19,7 @@ from ops.jobs import Record, read_job, read_jobs
 from ops.requests import RequestDoor
 from schemas.codec import registered_codec
 from schemas.jobs import DENIALS, EXTENSIONS, PART_COUNTS
-from schemas.topics import Topics
+from schemas.topics import DAY_MS, Topics
 
 app = typer.Typer(help="See what became of requests, and decide about them.", no_args_is_help=True)
 
@@ -110,6 +110,22 @@ def extend(
     _ask("extend", org, {"job": job, "reason": reason}, by, limit_s, as_json=as_json)
 
 
+@app.command("approve")
+@guarded
+def approve(
+    org: Org,
+    job: JobId,
+    plan: Annotated[str, typer.Option(help="Of a braked job: the hash of the plan that you have seen.")] = "",
+    token: Annotated[str, typer.Option(help="From `ebbtide brake token`: stands for a second person.")] = "",
+    by: By = "cli",
+    limit_s: LimitS = 60,
+    as_json: AsJson = False,
+) -> None:
+    """Approve a job that waits for a second person; --by must not be who asked for it, or set the policy."""
+    more = {name: value for name, value in (("plan", plan), ("token", token)) if value}
+    _ask("approve", org, {"job": job, **more}, by, limit_s, as_json=as_json)
+
+
 def _move(kind: str, text: str) -> Callable[..., None]:
     def move(org: Org, job: JobId, by: By = "cli", limit_s: LimitS = 60, as_json: AsJson = False) -> None:
         _ask(kind, org, {"job": job}, by, limit_s, as_json=as_json)
@@ -119,9 +135,8 @@ def _move(kind: str, text: str) -> Callable[..., None]:
 
 
 for _kind, _text in {
-    "cancel": "Cancel a job that waits for approval or is in its grace, or an export: everything stays as it was.",
+    "cancel": "Cancel a job that waits for approval, is braked or in its grace, or an export: all stays as it was.",
     "restore": "Bring back what a deletion hides while its grace lasts, and end it.",
-    "approve": "Approve a job that waits for a second person; --by must not be who asked for it.",
     "verify": "Say that who asks is who they say; the request goes on.",
     "pause": "Stop the count of a deletion's grace.",
     "resume": "Go on counting a grace that was paused.",
@@ -134,7 +149,7 @@ def when(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(sep=" ", timespec="minutes")[:16] if ms else "–"
 
 
-_LONG = ("subjects", "files", "manifest", "levels")
+_LONG = ("subjects", "files", "manifest", "levels", "plan")
 _TIMES = ("links_end_at",)
 
 
@@ -146,6 +161,19 @@ def _print_files(detail: Record) -> None:
     for number, file in enumerate([detail["manifest"], *detail["files"]]):
         files.add_row(str(number), file["name"], str(file["bytes"]), str(file["rows"]), file["sha256"][:16] + "…")
     console.print(files)
+
+
+def _print_plan(detail: Record) -> None:
+    """Show what a braked job would erase: its hash, above, is what is approved."""
+    if "plan" not in detail:
+        return
+    plan = Table("partition", "as of day", "offset", "records", "targets", "digest", title="would be erased")
+    for part in detail["plan"]:
+        targets = ", ".join(f"{name}: {count}" for name, count in sorted(part["targets"].items()))
+        day = when(part["day"] * DAY_MS)[:10] if "day" in part else "–"
+        numbers = (str(part["partition"]), day, str(part["position"]), str(part["records"]))
+        plan.add_row(*numbers, targets, part["digest"][:16] + "…")
+    console.print(plan)
 
 
 def _print(job: Record) -> None:
@@ -163,6 +191,7 @@ def _print(job: Record) -> None:
     for name in _HIDING:
         if name in job["detail"]:
             _print_hiding(name, job["detail"][name])
+    _print_plan(job["detail"])
     _print_files(job["detail"])
     if job["parts"]:
         parts = Table("target", *PART_COUNTS)

@@ -50,6 +50,13 @@ DASHBOARD: Final = Dashboard(
                     queries=(Query(f'sum(ebbtide_jobs{{state!~"{_ENDED}"}})'),),
                 ),
                 Panel(
+                    title="Braked",
+                    text="Would erase unusually much, and wait for a person. Should be 0. Alert: Braked.",
+                    kind="stat",
+                    queries=(Query("sum(ebbtide_braked_plans)"),),
+                    warn=1,
+                ),
+                Panel(
                     title="Alerts that fire",
                     text="Of this engine, now. Each has a page in ops/runbooks.",
                     kind="stat",
@@ -82,6 +89,14 @@ DASHBOARD: Final = Dashboard(
                     title="Ended jobs by state",
                     text="How they ended. A failed one needs a person; exceptions are named in the job.",
                     queries=(Query(f'sum by (state) (ebbtide_jobs{{state=~"{_ENDED}"}})', "{{state}}"),),
+                ),
+                Panel(
+                    title="Approvals of braked plans a day",
+                    text="All, and those that were void since the plan was another one by then.",
+                    queries=(
+                        Query("sum(increase(ebbtide_brake_approvals_total[1d]))", "all"),
+                        Query("sum(increase(ebbtide_brake_void_total[1d]))", "void"),
+                    ),
                 ),
                 Panel(
                     title="Refused requests an hour",

@@ -26,6 +26,7 @@ KINDS: Final[Mapping[str, str]] = {
     "hide_ack": "A target's answer to that was taken into account.",
     "order": "A target was told to set records right, to hide them or to bring them back.",
     "order_ack": "A target's answer to that was taken into account.",
+    "brake": "A category is braked, its plan was approved, carried out or changed, or nothing stops it any more.",
     "list": "A list of what exists was made for an export.",
     "job": "A job came into being, or into another state.",
     "certificate": "What a job has erased, and what it has not: a certificate of deletion is made of it.",

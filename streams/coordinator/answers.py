@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from streams.coordinator import (
+    brakes,
     catch_up,
     erasures,
     exports,
@@ -22,6 +23,7 @@ from streams.coordinator import (
     proofs,
     rectifications,
     restrictions,
+    surveys,
 )
 from streams.coordinator.counted import a_count, counts_by_name
 from streams.coordinator.work import Work
@@ -82,6 +84,8 @@ _TAKE: Final[Mapping[str, Callable[[Work, str, Record, Record], None]]] = {
     "hidden": hiding.answered,
     "erase": _erase,
     "ordered": _ordered,
+    "braked": brakes.told,
+    "surveyed": erasures.surveyed,
     **dict.fromkeys(("selected", "exporting", "export"), exports.answered),
     "manifest": exports.finished,
     "expired": exports.expired,
@@ -125,6 +129,8 @@ _READ: Final[Mapping[str, Callable[[Record], dict[str, Any]]]] = {
     "preview": _previewed,
     "hidden": _ordered_to_hide,
     "ordered": orders.read_answer,
+    "braked": brakes.read_answer,
+    "surveyed": surveys.read_answer,
     "released": lambda found: {"ends_day": a_count(found["ends_day"])},
 }
 _EXPORTS: Final = ("selected", "exporting", "export", "manifest", "expired")

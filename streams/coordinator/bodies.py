@@ -185,7 +185,7 @@ BODIES: Final[Mapping[str, Mapping[str, tuple[Check, Any]]]] = {
     "restore": _JOB,
     "pause": _JOB,
     "resume": _JOB,
-    "approve": _JOB,
+    "approve": {**_JOB, "plan": (text(64, 64), ""), "token": (text(1, 200), "")},
     "verify": _JOB,
     "deny": {**_JOB, "reason": (one_of(*DENIALS), REQUIRED)},
     "extend": {**_JOB, "reason": (one_of(*EXTENSIONS), REQUIRED)},

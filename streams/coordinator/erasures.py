@@ -20,7 +20,7 @@ from schemas.jobs import ENDED, MOVES, State
 from schemas.rules import Rules
 from schemas.subjects import pack_refs
 from schemas.topics import DAY_MS
-from streams.coordinator import deadlines, hiding, joins, keys, proofs, rights
+from streams.coordinator import deadlines, hiding, joins, keys, proofs, rights, surveys
 from streams.coordinator.holds import canonical_categories
 from streams.coordinator.refusal import No
 from streams.coordinator.rows import Erasure, Job
@@ -97,17 +97,33 @@ def approved(work: Work, name: str, job: Job) -> None:
         first, its_row = found
         its_row.joined.append(job.request_id)
         job.detail["joined"] = first.request_id
-        work.to(job, State.PLANNING)
+        surveys.drop(job)
+        if job.state != State.PLANNING:
+            work.to(job, State.PLANNING)
         _go_along(work, job, first, its_row)
-        return
-    del body["refs"]
-    joins.begin(work, name, row)
-    _send(work, name, job, row)
+    elif surveys.limits_of(work, name) is not None and "survey" not in body:
+        surveys.begin(work, name, job)
+    else:
+        del body["refs"]
+        surveys.drop(job)
+        joins.begin(work, name, row)
+        _send(work, name, job, row)
+
+
+def surveyed(work: Work, name: str, record: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+    """A shard has counted what a job would erase: when nothing is too much, or that was approved, it is sent."""
+    job = work.job(name, record["request_id"])
+    if job is not None and surveys.answered(work, name, job, record, body):
+        if job.kind == "delete":
+            _erase_everyone(work, name, job)
+        else:
+            approved(work, name, job)
 
 
 def cancelled(work: Work, name: str, job: Job) -> None:
     """Let go of what a job that will never be carried out has kept."""
     job.body.pop("refs", None)
+    surveys.drop(job)
     if work.org(name).deletion == job.request_id and not hiding.coming_back(work, name):
         work.org(name).deletion = ""
 
@@ -151,22 +167,33 @@ def _await_grace(work: Work, name: str, job: Job, left_ms: int) -> None:
 
 def _harden(work: Work, name: str, job: Job) -> None:
     assert work.rules is not None
-    job.detail["through"] = work.now
-    row = Erasure(request_id=job.request_id, through=work.now)
-    hiding.settle(work, name, job)
+    job.detail["through"] = job.body["through"] = work.now
+    job.body["categories"] = []
     if not job.body["delete_media"]:
         hidden = hiding.categories_of(work, name, job)
         told = set(job.detail["kept_categories"])  # the data map may have changed: what was promised stands
         kept = told | (set(hiding.kept_categories(work.rules, job)) - hidden)
         named, lost = hiding.all_but(work.rules, kept)
         kept |= set(lost)
-        row.categories = sorted({*named, *(hidden - set(work.rules.categories))} - kept)
+        job.body["categories"] = sorted({*named, *(hidden - set(work.rules.categories))} - kept)
         job.detail["kept_categories"] = sorted(kept)
-        if not row.categories:  # an empty list means all of them
+        if not job.body["categories"]:  # an empty list means all of them
+            hiding.settle(work, name, job)
             work.to(job, State.PLANNING)
             work.to(job, State.COMPLETED, text="the org has no categories but those of media, which are kept")
             cancelled(work, name, job)
             return
+    if surveys.limits_of(work, name) is not None:
+        surveys.begin(work, name, job)
+    else:
+        _erase_everyone(work, name, job)
+
+
+def _erase_everyone(work: Work, name: str, job: Job) -> None:
+    """Leave hidden what is, and send the erasure: from here a deletion can only be seen to its end."""
+    surveys.drop(job)
+    hiding.settle(work, name, job)
+    row = Erasure(request_id=job.request_id, categories=job.body["categories"], through=job.body["through"])
     _send(work, name, job, row)
 
 
@@ -176,7 +203,12 @@ def _send(work: Work, name: str, job: Job, row: Erasure) -> None:
     row.told = work.partitions_of(name, org)
     work.to_ledger(row.told, "Erase", command(name, org.epoch, row))
     job.detail |= {"shards": len(row.told), "answered": 0}
-    work.to(job, State.PLANNING)
+    for counted in ("plan", "plan_hash", "records"):
+        job.detail.pop(counted, None)
+    if job.state == State.PLANNING:
+        job.text = ""
+    else:
+        work.to(job, State.PLANNING)
 
 
 def erase_answered(work: Work, name: str, record: Mapping[str, Any], body: Mapping[str, Any]) -> None:

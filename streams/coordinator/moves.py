@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from schemas.jobs import State, may_move
-from streams.coordinator import erasures, hiding, people
+from schemas.jobs import BRAKE, State, may_move
+from streams.coordinator import brakes, erasures, hiding, people, plans, surveys
 from streams.coordinator.refusal import No
 from streams.coordinator.rows import Job
 from streams.coordinator.work import Work
 
-HIDDEN: Final = (State.GRACE, State.PAUSED)
+HIDDEN: Final = (State.GRACE, State.PAUSED, State.BRAKED)
 """States of a deletion in which what it concerns is hidden."""
 UNSENT: Final = (State.REQUESTED, State.AWAITING_APPROVAL, State.REFUSED, State.CANCELLED)
 """States of one that has erased nothing and will not, or not yet."""
@@ -25,6 +25,8 @@ UNSENT: Final = (State.REQUESTED, State.AWAITING_APPROVAL, State.REFUSED, State.
 def cancel(work: Work, name: str, job: Job, _: list[str]) -> None:
     """Cancel a job that has sent nothing yet, or an export, which changes nothing. Raises No."""
     other = other_of(work, name, job)
+    if other.kind == BRAKE:
+        raise No("wrong_state", f"nobody has asked for job {other.request_id}: set the policy right, and it lets go")
     if not may_move(other.state, State.CANCELLED, other.kind):
         raise No("wrong_state", f"job {other.request_id} is {other.state}: from there it can only be seen to its end")
     _call_off(work, name, job, other)
@@ -76,6 +78,11 @@ def resume(work: Work, name: str, job: Job, _: list[str]) -> None:
 def approve(work: Work, name: str, job: Job, _: list[str]) -> None:
     """Let a job go on that waits for a second person; who that is, whoever signs vouches for. Raises No."""
     other = other_of(work, name, job)
+    if other.state == State.BRAKED:
+        plans.check_approval(work, name, job, other)
+        (brakes if other.kind == BRAKE else surveys).approved(work, name, other)
+        done(work, job, other)
+        return
     if other.state != State.AWAITING_APPROVAL:
         raise No("wrong_state", f"job {other.request_id} is {other.state}: it waits for no approval")
     if not job.requested_by or not other.requested_by or job.requested_by == other.requested_by:

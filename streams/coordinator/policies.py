@@ -160,6 +160,7 @@ def _answered(job: Job, partition: int) -> bool:
 def _publish(work: Work, name: str, org: Org, job: Job) -> None:
     """Make a new version of an org's policy, and write it twice: as the newest, and for good."""
     org.policy_version += 1
+    org.policy_by = job.requested_by
     job.detail = {"version": org.policy_version}
     state = {
         "org": name,

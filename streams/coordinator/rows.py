@@ -37,6 +37,8 @@ class Org(Row):
     that have opened the present epoch, `awaited` how many answers of new partitions to its holds and erasures are still
     out. `locked_until` is a day since the epoch, -1 for none; `template` the one its settings were taken over from.
     `deletion` is the id of the deletion that is under way. `exports` counts the archives that were ever made of it.
+    `policy_by` is who set its policy last, `brakes` counts what was ever braked of it, and `asked` records its requests
+    were found to erase on day `asked_day`, without a person's approval.
     """
 
     version: int = 0
@@ -54,6 +56,10 @@ class Org(Row):
     locked_until: int = -1
     deletion: str = ""
     exports: int = 0
+    policy_by: str = ""
+    brakes: int = 0
+    asked_day: int = -1
+    asked: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -180,6 +186,14 @@ class Hiding(Row):
 
 
 @dataclass(slots=True, kw_only=True)
+class Brake(Row):
+    """A braked category: its `job`, and by ledger partition what was told last: state, `at` (log offset), why, plan."""
+
+    job: str
+    parts: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
 class Clock(Row):
     """Time as this partition knows it, ms since the epoch, UTC.
 
@@ -199,10 +213,13 @@ class Clock(Row):
 
 @dataclass(slots=True, kw_only=True)
 class Stats(Row):
-    """How many jobs are in which state, by kind, and how many are past their deadline."""
+    """How many jobs are in which state, by kind, and how many are past their deadline; of the brake's plans how many
+    approvals there ever were, and how many of them were void."""
 
     jobs: dict[str, dict[str, int]] = field(default_factory=dict)
     overdue: dict[str, int] = field(default_factory=dict)
+    approvals: int = 0
+    voided: int = 0
 
     def count(self, kind: str, state: str, step: int) -> None:
         """Add `step` jobs."""

@@ -17,12 +17,15 @@ from streams.reducer import Store
 class JobStats:
     """Jobs by kind and state, those past their deadline by kind, and the earliest deadline of those that are not done.
 
-    `next_deadline` is in ms since the epoch, 0 for none; it may lie in the past.
+    `next_deadline` is in ms since the epoch, 0 for none; it may lie in the past. `approvals` of the brake's plans there
+    ever were, `voided` of them of another plan than there was.
     """
 
     jobs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     overdue: Mapping[str, int] = field(default_factory=dict)
     next_deadline: int = 0
+    approvals: int = 0
+    voided: int = 0
 
 
 def job_stats(store: Store) -> JobStats:
@@ -31,4 +34,6 @@ def job_stats(store: Store) -> JobStats:
     row = Stats() if raw is None else Stats.from_bytes(raw)
     first = next(iter(store.scan(keys.DEADLINE)), None)
     earliest = 0 if first is None else int.from_bytes(first[0][1:9], "big")
-    return JobStats(jobs=row.jobs, overdue=row.overdue, next_deadline=earliest)
+    return JobStats(
+        jobs=row.jobs, overdue=row.overdue, next_deadline=earliest, approvals=row.approvals, voided=row.voided
+    )

@@ -24,7 +24,7 @@ from schemas.subjects import SubjectKeys
 from schemas.topics import DAY_MS, Topics
 from schemas.values import ValuesSeal
 from streams.coordinator import audited, keys
-from streams.coordinator.rows import Clock, Erasure, Hiding, Hold, Job, Org, Restriction, Row, Stats
+from streams.coordinator.rows import Brake, Clock, Erasure, Hiding, Hold, Job, Org, Restriction, Row, Stats
 from streams.deadletter import dead_letter
 from streams.reducer import Entry, Send, Store
 
@@ -131,6 +131,9 @@ class Work:
             if row is not None:
                 yield row
 
+    def brake(self, name: str, category: str) -> Brake | None:
+        return self._row(keys.of(keys.BRAKE, name, category), Brake)
+
     def hiding(self, name: str) -> Hiding:
         """Return the newest order to hide an org, an empty one if there was none."""
         return self._row_or_new(keys.of(keys.HIDING, name), Hiding)
@@ -148,6 +151,9 @@ class Work:
 
     def add_restriction(self, name: str, restriction: Restriction) -> Restriction:
         return self._new(keys.of(keys.RESTRICTION, name, restriction.request_id), restriction)
+
+    def add_brake(self, name: str, category: str, brake: Brake) -> Brake:
+        return self._new(keys.of(keys.BRAKE, name, category), brake)
 
     def drop(self, key: bytes) -> None:
         """Forget a row, whatever was done to it before."""

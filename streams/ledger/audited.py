@@ -11,6 +11,7 @@ from typing import Any
 
 from ebbtide.partition import partition_of
 from streams.audit.intents import intent
+from streams.ledger.brake_rows import BrakeRow
 from streams.ledger.rows import OrderHead, PendingHead, ProofHead
 from streams.ledger.state import Work
 
@@ -93,6 +94,12 @@ def order_ack(work: Work, head: OrderHead, said: Mapping[str, Any]) -> None:
         "failed": len(said["failed"]),
     }
     _write(work, "order_ack", head.org, facts, [head.request_id])
+
+
+def brake(work: Work, org: str, category: str, approval: str, state: str, row: BrakeRow) -> None:
+    """A category is braked, approved or let go, or an approval is void."""
+    facts = {"category": category, "state": state, "why": row.why, "day": row.day, "records": row.records}
+    _write(work, "brake", org, {**facts, "digest": row.digest}, [approval])
 
 
 def listed(work: Work, org: str, request: str, said: Mapping[str, Any]) -> None:

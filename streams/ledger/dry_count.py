@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 
 from schemas.columns import Columns
-from streams.ledger import again, children, decide, holds, keys, segments, tally
+from streams.ledger import again, children, holds, keys, segments, tally
 from streams.ledger.due import org_limit
-from streams.ledger.keys import Position, SegmentKey
 from streams.ledger.marks import Joined
 from streams.ledger.plans import Plan
 from streams.ledger.preview_rows import Ask, Run
 from streams.ledger.rows import PairRow
-from streams.ledger.select_rows import Mask, Place, Selection, choose
+from streams.ledger.select_rows import Mask, Place, Selection, due_rows
 from streams.ledger.state import DAY_S, Work
 from streams.ledger.tally import Counts, Named, Words
 from streams.ledger.waiting import QueueHead, Rows
@@ -97,18 +96,10 @@ class DryCount:
 
     def _choose(self, at: Place, target: str, columns: Columns) -> tuple[Joined, Words] | None:
         """Return rows of one bucket target that are due, one of each record, and masks of where; None: none are."""
-        key = SegmentKey(at.org_name, at.category, 0, target, 0, Position(0, 0))
-        newest = at.plan.newest(self._ask.day)
-        if newest is None or not len(columns) or (key.store and key.store not in at.plan.targets):
+        found = due_rows(self._work, at, target, columns, self._ask.day)
+        if found is None:
             return None
-        joined = at.join(self._work, columns)
-        is_due = decide.clock_days(at.plan, at.org, at.category, columns, joined) <= newest
-        held = holds.mask(self._work, at.org_name, at.category, columns)
-        if held is not None:
-            is_due &= ~held
-        if not bool(is_due.all()):
-            joined = joined.take(np.flatnonzero(is_due))
-        _, joined, selection = choose(at, key, joined)
+        joined, selection = found
         masks = _masks(at.plan, selection, len(joined.columns))
         if not bool(masks.all()):
             gone = np.flatnonzero(masks)

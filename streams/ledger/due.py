@@ -8,6 +8,7 @@ first among the coming days, and no pair's backlog keeps others waiting. Used by
 from __future__ import annotations
 
 from streams.ledger import holds, keys
+from streams.ledger.brake_rows import GOES_ON, STANDS, anew
 from streams.ledger.plans import CONTRACT, DEACTIVATED, NAMED, REACTIVATED, Plan
 from streams.ledger.rows import OrgRow, PairRow
 from streams.ledger.state import DAY_S, Work
@@ -46,8 +47,15 @@ def org_limit(plan: Plan, org: OrgRow, category: str, today: int) -> int | None:
 
 def next_due(work: Work, org_name: str, category: str, pair: PairRow, org: OrgRow, plan: Plan) -> int | None:
     """Return the day on which the pair is next to be looked at; None: no passing day makes it due."""
-    if holds.whole(work, org_name, category):
-        return None  # until the hold ends
+    if pair.braked == STANDS or holds.whole(work, org_name, category):
+        return None  # until a person has approved its plan, or the brake is lifted; until the hold ends
+    if pair.braked == GOES_ON:
+        return max(work.today, 0)  # to its plan's end
+    return due_by_itself(work, org_name, category, pair, org, plan)
+
+
+def due_by_itself(work: Work, org_name: str, category: str, pair: PairRow, org: OrgRow, plan: Plan) -> int | None:
+    """Return the same whatever keeps or drives it."""
     if pair.gather or pair.cursor is not None:
         return max(work.today, 0)
     days: list[int | None] = []
@@ -64,6 +72,8 @@ def next_due(work: Work, org_name: str, category: str, pair: PairRow, org: OrgRo
         forgotten = _last_mark(work, org_name, category, pair) + work.rules.resend_days + 1
         # A pack may hold a record that they concern; by tomorrow it is exploded.
         days.append(max(forgotten, work.today + 1) if work.packs().packs else forgotten)
+    if pair.oldest < 0 and not days and pair.cut and pair.cut_day == work.today:
+        days.append(work.today + 1)  # what went today is forgotten with the day
     return min((day for day in days if day is not None), default=None)
 
 
@@ -175,8 +185,11 @@ def replace_all(work: Work, org_name: str) -> None:
 def org_event(work: Work, org_name: str, names: set[str]) -> None:
     """An event of the whole org started or stopped a clock: rows that were put aside under the old one go back."""
     org = work.org(org_name)
+    anew(work, org_name)
     for category, pair in work.pairs_of(org_name):
         plan = work.plan(org, category) if org is not None else None
+        if plan is not None and plan.by_event:
+            pair.sure = -1  # what the brake has counted may not be all that is due
         if plan is not None and plan.by_event and pair.spread and names & set(plan.follows):
             if not pair.gather:
                 pair.cursor = None  # of a pass: rows lie before it as well

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from schemas.bodies import decode_columns
-from streams.ledger import due, holds, keys, rows, waiting
+from streams.ledger import brake_rows, due, holds, keys, rows, waiting
 from streams.ledger.concern import lineage
 from streams.ledger.holds import Hold, HoldDef
 from streams.ledger.rows import RECTIFY, OrderHead, OrgRow, PendingHead, Row
@@ -62,6 +62,7 @@ def place(work: Work, record: dict[str, Any]) -> None:
     org.holds += 1
     org.holds_version += 1
     work.changed.add(name)
+    brake_rows.anew(work, name)
     due.replace_all(work, name)
 
 
@@ -216,6 +217,7 @@ def end(work: Work, _: int) -> int:
     org.holds -= 1
     org.holds_version += 1
     work.changed.add(name)
+    brake_rows.anew(work, name)
     return look_anew(work, name)
 
 

@@ -145,6 +145,8 @@ class Intake:
             waiting.stir(self._work, group.org)
         if plan is not None and plan.by_event and name in plan.follows:
             pair.newest = self._work.offset
+            if group.day <= pair.sure:
+                pair.sure = -1  # it may make more due than the brake has counted
             due.place(self._work, group.org, group.category, pair)
         elif pair.oldest < 0 and not pair.place:
             due.place(self._work, group.org, group.category, pair)

@@ -59,6 +59,7 @@ PROOF: Final = b"G"
 LOOK: Final = b"L"
 UNGONE: Final = b"N"
 PROVING: Final = b"M"
+BRAKE: Final = b"Z"
 
 PARKED: Final = 0xFFFF_FFFF
 """The bucket day of rows that no passing day makes due, only an event: beyond every real day."""

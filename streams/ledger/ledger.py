@@ -15,6 +15,7 @@ from schemas.topics import Topics
 from streams.deadletter import dead_letter
 from streams.ledger import (
     again,
+    brakes,
     clock,
     counts,
     erase,
@@ -31,6 +32,7 @@ from streams.ledger import (
     record_orders,
     rewrite,
     selects,
+    surveys,
     sweep,
     waiting,
 )
@@ -155,13 +157,17 @@ SAID: Final[Mapping[str, Callable[[Work, dict[str, Any]], None]]] = {
     "Preview": previews.ask,
     "Select": selects.ask,
     "OrderRecords": selects.order,
+    "BrakeApproved": brakes.approve,
+    "Survey": surveys.ask,
 }
 """What is done with entries that need nothing but what they say."""
 
 
 def _of_the_day(work: Work, budget: int) -> int:
-    """Do what a day brings: the end of a hold, an order to hide that is asked for again."""
-    return hold_orders.end(work, budget) if hold_orders.ending(work) else hides.ask_again(work, budget)
+    """Do what a day brings: the end of a hold, an order to hide that is asked for again, a look at what is braked."""
+    if hold_orders.ending(work):
+        return hold_orders.end(work, budget)
+    return hides.ask_again(work, budget) if hides.waiting(work) else brakes.look(work, budget)
 
 
 def _ask_targets(work: Work, budget: int) -> int:
@@ -183,7 +189,7 @@ _Job = tuple[Callable[[Work], bool], Callable[[Work, int], int]]
 JOBS: Final[tuple[_Job, ...]] = (
     (lambda work: work.clock.recheck is not None and work.rules is not None, orgs.recheck),
     (lambda work: packs.waiting(work.packs()), packs.explode),
-    (lambda work: hold_orders.ending(work) or hides.waiting(work), _of_the_day),
+    (lambda work: hold_orders.ending(work) or hides.waiting(work) or brakes.waiting(work), _of_the_day),
     (hold_orders.placing, hold_orders.look_through),
     (waiting.stirred, waiting.go_on),
     (again.ready, again.look),

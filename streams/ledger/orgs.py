@@ -11,7 +11,7 @@ from typing import Any
 from ebbtide.partition import ledger_partition
 from schemas.errors import Halt
 from schemas.rules import CODE_VERSION, BadRules, Rules
-from streams.ledger import clock, due, erase, keys, packs, stranded, waiting
+from streams.ledger import brake_rows, clock, due, erase, keys, packs, stranded, waiting
 from streams.ledger.plans import CONTRACT
 from streams.ledger.rows import OrgRow, PairRow, Segment
 from streams.ledger.state import Work
@@ -75,6 +75,7 @@ def _look_anew(work: Work, name: str, category: str, pair: PairRow) -> None:
     if org.holds and pair.spread and not pair.gather:
         pair.gather, pair.cursor = True, None
     due.place(work, name, category, pair)
+    brake_rows.anew(work, name)
     waiting.stir(work, name)
     if org.barriers and org.open:
         erase.known_anew(work, name)
@@ -164,6 +165,7 @@ def set_policy(work: Work, record: dict[str, Any]) -> None:
         if record["version"] > org.policy_version:
             org.policy_version, org.settings = record["version"], sorted_settings(record["settings"])
             due.replace_all(work, name)
+            brake_rows.anew(work, name)
             waiting.stir(work, name)
             packs.recheck(work, org)
         work.answer(name, "policy", *stamp)

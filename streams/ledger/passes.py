@@ -65,7 +65,7 @@ def _cost(pair: PairRow, key: SegmentKey, segment: Segment) -> int:
 def _begin(work: Work, at: Place) -> bool:
     """Set a pass up: a full one if marks became due since the last, else one over what arrived since."""
     pair = at.pair
-    newest = at.plan.newest(work.today)
+    newest = at.plan.newest(at.today)
     if newest is None:
         return False
     any_due = full = False
@@ -88,9 +88,16 @@ def _concerns(pair: PairRow, key: SegmentKey) -> bool:
     return pair.full or key.pos.offset >= pair.pass_offset or pair.pass_day < key.day <= pair.goal_day
 
 
+def is_new(at: Place, key: SegmentKey) -> bool:
+    """Whether a segment may hold rows with marks that no pass has looked up in it, however long these are there."""
+    pair, plan = at.pair, at.plan
+    grown = plan.kind == "contract_end" and key.day > pair.pass_day
+    return plan.by_event and plan.follows[0] in pair.marks and (grown or key.pos.offset >= pair.pass_offset)
+
+
 def _segment(work: Work, at: Place, key: SegmentKey, segment: Segment) -> str | None:
     """Erase the segment's rows whose marks make them due."""
-    newest = at.plan.newest(work.today)
+    newest = at.plan.newest(at.today)
     if newest is None:
         return None
     ordinals = segments.alive_rows(work, key, segment)
@@ -113,6 +120,7 @@ def _segment(work: Work, at: Place, key: SegmentKey, segment: Segment) -> str | 
     selection = select(at.plan, key, at.pair, columns, joined)
     origin = Origin(at.org_name, at.category, key.pos, target=key.target)
     settled, limit = cut_selection(work, at.org, at.plan, origin, columns, ordinals, selection.wanted)
+    at.decided(work, settled)
     stranded.add_rows(
         work, key.bucket, columns.slice(0, settled), {t: m[:settled] for t, m in selection.stranded.items()}
     )

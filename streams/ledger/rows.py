@@ -89,6 +89,7 @@ class ClockRow(Row):
     computed, holds that end, orgs whose waiting rows are looked at anew, requests that search, requests with something
     to tell, orgs whose targets have not all answered an order to hide, lists that are being made; `orders` those of
     kind ORDER. `proofs`: how many proof rows there are; before tick `prove_at` none of them needs anything.
+    `brakes`: how many braked pairs there are; on `brakes_day` all of them were held against their limits.
     `recheck`, `resend` and `reorder` are keys (hex) where such work goes on, "" at its start, None: no such work.
     `told_*`: as of which day progress was last told of all targets, and whether anything was due then.
     """
@@ -136,6 +137,8 @@ class ClockRow(Row):
     reorder: str | None = None
     proofs: int = 0
     prove_at: int = 0
+    brakes: int = 0
+    brakes_day: int = -1
 
 
 @dataclass(slots=True)
@@ -193,6 +196,10 @@ class PairRow(Row):
     `spread`: some rows lie in another bucket than their created day's. `gather`: they must go back first.
     A pass looks marked records up: `pass_day` is the newest clock day that the last one covered, `pass_offset` the
     log offset up to which it saw rows; `goal_*`, `full` and `cursor` belong to one that runs (`cursor` None: none).
+
+    Of the brake (`streams.ledger.brakes`): up to clock day `sure` what is due was held against the limits, and `room`
+    more records may come to it; `measure`: where that goes on (hex), None: it is done. `cut` records were decided on
+    day `cut_day`. `braked`: one of FREE, STANDS, GOES_ON.
     """
 
     count: int = 0
@@ -211,6 +218,12 @@ class PairRow(Row):
     full: bool = False
     cursor: str | None = None
     waiting: int = 0
+    sure: int = -1
+    room: int = 0
+    measure: str | None = None
+    cut_day: int = -1
+    cut: int = 0
+    braked: int = 0
 
 
 @dataclass(slots=True)

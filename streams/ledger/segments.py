@@ -65,6 +65,8 @@ def add(work: Work, bucket: Bucket, segment: Segment, *, fresh: bool = True, lev
     pair.count += segment.count
     if fresh:
         pair.newest = work.offset
+        if bucket.day <= pair.sure and not bucket.target.startswith(keys.RETURNED):
+            pair.room -= segment.count
     pair.spread |= segment.spread
     older = pair.oldest < 0 or bucket.day < pair.oldest
     if older:

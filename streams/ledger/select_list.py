@@ -17,20 +17,24 @@ import numpy as np
 
 from schemas.bodies import decode_columns
 from schemas.columns import Columns
-from streams.ledger import again, audited, children, keys, rows, waiting
+from streams.ledger import again, audited, children, keys, packs, rows, waiting
 from streams.ledger.concern import Mask, Refs, has_subjects, lineage
 from streams.ledger.keys import Position, SegmentKey
 from streams.ledger.marks import Joined
-from streams.ledger.rows import PairRow, PendingHead, Row
+from streams.ledger.rows import PairRow, PendingHead, Row, Segment
 from streams.ledger.select_rows import any_target, select
 from streams.ledger.snapshots import Run
 from streams.ledger.state import Work
 from streams.ledger.waiting import Rows
 
-EXPORT, ORDERS = "export", "orders"
+EXPORT, ORDERS, PLAN = "export", "orders", "plan"
 """What a list is for."""
 NOWHERE: Final = "unbound"
 """Stands for the target of records whose category has none in the rules."""
+
+
+_PLANS: Final = 1 << 63
+_ROW_BITS: Final = 20
 
 
 @dataclass(slots=True, frozen=True)
@@ -43,6 +47,20 @@ class Ask(Row):
     categories: list[str]
     options: str
     purpose: str = EXPORT
+
+
+def begin(work: Work, org: str, said: Ask, subjects: bytes) -> None:
+    """Let a list be made; what lies in packs is stored first."""
+    run = Run(asked=work.offset, turn=work.next_turn(), orders=said.purpose == ORDERS, plan=said.purpose == PLAN)
+    if run.plan:  # one entry may begin several: their rows need names that no offset has
+        at = work.position()
+        run.asked = _PLANS + (at.offset << _ROW_BITS) + at.row
+    work.store.put(run.scratch + b"a", rows.join(said, subjects))
+    packs.all_wanted(work)
+    waits = work.packs().packs
+    run.packs = waits[-1][0] if waits else -1
+    work.store.put(keys.select(org, run.asked), run.pack())  # not a row added: this entry asks for a step by it
+    work.clock.selects += 1
 
 
 def read_ask(work: Work, run: Run) -> tuple[Ask, bytes]:
@@ -67,6 +85,14 @@ class Lister:
     def concerns(self, category: str) -> bool:
         """Whether records of a category are listed."""
         return not self._categories or bool(self._categories & lineage(self._work.rules, category))
+
+    def skips(self, category: str, segment: Segment) -> bool:
+        """Whether nothing of a segment is listed, as its header alone tells."""
+        return not segment.count or not self.concerns(category)
+
+    def prefix(self) -> bytes:
+        """Return where rows are read, if not all of the org's are; empty: all are."""
+        return b""
 
     def may_have(self, references: np.ndarray[tuple[int, ...], np.dtype[np.uint64]] | None) -> bool:
         """Whether rows with these subject references, None: with none, could be listed."""

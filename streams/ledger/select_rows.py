@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.columns import Columns
-from streams.ledger import children, cut, segments
+from streams.ledger import children, cut, decide, holds, segments
+from streams.ledger.brake_rows import FREE
 from streams.ledger.cut import Chunk, Origin
-from streams.ledger.keys import SegmentKey
+from streams.ledger.keys import Position, SegmentKey
 from streams.ledger.marks import Joined
 from streams.ledger.plans import DELETED, MOVED, Plan
 from streams.ledger.rows import OrgRow, PairRow
@@ -25,17 +26,24 @@ Mask = NDArray[np.bool_]
 
 
 class Place(NamedTuple):
-    """A pair at work, under the plan that is to be carried out."""
+    """A pair at work, under the plan that is to be carried out; by the sweep as of the ledger's day `today`."""
 
     org_name: str
     category: str
     org: OrgRow
     pair: PairRow
     plan: Plan
+    today: int = -1
 
     def join(self, work: Work, columns: Columns) -> Joined:
         """Hold rows against the pair's marks."""
         return Joined(work, self.org_name, self.category, self.pair, columns)
+
+    def decided(self, work: Work, settled: int) -> None:
+        """Count what the sweep has just settled for the brake; what a person approved takes nothing of the day's."""
+        if self.pair.braked == FREE:
+            self.pair.cut_day = work.today
+            self.pair.cut += settled
 
 
 @dataclass(slots=True)
@@ -84,6 +92,24 @@ def choose(at: Place, key: SegmentKey, due: Joined) -> tuple[NDArray[np.intp] | 
     rows = segments.distinct_rows(due.columns)
     chosen = due if rows is None else due.take(rows)
     return rows, chosen, select(at.plan, key, at.pair, chosen.columns, chosen)
+
+
+def due_rows(work: Work, at: Place, target: str, columns: Columns, day: int) -> tuple[Joined, Selection] | None:
+    """Return the rows of one bucket's target that are due by the end of `day` and that no hold keeps, one of each
+    record, and where each must be erased; None: none are."""
+    key = SegmentKey(at.org_name, at.category, 0, target, 0, Position(0, 0))
+    newest = at.plan.newest(day)
+    if newest is None or not len(columns) or (key.store and key.store not in at.plan.targets):
+        return None
+    joined = at.join(work, columns)
+    is_due = decide.clock_days(at.plan, at.org, at.category, columns, joined) <= newest
+    held = holds.mask(work, at.org_name, at.category, columns)
+    if held is not None:
+        is_due &= ~held
+    if not bool(is_due.all()):
+        joined = joined.take(np.flatnonzero(is_due))
+    _, joined, selection = choose(at, key, joined)
+    return joined, selection
 
 
 def cut_selection(

@@ -17,13 +17,14 @@ from typing import Any, Final
 import numpy as np
 
 from schemas.bodies import decompress, read_columns, read_subjects
-from streams.ledger import keys, order_list, packs, record_orders, rows, snapshots
+from streams.ledger import brakes, keys, order_list, record_orders, rows, select_list, snapshots, surveys
+from streams.ledger.brake_list import PlanLister, start_of
 from streams.ledger.keys import SegmentKey
 from streams.ledger.order_list import OrderLister
 from streams.ledger.orgs import refusal
 from streams.ledger.rows import PendingHead, Segment
 from streams.ledger.segments import alive_rows
-from streams.ledger.select_list import EXPORT, ORDERS, Ask, Lister, read_ask
+from streams.ledger.select_list import EXPORT, Ask, Lister, read_ask
 from streams.ledger.snapshots import PHASES, Caught, Run
 from streams.ledger.state import Work
 from streams.ledger.waiting import read
@@ -43,7 +44,7 @@ def ask(work: Work, record: dict[str, Any]) -> None:
         return
     if not _is_made(work, org, request):
         said = Ask(request, record["epoch"], record["everyone"], sorted(record["categories"]), record["options"])
-        _begin(work, org, said, b"" if record["everyone"] else record["subjects"])
+        select_list.begin(work, org, said, b"" if record["everyone"] else record["subjects"])
 
 
 def order(work: Work, record: dict[str, Any]) -> None:
@@ -54,7 +55,7 @@ def order(work: Work, record: dict[str, Any]) -> None:
         work.answer(org, "ordered", record["epoch"], 0, error, request_id=request)
     elif record_orders.row_of(work, org, request) is None:
         record_orders.begin(work, record)
-        _begin(work, org, order_list.ask_of(record), record["subjects"])
+        select_list.begin(work, org, order_list.ask_of(record), record["subjects"])
 
 
 def _is_made(work: Work, org: str, request: str) -> bool:
@@ -62,17 +63,9 @@ def _is_made(work: Work, org: str, request: str) -> bool:
     return any(ask.request_id == request and ask.purpose == EXPORT for ask in asked)
 
 
-def _begin(work: Work, org: str, said: Ask, subjects: bytes) -> None:
-    run = Run(asked=work.offset, turn=work.next_turn(), orders=said.purpose == ORDERS)
-    work.store.put(run.scratch + b"a", rows.join(said, subjects))
-    packs.all_wanted(work)
-    waits = work.packs().packs
-    run.packs = waits[-1][0] if waits else -1
-    work.store.put(keys.select(org, work.offset), run.pack())  # not a row added: this entry asks for a step by it
-    work.clock.selects += 1
-
-
 def _lister(work: Work, org: str, run: Run) -> Lister:
+    if run.plan:
+        return PlanLister(work, org, run)
     return OrderLister(work, org, run) if run.orders else Lister(work, org, run)
 
 
@@ -109,16 +102,36 @@ def run(work: Work, budget: int) -> int:
         return 0
     key, chosen = found
     chosen.turn = work.next_turn()
+    org = keys.read_text(key, 1)[0]
     if chosen.phase == _WAIT:  # it shows the end of this entry, so it begins with the next
         chosen.since, chosen.phase, chosen.cursor = work.offset, 1, ""
+        if chosen.plan:
+            _begin_plan(work, org, chosen)
         return max(budget, _COST)
-    org = keys.read_text(key, 1)[0]
     lister = _lister(work, org, chosen)
     cost = _Reading(work, org, chosen, lister).run(budget)
     lister.send()
     if chosen.phase == len(PHASES):
         _end(work, key, chosen, lister)
+        if isinstance(lister, PlanLister):
+            _told(work, org, lister)
     return cost + _COST
+
+
+def _begin_plan(work: Work, org: str, run: Run) -> None:
+    """Let a plan count what lies in segments: of a braked pair what comes from now on is not part of it."""
+    category = str(PlanLister(work, org, run).options.get("category", ""))
+    start_of(run, org, category)
+    if category:
+        brakes.began(work, org, category)
+
+
+def _told(work: Work, org: str, lister: PlanLister) -> None:
+    """Hand a plan on to whoever wanted it."""
+    if "category" in lister.options:
+        brakes.planned(work, org, lister.options["category"], lister.counted)
+    else:
+        surveys.counted(work, org, lister.ask, lister.options, lister.counted)
 
 
 def _end(work: Work, key: bytes, run: Run, lister: Lister) -> None:
@@ -161,7 +174,7 @@ def _list_caught(lister: Lister, caught: Caught) -> None:
 
 
 def _list_segment(lister: Lister, key: SegmentKey, segment: Segment, alive: np.ndarray[Any, np.dtype[np.intp]]) -> None:
-    if not lister.concerns(key.category):
+    if lister.skips(key.category, segment):
         return
     body = decompress(segment.body)
     if not lister.ask.everyone:
@@ -183,7 +196,7 @@ class _Reading:
         run, cost = self._run, 0
         while run.phase < len(PHASES) and cost < budget:
             kind = PHASES[run.phase]
-            prefix = kind + keys.text(self._org) if kind in _OF_ORG else kind
+            prefix = self._lister.prefix() or (kind + keys.text(self._org) if kind in _OF_ORG else kind)
             for key, value in self._work.store.scan(prefix, bytes.fromhex(run.cursor)):
                 cost += self._look(kind, key, value)
                 run.cursor = (key + b"\0").hex()
@@ -211,13 +224,17 @@ class _Reading:
 
     def _segment(self, kind: bytes, key: SegmentKey, value: bytes) -> int:
         segment = Segment.unpack(value)
+        if not self._lister.concerns(key.category):
+            return 1
+        if self._lister.skips(key.category, segment):
+            return 1 + segment.count // 64
         if key.pos.offset > self._run.since or snapshots.is_done(self._work, self._run, key.pack()):
             return 1
         alive = (
             alive_rows(self._work, key, segment) if kind == keys.SEGMENT else np.arange(segment.count, dtype=np.intp)
         )
         _list_segment(self._lister, key, segment, alive)
-        return segment.count if self._lister.concerns(key.category) else 1
+        return segment.count
 
     def _is_own(self, key: bytes) -> bool:
         if key[:1] == keys.AGAIN:

@@ -39,7 +39,8 @@ class Run(Row):
     """How far a list is. `asked`: the log offset of its entry, which names its rows; `since`: of the entry at the end
     of which the org is shown, -1: not yet.
 
-    `orders`: the records are ordered, so that the list waits while too many orders are not answered.
+    `orders`: the records are ordered, so that the list waits while too many orders are not answered. `plan`: they are
+    counted for the brake, and only what lies in segments.
     `packs`: the log offset up to which packs must be exploded first. `cursor`: the key (hex) where `phase` goes on.
     `seq`: parts sent; `listed`: records by target, as they were sent.
     """
@@ -53,6 +54,7 @@ class Run(Row):
     seq: int = 0
     listed: dict[str, int] = field(default_factory=dict)
     orders: bool = False
+    plan: bool = False
 
     @property
     def scratch(self) -> bytes:

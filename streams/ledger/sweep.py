@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.columns import Columns
-from streams.ledger import decide, due, holds, keys, marks, passes, segment_runs, segments, stranded
+from streams.ledger import brakes, decide, due, holds, keys, marks, passes, segment_runs, segments, stranded
 from streams.ledger.cut import Origin, room
 from streams.ledger.keys import Bucket, SegmentKey
 from streams.ledger.marks import Joined
@@ -85,25 +85,30 @@ def run(work: Work, budget: int) -> int:
     plan = work.plan(org, category)
     if plan is None or not pair.place or pair.due > work.today:
         return PAIR_COST
-    handled, blocked = _chunk(work, Place(org_name, category, org, pair, plan), budget)
+    at, cost = brakes.gate(work, Place(org_name, category, org, pair, plan, work.today), budget)
+    if at is None:
+        due.place(work, org_name, category, pair, again=True)
+        return cost + PAIR_COST
+    handled, blocked = _chunk(work, at, budget)
     work.changed.add(org_name)
     _refresh(work, org_name, category, pair)
+    brakes.settle(work, at, handled, blocked)
     if blocked is not None:
         due.block(work, org_name, category, pair, plan, blocked)
     else:
-        _tidy(work, Place(org_name, category, org, pair, plan))
+        _tidy(work, at)
         due.place(work, org_name, category, pair, again=True)
-        if pair.oldest < 0 and not pair.marks and not pair.waiting:
+        if pair.oldest < 0 and not pair.marks and not pair.waiting and not brakes.remembers(work, at):
             due.remove(work, pair)
             work.drop_pair(org_name, category)
-    return handled + PAIR_COST
+    return handled + cost + PAIR_COST
 
 
 def _chunk(work: Work, at: Place, budget: int) -> tuple[int, str | None]:
     """Return how many records were handled, and the target that the pair must wait for."""
     if at.pair.gather:
         return passes.gather(work, at.org_name, at.category, at.pair, budget), None
-    limit = due.org_limit(at.plan, at.org, at.category, work.today)
+    limit = due.org_limit(at.plan, at.org, at.category, at.today)
     handled = 0
     for run in _runs(work, at, limit, budget) if limit is not None else ():
         blocked = _no_room(work, at, run[0][0])
@@ -182,7 +187,7 @@ def _settle(work: Work, at: Place, run: _Run) -> str | None:
     joined = at.join(work, columns)
     later: dict[int, Columns] = {}
     if at.plan.by_event or any(name in at.pair.marks for name in at.plan.follows):
-        joined, ordinals, later = _split(work, at, ordinals, joined)
+        joined, ordinals, later = _split(at, ordinals, joined)
     held = holds.mask(work, at.org_name, at.category, joined.columns)
     if held is not None:
         joined, ordinals, later = _park(at, ordinals, joined, held, later)
@@ -191,6 +196,7 @@ def _settle(work: Work, at: Place, run: _Run) -> str | None:
     columns = joined.columns
     origin = Origin(at.org_name, at.category, first.pos, target=first.target)
     settled, limit = cut_selection(work, at.org, at.plan, origin, columns, ordinals, selection.wanted)
+    at.decided(work, settled)
     bucket = first.bucket
     stranded.add_rows(work, bucket, columns.slice(0, settled), {t: m[:settled] for t, m in selection.stranded.items()})
     if limit is not None:
@@ -206,10 +212,10 @@ def _settle(work: Work, at: Place, run: _Run) -> str | None:
 
 
 def _split(
-    work: Work, at: Place, ordinals: NDArray[np.intp], joined: Joined
+    at: Place, ordinals: NDArray[np.intp], joined: Joined
 ) -> tuple[Joined, NDArray[np.intp], dict[int, Columns]]:
     """Return the rows that are due or that a producer has deleted, and by bucket day the others."""
-    newest = at.plan.newest(work.today)
+    newest = at.plan.newest(at.today)
     assert newest is not None
     columns = joined.columns
     days = decide.clock_days(at.plan, at.org, at.category, columns, joined)

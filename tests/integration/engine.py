@@ -15,7 +15,7 @@ from typing import Any
 
 DATA_MAP = """
 version: 1
-safety: {complete_at: deleted}  # what is proven later is not looked at here
+safety: {complete_at: deleted, brake: {at_least: 100000}}  # most of an org goes; what is proven later is not looked at
 template: vantage
 producers: [test]
 targets:

@@ -42,7 +42,7 @@ def test_prometheus_takes_the_rules_and_the_configuration_that_names_them(promet
     said = promtool(prometheus_tools, "check", "config", "ops/prometheus/prometheus.yml")
 
     assert "1 rule files found" in said
-    assert "11 rules found" in said
+    assert "12 rules found" in said
 
 
 def test_the_composed_prometheus_has_the_rules_where_its_configuration_looks() -> None:

@@ -43,7 +43,7 @@ categories:
   media: {{targets: {{crm: {{}}}}}}
 requesters:
   portal: {{public_key: "{public_key_of(PORTAL).hex()}", orgs: [acme, globex], kinds: [erase, hold, release, policy]}}
-safety: {{approval_over: 2, complete_at: deleted}}  # what is proven later is not looked at here
+safety: {{approval_over: 2, complete_at: deleted, brake: off}}  # what is proven later is not looked at here
 """
 
 

@@ -6,11 +6,13 @@ from collections import defaultdict
 from random import Random
 
 from ebbtide.partition import ledger_partition
+from schemas.brake import Brake
 from schemas.policy import Setting
 from schemas.rules import CategoryRules, Rules
 from schemas.sequence import Sequence
 from tests.model.broker import Draft, Partition, commit
 from tests.model.facts import (
+    ApprovalSaid,
     EraseSaid,
     Fact,
     HoldSaid,
@@ -32,6 +34,7 @@ class Coordinator:
         self._random = random
         self._partitions = partitions
         self._twice = twice
+        self.brake: Brake | None = None
         self._seqs: dict[tuple[str, int], int] = defaultdict(int)
 
     def rules(self, said: RulesSaid, *, step_records: int, batch_records: int, resend_days: int, log_ms: int) -> None:
@@ -57,6 +60,7 @@ class Coordinator:
             resend_days=resend_days,
             categories=categories,
             verify_percent=said.percent,
+            brake=self.brake,
         )
         record = {"version": rules.version, "hash": rules.hash, "code_version": 1, "body": rules.to_json()}
         self._tell("Rules", record, said, self._partitions, log_ms)
@@ -127,6 +131,17 @@ class Coordinator:
             "through": fact.through,
         }
         self._tell("Erase", record, fact, self._of(fact.org, shards, but), log_ms)
+
+    def approve(self, fact: ApprovalSaid, partition: int, log_ms: int) -> None:
+        """Tell one partition that its plan is approved."""
+        record = {
+            "org": fact.org,
+            "category": fact.category,
+            "request_id": "approval",
+            "day": fact.day,
+            "digest": fact.digest,
+        }
+        self._tell("BrakeApproved", record, fact, [self._partitions[partition]], log_ms)
 
     def tick(self, now: int, approved: bool, log_ms: int) -> None:
         self._tell("Tick", {"now": now, "approved": approved}, Tick(now, approved), self._partitions, log_ms, "clock")

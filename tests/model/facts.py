@@ -178,4 +178,29 @@ class EraseSaid:
         return f"{self.request} of {self.org}: {who} {self.categories or 'all'} through {self.through / 86_400_000:.3f}"
 
 
-Fact = Events | Marks | Tick | RulesSaid | Opened | PolicySaid | PreviewAsked | HoldSaid | ReleaseSaid | EraseSaid
+@dataclass(frozen=True, slots=True)
+class ApprovalSaid:
+    """Somebody approves a plan of a braked category, be it the one that there is or another."""
+
+    org: str
+    category: str
+    day: int
+    digest: str
+
+    def short(self) -> str:
+        return f"approval of {self.org}/{self.category} as of {self.day}: {self.digest[:8]}"
+
+
+Fact = (
+    Events
+    | Marks
+    | Tick
+    | RulesSaid
+    | Opened
+    | PolicySaid
+    | PreviewAsked
+    | HoldSaid
+    | ReleaseSaid
+    | EraseSaid
+    | ApprovalSaid
+)

@@ -35,11 +35,13 @@ def duplicates_counted_twice(patch: Patch) -> None:
 
 
 def deletes_ignored(patch: Patch) -> None:
+    choose = select_rows.choose
+
     def careless(at: Any, key: Any, due: Joined) -> Any:
         due.cancelled = lambda target: np.zeros(len(due.columns), np.bool_)  # type: ignore[method-assign]
-        return select_rows.choose(at, key, due)
+        return choose(at, key, due)
 
-    patch.setattr(dry_count, "choose", careless)
+    patch.setattr(select_rows, "choose", careless)
 
 
 def packs_left_out(patch: Patch) -> None:

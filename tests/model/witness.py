@@ -309,6 +309,10 @@ class Witness:
                 partition=self.partition,
                 key=key,
             )
+        self.check_orders()
+
+    def check_orders(self) -> None:
+        """Raise Broken if an order is not carried out."""
         try:
             self.orders.check()
             self.proofs.check()

@@ -376,6 +376,40 @@ class LedgerLog:
         record = about(name, subjects, org=org, epoch=epoch, categories=categories)
         return self.append("Erase", {**record, "through": int(through * DAY_MS)}, run=run)
 
+    def brakes(self, sends: Sequence[Send] | None = None, category: str = "messages") -> list[dict[str, Any]]:
+        """Return what is told of a category's brake among `sends`, or among all so far."""
+        told = [a for a in self.answers(self.sends if sends is None else sends) if a["kind"] == "braked"]
+        return [body for a in told if (body := json.loads(a["body"]))["category"] == category]
+
+    def approve(
+        self, plan: Mapping[str, Any], category: str = "messages", *, org: str = "acme", run: bool = True
+    ) -> list[Send]:
+        """Approve a plan that was told."""
+        said = {"org": org, "category": category, "request_id": "yes", "day": plan["day"], "digest": plan["digest"]}
+        return self.append("BrakeApproved", said, run=run)
+
+    def survey(
+        self,
+        name: str = "request",
+        *subjects: int,
+        categories: Sequence[str] = (),
+        through: float = 1000,
+        exact_over: int = -1,
+        epoch: int = 1,
+        run: bool = True,
+    ) -> list[Send]:
+        """Ask what an erasure would find, of these subjects or of everyone."""
+        record = about(name, subjects, org="acme", epoch=epoch, categories=categories)
+        more = {"through": int(through * DAY_MS), "exact_over": exact_over, "number": 1}
+        return self.append("Survey", {**record, **more}, run=run)
+
+    def surveyed(self, sends: Sequence[Send]) -> dict[str, Any]:
+        """Return what the one survey among `sends` has found."""
+        (found,) = [a for a in self.answers(sends) if a["kind"] == "surveyed"]
+        assert found["error"] == "", found["error"]
+        body: dict[str, Any] = json.loads(found["body"])
+        return body
+
     def select(
         self,
         name: str = "export",

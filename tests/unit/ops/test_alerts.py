@@ -28,7 +28,7 @@ def page_of(name: str) -> Path:
     return ROOT / "ops" / "runbooks" / f"{'-'.join(words).lower()}.md"
 
 
-def test_there_are_the_ten_alerts() -> None:
+def test_there_are_these_alerts_and_no_others() -> None:
     assert {name.removeprefix("Ebbtide") for name in ALERTS} == {
         "DeadlineNear",
         "DeadlineMissed",
@@ -38,6 +38,7 @@ def test_there_are_the_ten_alerts() -> None:
         "SweepLate",
         "NotGone",
         "ResidualRows",
+        "Braked",
         "UnusualErasure",
         "NoData",
     }

@@ -443,7 +443,7 @@ def test_an_erasure_is_done_when_it_is_verified_and_little_of_the_sweep_is_prove
         ("safety: {approve_deletes: perhaps}", "write true or false"),
         ("safety: {complete_at: verifeid}", "did you mean 'verified'"),
         ("safety: {verify_percent: 101}", "write 0 to 100"),
-        ("safety: {brake: 3}", "unknown key 'brake'"),
+        ("safety: {braek: 3}", "did you mean 'brake'"),
         ("regimes: {lgpd: {}}", "add `days: 30`"),
         ("regimes: {lgpd: {days: 0}}", "days must be from 1 to 365"),
         ("regimes: {lgpd: {days: 15, extension: 2}}", "unknown key 'extension'"),

@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from schemas.jobs import ENDED, KINDS, MOVES, REASONS, STANDING, UNHEARD, IllegalMove, State, move
+from schemas.jobs import ENDED, JOB_KINDS, KINDS, MOVES, REASONS, STANDING, UNHEARD, IllegalMove, State, move
 
 _S = State
 LEGAL = """
-requested: refused verifying_identity awaiting_approval grace planning completed
+requested: refused verifying_identity awaiting_approval grace planning braked completed
 verifying_identity: awaiting_approval planning cancelled refused
 awaiting_approval: grace planning cancelled refused
 grace: planning cancelled paused
 paused: grace cancelled
-planning: running awaiting_acks verifying completed completed_with_exceptions failed
-running: awaiting_acks verifying completed completed_with_exceptions failed
+planning: braked running awaiting_acks verifying completed completed_with_exceptions failed
+braked: planning running completed cancelled
+running: braked awaiting_acks verifying completed completed_with_exceptions failed
 awaiting_acks: verifying completed completed_with_exceptions failed
 verifying: awaiting_acks completed completed_with_exceptions
 completed_with_exceptions: awaiting_acks verifying completed
@@ -68,7 +69,7 @@ def test_what_was_sent_to_the_ledgers_can_never_be_cancelled() -> None:
 
 
 def test_the_page_names_every_kind_and_every_state() -> None:
-    assert [kind for kind in KINDS if f"`{kind}`" not in PAGE] == []
+    assert [kind for kind in JOB_KINDS if f"`{kind}`" not in PAGE] == []
     assert [state for state in State if state not in PAGE] == []
     assert set(KINDS) > STANDING
 
