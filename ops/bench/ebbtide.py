@@ -23,8 +23,9 @@ from pathlib import Path
 
 from rocksdict import Rdict
 
+from ops.bench.block import DAY_MS
 from ops.bench.contender import Broker, Measured, warm_up_records
-from ops.bench.dataset import DAY_MS, Dataset
+from ops.bench.dataset import Dataset
 from ops.bench.digest import Digest, digest
 from ops.bench.held_gateway import KEY, HeldGateway
 from ops.bench.measure import Meter, Stalled, directory_bytes
@@ -51,6 +52,7 @@ class Ebbtide:
     """One run of ebbtide, in `directory`."""
 
     name = "ebbtide"
+    reads_ahead = False  # its gateway does not run before `go`
 
     def __init__(self, directory: Path, run_id: str) -> None:
         self._directory = directory
@@ -89,32 +91,40 @@ class Ebbtide:
         self._help("gateway", ["ops.bench.held_gateway", str(file)])
         self._help("target", ["ops.bench.noop_target", broker.bootstrap, topics.prefix, TARGET, str(partitions)])
         self._start_ledger()
-        self._watch = Watch(broker.bootstrap, partitions, LedgerView(topics, partitions, self._codec))
+        self._watch = Watch(
+            broker.bootstrap, partitions, f"{topics.prefix}-ledger", LedgerView(topics, partitions, self._codec)
+        )
         write(broker.bootstrap, topics, self._codec, entries(dataset, rules, time.time_ns() // 1_000_000))
         self._ticks = TickWriter(
             broker.bootstrap, topics, partitions, self._codec, writer="clock", incarnation=time.time_ns()
         )
         self._tick(self._first_day)
         self._until(lambda: self._look().settled(self._first_day), "know its rules and orgs")
+        self._watch.leave_state()
 
     def ingest(self) -> Measured:
         """Let the gateway go; the end is as the module's head says."""
+        assert self._watch is not None
+        watch, meter = self._watch, self._meter()
         total = self._dataset.records
         ticked = False
 
         def taken() -> int:
             nonlocal ticked
-            view = self._look()
+            view = self._look(positions=not ticked)
             if view.records < total:
                 return view.records
             if not ticked:
                 ticked = True
+                watch.follow_state()
                 self._tick(self._first_day + 1)
             return view.records if view.settled(self._first_day + 1) else total - 1
 
-        meter = self._meter()
         self._say_go()
-        return meter.watch(taken, total=total, warm_up=warm_up_records(total), patience_s=_PATIENCE_S)
+        found = meter.watch(taken, total=total, warm_up=warm_up_records(total), patience_s=_PATIENCE_S)
+        watch.leave_state()
+        watch.leave_log()
+        return found
 
     def disk_bytes(self) -> int:
         """Stop the ledger, have each partition's memtable written out, add up its directories, and start it again.
@@ -230,7 +240,7 @@ class Ebbtide:
         assert self._ticks is not None
         self._ticks.tick(day * DAY_MS + _HOUR_MS, approved=True)
 
-    def _look(self) -> LedgerView:
+    def _look(self, *, positions: bool = False) -> LedgerView:
         """Return what is known now. Raises Stalled, with what it said last, if a process has ended."""
         for name, helper in self._helpers.items():
             if helper.poll() is not None:
@@ -239,7 +249,7 @@ class Ebbtide:
             log = self._directory / "ledger" / "ledger.log"
             raise Stalled(f"the ledger has ended; its log ends with:\n{tail_of(log)}")
         assert self._watch is not None
-        return self._watch.look()
+        return self._watch.look(positions=positions)
 
     def _until(self, done: Callable[[], bool], what: str) -> None:
         if not wait_until(done, limit_s=_PATIENCE_S):
@@ -247,7 +257,7 @@ class Ebbtide:
 
     def _meter(self) -> Meter:
         assert self._ledger is not None
-        return Meter([self._ledger.pid, self._helpers["gateway"].pid], self._broker.pid)
+        return Meter({"gateway": self._helpers["gateway"].pid, "ledger": self._ledger.pid}, self._broker.pid)
 
     def _log_of(self, name: str) -> Path:
         return self._directory / f"{name}.log"

@@ -1,0 +1,25 @@
+"""The parts of the bench by name, in the order in which a run goes through them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from ops.bench.section import Section
+from ops.bench.shape_part import run_shape
+from ops.bench.shapes import SHAPES
+from ops.bench.stage import Stage
+
+Part = Callable[[Stage], Section]
+
+PARTS: Mapping[str, Part] = {name: partial(run_shape, name) for name in SHAPES}
+
+FULL_ONLY = frozenset(name for name, run in SHAPES.items() if run.quick is None)
+"""What a quick run leaves out, unless it is asked for by name."""
+
+
+def chosen(names: list[str], *, quick: bool) -> dict[str, Part]:
+    """Return the parts to run: those named, else all. Raises KeyError for a name that is none."""
+    if names:
+        return {name: PARTS[name] for name in names}
+    return {name: part for name, part in PARTS.items() if not (quick and name in FULL_ONLY)}
