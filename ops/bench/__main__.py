@@ -22,6 +22,7 @@ from ops.bench.parts import PARTS, chosen
 from ops.bench.report import all_bars, markdown, report
 from ops.bench.section import Section
 from ops.bench.shape_part import warm_broker
+from ops.bench.shapes import SHAPES
 from ops.bench.stage import staged
 from ops.settings import read_settings
 
@@ -62,9 +63,11 @@ def main(
             records=records,
         ) as stage,
     ):
-        typer.echo("warming up the broker")
-        warm_broker(stage)
-        for name, run in chosen(part or [], quick=quick).items():
+        parts = chosen(part or [], quick=quick)
+        if parts.keys() & SHAPES.keys():
+            typer.echo("warming up the broker")
+            warm_broker(stage)
+        for name, run in parts.items():
             typer.echo(f"{time.monotonic() - began:4.0f} s  {name}")
             try:
                 sections[name] = run(stage)

@@ -9,10 +9,18 @@ from ops.bench.section import Section
 from ops.bench.shape_part import run_shape
 from ops.bench.shapes import SHAPES
 from ops.bench.stage import Stage
+from ops.bench.targets.export_part import run_export
+from ops.bench.targets.kafka_part import run_kafka
+from ops.bench.targets.postgres_part import run_postgres
 
 Part = Callable[[Stage], Section]
 
-PARTS: Mapping[str, Part] = {name: partial(run_shape, name) for name in SHAPES}
+PARTS: Mapping[str, Part] = {
+    **{name: partial(run_shape, name) for name in SHAPES},
+    "postgres": run_postgres,
+    "kafka": run_kafka,
+    "export": run_export,
+}
 
 FULL_ONLY = frozenset(name for name, run in SHAPES.items() if run.quick is None)
 """What a quick run leaves out, unless it is asked for by name."""

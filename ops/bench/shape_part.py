@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from ops.bench.contender import ContenderFactory
 from ops.bench.contenders import all_contenders
 from ops.bench.load import load
 from ops.bench.results import SUBJECT, section_of
@@ -48,7 +49,7 @@ def run_shape(name: str, stage: Stage) -> Section:
     return section_of(rounds, shape=name, title=run.title)
 
 
-def _chosen(stage: Stage) -> dict:  # type: ignore[type-arg]
+def _chosen(stage: Stage) -> dict[str, ContenderFactory]:
     return {
         name: factory
         for name, factory in all_contenders(stage.cache_dir).items()
