@@ -15,6 +15,7 @@ next day, so that the sweep finds nothing deferred. The sweep ends when every ba
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
 import sys
 import time
@@ -63,6 +64,7 @@ class Ebbtide:
         self._watch: Watch | None = None
         self._ticks: TickWriter | None = None
         self._swept = 0
+        self._revived = 0
 
     def prepare(self, broker: Broker, dataset: Dataset) -> None:
         """Start all, open every org, and wait until the ledger knows them and has the data set's first day."""
@@ -132,7 +134,7 @@ class Ebbtide:
         Flushed, not compacted, as the peer's; every file counts, RocksDB's own logs included.
         """
         self._stop_ledger()
-        found = [file.parent for file in self._data.rglob("CURRENT")]
+        found = [file.parent for file in self.state.rglob("CURRENT")]
         if len(found) != self._dataset.partitions:
             raise Stalled(f"{len(found)} of {self._dataset.partitions} partitions have state on disk")
         stores = LocalStores(budget_bytes=32 << 20, wipe_after_s=float("inf"), now=time.time)
@@ -158,6 +160,28 @@ class Ebbtide:
         measured = meter.watch(swept, total=due, patience_s=_PATIENCE_S)
         self._swept += due
         return measured
+
+    def revive(self, *, wiped: bool = False) -> float:
+        """End the ledger as a power cut would, start it again at once, and let a new day begin.
+
+        Returns the seconds from the end of the old process until the new one's state has that day, durably. `wiped`:
+        the new one finds no local state, as on another machine.
+        """
+        assert self._ledger is not None
+        assert self._watch is not None
+        self._watch.follow_state()
+        self._revived += 1
+        day = self._first_day + 1 + self._revived
+        self._ledger.kill()
+        began = time.monotonic()
+        if wiped:
+            shutil.rmtree(self.state)
+        self._start_ledger()
+        self._tick(day)
+        self._until(lambda: self._look().settled(day), "work again")
+        took = time.monotonic() - began
+        self._watch.leave_state()
+        return took
 
     def digest_of_erased(self) -> Digest:
         """Read the erasure batches from the target's topic."""
@@ -199,7 +223,7 @@ class Ebbtide:
             kafka_bootstrap=self._broker.bootstrap,
             prefix=self._topics.prefix,
             partitions=self._dataset.partitions,
-            data_dir=self._data,
+            data_dir=self.state,
             master_key=KEY.hex(),
             dead_letter_key=KEY.hex(),
         )
@@ -267,5 +291,6 @@ class Ebbtide:
         return self._dataset.first_day
 
     @property
-    def _data(self) -> Path:
+    def state(self) -> Path:
+        """Where the ledger keeps its local state."""
         return self._directory / "state"

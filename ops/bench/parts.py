@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from ops.bench.core.kept_part import run_kept
+from ops.bench.core.search_part import run_search
+from ops.bench.restart_part import run_restart
 from ops.bench.section import Section
 from ops.bench.shape_part import run_shape
 from ops.bench.shapes import SHAPES
@@ -20,6 +23,9 @@ PARTS: Mapping[str, Part] = {
     "postgres": run_postgres,
     "kafka": run_kafka,
     "export": run_export,
+    "restart": run_restart,
+    "kept": run_kept,
+    "search": run_search,
 }
 
 FULL_ONLY = frozenset(name for name, run in SHAPES.items() if run.quick is None)
