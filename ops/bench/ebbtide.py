@@ -50,16 +50,17 @@ _HOUR_MS = 3_600_000
 
 
 class Ebbtide:
-    """One run of ebbtide, in `directory`."""
+    """One run of ebbtide, in `directory`. `workers`: how many ledger processes share the partitions."""
 
     name = "ebbtide"
     reads_ahead = False  # its gateway does not run before `go`
 
-    def __init__(self, directory: Path, run_id: str) -> None:
+    def __init__(self, directory: Path, run_id: str, *, workers: int = 1) -> None:
+        self._workers = workers
         self._directory = directory
         self._topics = Topics(run_id)
         self._codec = full_codec()
-        self._ledger: Process | None = None
+        self._ledgers: list[Process] = []
         self._helpers: dict[str, subprocess.Popen[str]] = {}
         self._watch: Watch | None = None
         self._ticks: TickWriter | None = None
@@ -135,7 +136,7 @@ class Ebbtide:
         """
         self._stop_ledger()
         found = [file.parent for file in self.state.rglob("CURRENT")]
-        if len(found) != self._dataset.partitions:
+        if len(found) < self._dataset.partitions:  # more where a partition has moved between workers
             raise Stalled(f"{len(found)} of {self._dataset.partitions} partitions have state on disk")
         stores = LocalStores(budget_bytes=32 << 20, wipe_after_s=float("inf"), now=time.time)
         for place in found:
@@ -167,13 +168,13 @@ class Ebbtide:
         Returns the seconds from the end of the old process until the new one's state has that day, durably. `wiped`:
         the new one finds no local state, as on another machine.
         """
-        assert self._ledger is not None
         assert self._watch is not None
         self._watch.follow_state()
         self._revived += 1
         day = self._first_day + 1 + self._revived
-        self._ledger.kill()
         began = time.monotonic()
+        for ledger in self._ledgers:
+            ledger.kill()
         if wiped:
             shutil.rmtree(self.state)
         self._start_ledger()
@@ -219,25 +220,32 @@ class Ebbtide:
             self._watch = None
 
     def _start_ledger(self) -> None:
-        settings = Settings(
-            kafka_bootstrap=self._broker.bootstrap,
-            prefix=self._topics.prefix,
-            partitions=self._dataset.partitions,
-            data_dir=self.state,
-            master_key=KEY.hex(),
-            dead_letter_key=KEY.hex(),
-        )
-        self._ledger = Process.start(
-            "ledger",
-            lambda: [sys.executable, "-m", "ops.cli.app", "run", "ledger"],
-            directory=self._directory / "ledger",
-            environment=lambda: to_environ(settings),
-        )
+        def environment(slot: str) -> Callable[[], dict[str, str]]:
+            settings = Settings(
+                kafka_bootstrap=self._broker.bootstrap,
+                prefix=self._topics.prefix,
+                partitions=self._dataset.partitions,
+                data_dir=self.state / slot,
+                master_key=KEY.hex(),
+                dead_letter_key=KEY.hex(),
+                slot=slot,
+            )
+            return lambda: to_environ(settings)
+
+        self._ledgers = [
+            Process.start(
+                "ledger",
+                lambda: [sys.executable, "-m", "ops.cli.app", "run", "ledger"],
+                directory=self._directory / f"ledger-{slot}",
+                environment=environment(str(slot)),
+            )
+            for slot in range(self._workers)
+        ]
 
     def _stop_ledger(self) -> None:
-        if self._ledger is not None:
-            self._ledger.stop(limit_s=20)
-            self._ledger = None
+        for ledger in self._ledgers:
+            ledger.stop(limit_s=20)
+        self._ledgers = []
 
     def _help(self, name: str, arguments: Sequence[str]) -> None:
         """Start one of the bench's own programs and wait until it is ready."""
@@ -269,9 +277,9 @@ class Ebbtide:
         for name, helper in self._helpers.items():
             if helper.poll() is not None:
                 raise Stalled(f"the bench's {name} has ended; its log ends with:\n{tail_of(self._log_of(name))}")
-        if self._ledger is None or not self._ledger.running:
-            log = self._directory / "ledger" / "ledger.log"
-            raise Stalled(f"the ledger has ended; its log ends with:\n{tail_of(log)}")
+        for ledger in self._ledgers:
+            if not ledger.running:
+                raise Stalled(f"the ledger has ended; its log ends with:\n{tail_of(ledger.log)}")
         assert self._watch is not None
         return self._watch.look(positions=positions)
 
@@ -280,8 +288,8 @@ class Ebbtide:
             raise Stalled(f"the ledger did not {what} within {_PATIENCE_S:g} s; see {self._directory}")
 
     def _meter(self) -> Meter:
-        assert self._ledger is not None
-        return Meter({"gateway": self._helpers["gateway"].pid, "ledger": self._ledger.pid}, self._broker.pid)
+        ledgers = {f"ledger-{n}" if n else "ledger": ledger.pid for n, ledger in enumerate(self._ledgers)}
+        return Meter({"gateway": self._helpers["gateway"].pid, **ledgers}, self._broker.pid)
 
     def _log_of(self, name: str) -> Path:
         return self._directory / f"{name}.log"

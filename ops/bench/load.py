@@ -5,7 +5,7 @@ Called by `ops.bench.run` and by contenders; `tests/integration/bench/` shows it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
@@ -31,9 +31,10 @@ def create_topic(bootstrap: str, topic: str, partitions: int, config: Mapping[st
     admin.create_topics([new])[topic].result(_SETTLE_S)
 
 
-def load(bootstrap: str, topic: str, shape: Shape, *, batched: bool = False) -> Dataset:
+def load(bootstrap: str, topic: str, shape: Shape, *, batched: bool = False, also_due: Sequence[int] = ()) -> Dataset:
     """Create `topic`, write all events of `shape` to it, one a message or in batches; return what must come of them.
 
+    `also_due`: further days to say of what is due then.
     Raises LoadFailed if the broker's end offsets do not add up to what was sent.
     """
     create_topic(bootstrap, topic, shape.partitions, {"retention.ms": "-1"})
@@ -76,7 +77,7 @@ def load(bootstrap: str, topic: str, shape: Shape, *, batched: bool = False) -> 
         first_day=shape.first_day,
         as_of_day=AS_OF_DAY,
         warm_up_day=shape.warm_up_day,
-        due={day: answer.due(day) for day in (shape.warm_up_day, AS_OF_DAY)},
+        due={day: answer.due(day) for day in (shape.warm_up_day, AS_OF_DAY, *also_due)},
     )
 
 

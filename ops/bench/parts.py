@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from ops.bench.core.growth_part import run_growth
 from ops.bench.core.kept_part import run_kept
 from ops.bench.core.search_part import run_search
+from ops.bench.faust_part import run_faust
 from ops.bench.restart_part import run_restart
+from ops.bench.scale_part import run_scale
 from ops.bench.section import Section
 from ops.bench.shape_part import run_shape
 from ops.bench.shapes import SHAPES
@@ -23,12 +26,15 @@ PARTS: Mapping[str, Part] = {
     "postgres": run_postgres,
     "kafka": run_kafka,
     "export": run_export,
+    "faust": run_faust,
     "restart": run_restart,
     "kept": run_kept,
     "search": run_search,
+    "growth": run_growth,
+    "scale": run_scale,
 }
 
-FULL_ONLY = frozenset(name for name, run in SHAPES.items() if run.quick is None)
+FULL_ONLY = frozenset({"faust", "growth", "scale"}) | {name for name, run in SHAPES.items() if run.quick is None}
 """What a quick run leaves out, unless it is asked for by name."""
 
 

@@ -31,7 +31,10 @@ def report(sections: Mapping[str, Section], machine: Mapping[str, Any], failed: 
         "bars": [asdict(bar) for bar in all_bars(sections)],
         "machine": dict(machine),
         "failed": dict(failed),
-        "parts": {name: {**section.raw, "peaks": dict(section.peaks)} for name, section in sections.items()},
+        "parts": {
+            name: {**section.raw, "peaks": dict(section.peaks), "table": section.table}
+            for name, section in sections.items()
+        },
     }
 
 

@@ -13,13 +13,14 @@ from ops.bench.section import Section
 from ops.bench.shapes import SHAPES
 from ops.bench.stage import Stage
 
-_WARM_UP_RECORDS = 200_000
+_WARM_UP_RECORDS = {True: 100_000, False: 300_000}
 
 
 def warm_broker(stage: Stage) -> None:
     """Run every contender once on a small live data set, for the broker's sake."""
     shape = SHAPES["live"].full
-    small = dataclasses.replace(shape, records=min(_WARM_UP_RECORDS, stage.records or _WARM_UP_RECORDS))
+    most = _WARM_UP_RECORDS[stage.quick]
+    small = dataclasses.replace(shape, records=min(most, stage.records or most))
     contenders = _chosen(stage)
     dataset = load(stage.broker.bootstrap, stage.name("warm-up"), small)
     warm_up(contenders, stage.broker, dict.fromkeys(contenders, dataset), directory=stage.directory)

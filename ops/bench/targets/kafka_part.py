@@ -20,7 +20,7 @@ from ops.bench.targets.pair import in_turns, section_of_pair
 from ops.bench.targets.roles import PARTITIONS, PATIENCE_S, RunningRole, acknowledged, erasures, running_role
 from ops.reading import read_to_end
 
-_KEYS = {True: 50_000, False: 300_000}
+_KEYS = {True: 30_000, False: 200_000}
 _ROUNDS = {True: 2, False: 3}
 _VALUE = b'{"name": "' + b"x" * 180 + b'"}'
 _MAP = """\

@@ -1,4 +1,4 @@
-"""The parts about targets run real roles on real stores, and would see work that is not the same."""
+"""Parts about targets, and the one about Faust, run on real services, and would see work that is not the same."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import psycopg
 import pytest
 
 from ops.bench.contender import Broker
+from ops.bench.faust_part import run_faust
+from ops.bench.load import create_topic
 from ops.bench.results import NotTheSameWork
 from ops.bench.stage import Stage
 from ops.bench.targets.export_part import run_export
@@ -43,6 +45,13 @@ def test_a_target_does_what_the_bare_way_does(part, stage):
     assert len(section.peaks) == 1
 
 
+def test_faust_keeps_every_record_of_the_events(stage):
+    section = run_faust(stage, records=500)
+
+    assert section.raw["ingest"]["records"] > 0
+    assert section.peaks == {}  # it is no role of ours
+
+
 def test_a_row_that_is_left_would_be_seen(database):
     with psycopg.connect(database, autocommit=True) as connection:
         due = _make(connection, "ours", 1, 40)
@@ -54,8 +63,6 @@ def test_a_row_that_is_left_would_be_seen(database):
 
 
 def test_a_tombstone_that_is_missing_would_be_seen(stage, kafka, prefix):
-    from ops.bench.load import create_topic
-
     create_topic(kafka.bootstrap, prefix, 3)
 
     with pytest.raises(NotTheSameWork):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ops.bench.contender import Broker
+from ops.bench.core.growth_part import Step, run_growth
 from ops.bench.core.kept_part import due_on, run_kept
 from ops.bench.core.partition import CorePartition
 from ops.bench.core.search_part import run_search
@@ -68,6 +69,17 @@ def test_a_search_erases_what_these_people_have_and_nothing_else(stage):
     assert section.bars[0].unit == "million records/s"
     assert [one["records"] for one in section.raw["requests"]["one record each"]] == [20, 20, 20]
     assert [one["records"] for one in section.raw["requests"]["nobody's"]] == [0, 0, 0]
+
+
+def test_each_curve_has_a_point_for_each_ledger_that_was_built(stage):
+    steps = [Step(kept=3_000, due=100, orgs=2), Step(kept=6_000, due=100, orgs=2)]
+
+    section = run_growth(stage, curves={"kept": steps})
+
+    points = section.raw["curves"]["kept"]
+    assert [point["step"]["kept"] for point in points] == [3_000, 6_000]
+    assert all(point["bytes"] > 16 * point["step"]["kept"] for point in points)
+    assert "| 6,000 | 100 | 2 |" in section.table
 
 
 def test_a_day_that_erases_too_little_is_no_figure(stage, monkeypatch):
