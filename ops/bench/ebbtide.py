@@ -15,34 +15,30 @@ next day, so that the sweep finds nothing deferred. The sweep ends when every ba
 from __future__ import annotations
 
 import contextlib
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from rocksdict import Rdict
-
 from ops.bench.block import DAY_MS
 from ops.bench.contender import Broker, Measured, warm_up_records
 from ops.bench.dataset import Dataset
 from ops.bench.digest import Digest, digest
 from ops.bench.held_gateway import KEY, HeldGateway
-from ops.bench.measure import Meter, Stalled, directory_bytes
+from ops.bench.ledgers import Ledgers
+from ops.bench.measure import Meter, Stalled
 from ops.bench.opening import entries, rules_of, write
 from ops.bench.view import LedgerView
 from ops.bench.watch import Watch
-from ops.local.process import Process, tail_of, wait_until
+from ops.local.process import tail_of, wait_until
 from ops.reading import read_to_end
 from ops.rules_topic import apply_rules
-from ops.settings import Settings, to_environ
 from ops.topics import create_topics
 from schemas.codec import full_codec
 from schemas.topics import Topics, all_topics
 from streams.clock import TickWriter
 from streams.lane.changelog import changelog_config
-from streams.lane.rocks import LocalStores
 
 TARGET = "noop"
 _PATIENCE_S = 180.0
@@ -60,7 +56,7 @@ class Ebbtide:
         self._directory = directory
         self._topics = Topics(run_id)
         self._codec = full_codec()
-        self._ledgers: list[Process] = []
+        self._ledgers: Ledgers | None = None
         self._helpers: dict[str, subprocess.Popen[str]] = {}
         self._watch: Watch | None = None
         self._ticks: TickWriter | None = None
@@ -93,7 +89,14 @@ class Ebbtide:
         held.write(file)
         self._help("gateway", ["ops.bench.held_gateway", str(file)])
         self._help("target", ["ops.bench.noop_target", broker.bootstrap, topics.prefix, TARGET, str(partitions)])
-        self._start_ledger()
+        self._ledgers = Ledgers(
+            self._directory,
+            bootstrap=broker.bootstrap,
+            prefix=topics.prefix,
+            partitions=partitions,
+            workers=self._workers,
+        )
+        self._ledgers.start()
         self._watch = Watch(
             broker.bootstrap, partitions, f"{topics.prefix}-ledger", LedgerView(topics, partitions, self._codec)
         )
@@ -130,21 +133,11 @@ class Ebbtide:
         return found
 
     def disk_bytes(self) -> int:
-        """Stop the ledger, have each partition's memtable written out, add up its directories, and start it again.
-
-        Flushed, not compacted, as the peer's; every file counts, RocksDB's own logs included.
-        """
-        self._stop_ledger()
-        found = [file.parent for file in self.state.rglob("CURRENT")]
-        if len(found) < self._dataset.partitions:  # more where a partition has moved between workers
-            raise Stalled(f"{len(found)} of {self._dataset.partitions} partitions have state on disk")
-        stores = LocalStores(budget_bytes=32 << 20, wipe_after_s=float("inf"), now=time.time)
-        for place in found:
-            db: Rdict = stores.open(place)
-            db.flush()
-            db.close()
-        size = sum(directory_bytes(place) for place in found)
-        self._start_ledger()
+        """Stop the ledger, have its state written out, add it up, and start the ledger again."""
+        assert self._ledgers is not None
+        self._ledgers.stop()
+        size = self._ledgers.flushed_bytes()
+        self._ledgers.start()
         return size
 
     def sweep(self, as_of_day: int) -> Measured:
@@ -168,16 +161,14 @@ class Ebbtide:
         Returns the seconds from the end of the old process until the new one's state has that day, durably. `wiped`:
         the new one finds no local state, as on another machine.
         """
+        assert self._ledgers is not None
         assert self._watch is not None
         self._watch.follow_state()
         self._revived += 1
         day = self._first_day + 1 + self._revived
         began = time.monotonic()
-        for ledger in self._ledgers:
-            ledger.kill()
-        if wiped:
-            shutil.rmtree(self.state)
-        self._start_ledger()
+        self._ledgers.kill(wipe=wiped)
+        self._ledgers.start()
         self._tick(day)
         self._until(lambda: self._look().settled(day), "work again")
         took = time.monotonic() - began
@@ -204,7 +195,8 @@ class Ebbtide:
             if helper.stdin is not None:
                 with contextlib.suppress(OSError):  # it is gone already
                     helper.stdin.close()
-        self._stop_ledger()
+        if self._ledgers is not None:
+            self._ledgers.stop()
         for helper in self._helpers.values():
             try:
                 helper.wait(30)
@@ -218,34 +210,6 @@ class Ebbtide:
         if self._watch is not None:
             self._watch.close()
             self._watch = None
-
-    def _start_ledger(self) -> None:
-        def environment(slot: str) -> Callable[[], dict[str, str]]:
-            settings = Settings(
-                kafka_bootstrap=self._broker.bootstrap,
-                prefix=self._topics.prefix,
-                partitions=self._dataset.partitions,
-                data_dir=self.state / slot,
-                master_key=KEY.hex(),
-                dead_letter_key=KEY.hex(),
-                slot=slot,
-            )
-            return lambda: to_environ(settings)
-
-        self._ledgers = [
-            Process.start(
-                "ledger",
-                lambda: [sys.executable, "-m", "ops.cli.app", "run", "ledger"],
-                directory=self._directory / f"ledger-{slot}",
-                environment=environment(str(slot)),
-            )
-            for slot in range(self._workers)
-        ]
-
-    def _stop_ledger(self) -> None:
-        for ledger in self._ledgers:
-            ledger.stop(limit_s=20)
-        self._ledgers = []
 
     def _help(self, name: str, arguments: Sequence[str]) -> None:
         """Start one of the bench's own programs and wait until it is ready."""
@@ -277,9 +241,8 @@ class Ebbtide:
         for name, helper in self._helpers.items():
             if helper.poll() is not None:
                 raise Stalled(f"the bench's {name} has ended; its log ends with:\n{tail_of(self._log_of(name))}")
-        for ledger in self._ledgers:
-            if not ledger.running:
-                raise Stalled(f"the ledger has ended; its log ends with:\n{tail_of(ledger.log)}")
+        assert self._ledgers is not None
+        self._ledgers.check()
         assert self._watch is not None
         return self._watch.look(positions=positions)
 
@@ -288,8 +251,8 @@ class Ebbtide:
             raise Stalled(f"the ledger did not {what} within {_PATIENCE_S:g} s; see {self._directory}")
 
     def _meter(self) -> Meter:
-        ledgers = {f"ledger-{n}" if n else "ledger": ledger.pid for n, ledger in enumerate(self._ledgers)}
-        return Meter({"gateway": self._helpers["gateway"].pid, **ledgers}, self._broker.pid)
+        assert self._ledgers is not None
+        return Meter({"gateway": self._helpers["gateway"].pid, **self._ledgers.pids}, self._broker.pid)
 
     def _log_of(self, name: str) -> Path:
         return self._directory / f"{name}.log"
@@ -301,4 +264,5 @@ class Ebbtide:
     @property
     def state(self) -> Path:
         """Where the ledger keeps its local state."""
-        return self._directory / "state"
+        assert self._ledgers is not None
+        return self._ledgers.state
