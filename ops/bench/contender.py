@@ -7,21 +7,23 @@ must wait for it: what is timed is work that a crash would not undo.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from ops.bench.dataset import Dataset
 from ops.bench.digest import Digest
+from ops.bench.traffic import Traffic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broker:
-    """The broker of this run, the same for all contenders. `pid` is None where it is not ours."""
+    """The broker of this run, the same for all contenders. `pid` and `counts` are None where it is not ours."""
 
     bootstrap: str
     pid: int | None = None
+    counts: Callable[[], Traffic] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +31,8 @@ class Measured:
     """One timed piece of work.
 
     `records` were done in `seconds` by the clock and `cpu_seconds` of the contender's own processes (user and system,
-    without the broker's). Peak memory is the largest sum of their resident sets that was seen, in bytes.
+    without the broker's). Peak memory is the largest sum of their resident sets that was seen, in bytes; `peaks` has
+    the largest of each role.
     """
 
     records: int
@@ -37,6 +40,7 @@ class Measured:
     cpu_seconds: float
     peak_rss_bytes: int
     broker_cpu_seconds: float = 0.0
+    peaks: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def per_second(self) -> float:
@@ -55,6 +59,11 @@ class Contender(Protocol):
     @property
     def name(self) -> str:
         """How tables call it: `ebbtide`, `kafka-streams`."""
+        ...
+
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether it fetches events before `ingest` lets it go: then `prepare` belongs to what it reads."""
         ...
 
     def prepare(self, broker: Broker, dataset: Dataset) -> None:

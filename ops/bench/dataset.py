@@ -1,8 +1,9 @@
 """The events that every contender reads: made once, from a seed, and the answer that each must reach.
 
 Events come in the order of their time, as from live producers: `days` days, one after the other, over all orgs at
-once. Orgs are Zipf, record ids are random UUIDs, a record has one or two subjects of its org. `ops.bench.load`
-writes them to a topic; `tests/unit/ops/bench/test_dataset.py` decodes them with the public schema.
+once; or, for a backfill, with their days in disorder. Record ids are random UUIDs or short numbers, a record has one
+or two subjects of its org. `ops.bench.messages` makes messages of them, `ops.bench.shapes` names the shapes that are
+measured; `tests/unit/ops/bench/test_dataset.py` decodes them with the public schema.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ from datetime import date
 import numpy as np
 import numpy.typing as npt
 
-from ebbtide.wire import HEADER, PUBLIC_IDS
-from ops.bench.digest import Digest, digest
+from ops.bench.answer import Answer
+from ops.bench.block import CREATED, DAY_MS, Block
+from ops.bench.digest import Digest
 
-DAY_MS = 86_400_000
 AS_OF_DAY = date(2025, 6, 1).toordinal() - date(1970, 1, 1).toordinal()
 """The day of the sweep, in days since the epoch: fixed, so that a run can be repeated anywhere."""
 
 _BLOCK = 100_000
 _UUID_LENGTH = 36
+_SHORT_LENGTH = 9
 _DASHES = (8, 13, 18, 23)
+_ONE_SUBJECT = 0.7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +48,24 @@ CATEGORIES: Mapping[str, Category] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """How much of what. With the default days and categories 45 % is due in the end, 17 % at the warm-up sweep."""
+    """How much of what. With the default days and categories 45 % is due in the end, 17 % at the warm-up sweep.
+
+    `records`: how many events. `zipf`: exponent of the orgs' sizes, 0 for all alike. `largest`: the first org's share
+    of all events, 0 where `zipf` decides. `touched`, `deleted`: shares of events that concern an earlier record;
+    with touches every period runs from the last activity instead of the creation. `disorder`: no order of days.
+    """
 
     records: int
     orgs: int = 200
     days: int = 10
     partitions: int = 12
     seed: int = 7
+    zipf: float = 1.0
+    largest: float = 0.0
+    touched: float = 0.0
+    deleted: float = 0.0
+    short_ids: bool = False
+    disorder: bool = False
 
     @property
     def first_day(self) -> int:
@@ -63,91 +77,95 @@ class Shape:
         """The day of a first sweep that is not timed."""
         return AS_OF_DAY - 4
 
+    @property
+    def clock(self) -> str:
+        """From what periods run, as a policy says it."""
+        return "last_activity" if self.touched else "created"
+
+    @property
+    def id_length(self) -> int:
+        """Bytes of a record id's text."""
+        return _SHORT_LENGTH if self.short_ids else _UUID_LENGTH
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
     """A topic full of events, and what must come of them.
 
-    A record created on day d and kept p days is due on day t if d + p < t: its last day has wholly passed. `due` has,
-    by as-of day, the digest of all that is due by then. `first_day` is the created day of the first record.
+    A record whose clock stands at day d and which is kept p days is due on day t if d + p < t: its last day has wholly
+    passed. `due` has, by as-of day, the digest of all that is due by then. `first_day` is the created day of the
+    oldest record. `records` counts events, `messages` what carries them, `kept` the records that exist in the end.
     """
 
     topic: str
     partitions: int
     records: int
-    orgs: tuple[str, ...]
+    messages: int
+    kept: int
+    orgs: tuple[str, ...] = field(repr=False)
     period_days: Mapping[str, int]
+    clock: str
+    lookups: bool
     first_day: int
     as_of_day: int
     warm_up_day: int
     due: Mapping[int, Digest]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """A run of events: `org[i]` indexes `names`, `values` are whole messages."""
-
-    org: list[int]
-    values: list[bytes] = field(repr=False)
-    due: Mapping[int, Digest]
-
-
 def org_names(shape: Shape) -> tuple[str, ...]:
     """Return the orgs' names, the largest first."""
-    return tuple(f"org-{i:05d}" for i in range(shape.orgs))
+    return tuple(f"org-{i:06d}" for i in range(shape.orgs))
 
 
-def blocks(shape: Shape) -> Iterator[Block]:
-    """Yield all events of `shape`, in order. The same shape yields the same bytes."""
+def blocks(shape: Shape, answer: Answer) -> Iterator[Block]:
+    """Yield all events of `shape`, in order, each told to `answer` first. The same shape yields the same events."""
     rng = np.random.default_rng(shape.seed)
-    weights = 1.0 / np.arange(1, shape.orgs + 1)
-    weights /= weights.sum()
+    weights = _weights(shape)
     shares = np.array([c.share for c in CATEGORIES.values()])
-    periods = np.array([c.period_days for c in CATEGORIES.values()])
-    names = [name.encode() for name in org_names(shape)]
-    categories = [name.encode() for name in CATEGORIES]
-    heads = [[_head(org, category) for category in categories] for org in names]
-    tail = bytes(5) + _text(b"bench")
-    for first in range(0, shape.records, _BLOCK):
-        n = min(_BLOCK, shape.records - first)
+    # An org's people are about a third of its records.
+    crowd = np.maximum(20, weights * shape.records / 3)
+    # What is touched or deleted was created in an earlier block: small shapes have small ones.
+    size = min(_BLOCK, max(1, shape.records // 10)) if shape.touched or shape.deleted else _BLOCK
+    for first in range(0, shape.records, size):
+        n = min(size, shape.records - first)
+        at = np.arange(first, first + n)
+        if shape.disorder:
+            at = rng.integers(0, shape.records, n)
+        millis = shape.first_day * DAY_MS + (at * (shape.days * DAY_MS)) // shape.records
         org = rng.choice(shape.orgs, n, p=weights)
-        category = rng.choice(len(categories), n, p=shares)
-        ids = _uuids(rng, n)
-        millis = shape.first_day * DAY_MS + (np.arange(first, first + n) * (shape.days * DAY_MS)) // shape.records
-        times = _zigzag6(millis)
-        # An org's people are about a third of its records.
-        people = np.maximum(20, weights[org] * shape.records / 3)
-        who = (rng.random((2, n)) * people).astype(np.int64)
-        two = rng.random(n) < 0.3
-        rows = zip(org.tolist(), category.tolist(), who[0].tolist(), who[1].tolist(), two.tolist(), strict=True)
-        values = [
-            heads[o][c]
-            + ids[i * _UUID_LENGTH : (i + 1) * _UUID_LENGTH]
-            + (b"\x04\x16u%010d\x16u%010d\0" % (a, b) if second and a != b else b"\x02\x16u%010d\0" % a)
-            + times[i * 6 : i * 6 + 6]
-            + tail
-            for i, (o, c, a, b, second) in enumerate(rows)
-        ]
-        day = millis // DAY_MS
-        due = {}
-        for as_of in (shape.warm_up_day, AS_OF_DAY):
-            chosen = np.flatnonzero(day + periods[category] < as_of).tolist()
-            due[as_of] = digest(
-                (names[org[i]], categories[category[i]], ids[i * _UUID_LENGTH : (i + 1) * _UUID_LENGTH]) for i in chosen
-            )
-        yield Block(org=org.tolist(), values=values, due=due)
+        category = rng.choice(len(shares), n, p=shares)
+        ids = _numbers(first, n) if shape.short_ids else _uuids(rng, n)
+        people = (rng.random((2, n)) * crowd[org]).astype(np.int64)
+        two = (rng.random(n) >= _ONE_SUBJECT) & (people[0] != people[1])
+        block = Block(
+            kind=np.full(n, CREATED, np.int64),
+            org=org,
+            category=category,
+            ids=ids,
+            millis=millis,
+            people=people,
+            two=two,
+        )
+        if shape.touched or shape.deleted:
+            block = answer.with_later_events(block, rng, touched=shape.touched, deleted=shape.deleted)
+        answer.add(block)
+        yield block
 
 
-def _text(data: bytes) -> bytes:
-    """An Avro string of fewer than 64 bytes."""
-    return bytes([2 * len(data)]) + data
+def _weights(shape: Shape) -> npt.NDArray[np.float64]:
+    """Each org's share of all events."""
+    weights = np.arange(1, shape.orgs + 1, dtype=np.float64) ** -shape.zipf
+    weights /= weights.sum()
+    if shape.largest and shape.orgs > 1:
+        weights[0] = 0.0
+        weights *= (1.0 - shape.largest) / weights.sum()
+        weights[0] = shape.largest
+    return weights
 
 
-def _head(org: bytes, category: bytes) -> bytes:
-    """All of a message up to its record id: header, kind `created`, org, category, the id's length."""
-    created = b"\0"
-    wire = HEADER.pack(0, PUBLIC_IDS["LifecycleEvent"])
-    return wire + created + _text(org) + _text(category) + bytes([2 * _UUID_LENGTH])
+def _numbers(first: int, n: int) -> bytes:
+    """Short ids: consecutive numbers."""
+    return b"".join(b"%0*d" % (_SHORT_LENGTH, i) for i in range(first, first + n))
 
 
 def _uuids(rng: np.random.Generator, n: int) -> bytes:
@@ -161,16 +179,3 @@ def _uuids(rng: np.random.Generator, n: int) -> bytes:
     text[:, places[0::2]] = digits[raw >> 4]
     text[:, places[1::2]] = digits[raw & 0x0F]
     return text.tobytes()
-
-
-def _zigzag6(millis: npt.NDArray[np.int64]) -> bytes:
-    """Avro longs of six bytes each, which holds times from 1970-07 to 2039."""
-    zigzag = millis.astype(np.uint64) * np.uint64(2)
-    assert int(zigzag.min()) >= 1 << 35
-    assert int(zigzag.max()) < 1 << 42
-    out = np.empty((len(millis), 6), dtype=np.uint8)
-    for i in range(6):
-        out[:, i] = (zigzag >> np.uint64(7 * i)).astype(np.uint8) & 0x7F
-        if i < 5:
-            out[:, i] |= 0x80
-    return out.tobytes()

@@ -21,26 +21,24 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from rocksdict import Rdict
-
+from ops.bench.block import DAY_MS
 from ops.bench.contender import Broker, Measured, warm_up_records
-from ops.bench.dataset import DAY_MS, Dataset
+from ops.bench.dataset import Dataset
 from ops.bench.digest import Digest, digest
 from ops.bench.held_gateway import KEY, HeldGateway
-from ops.bench.measure import Meter, Stalled, directory_bytes
+from ops.bench.ledgers import Ledgers
+from ops.bench.measure import Meter, Stalled
 from ops.bench.opening import entries, rules_of, write
 from ops.bench.view import LedgerView
 from ops.bench.watch import Watch
-from ops.local.process import Process, tail_of, wait_until
+from ops.local.process import tail_of, wait_until
 from ops.reading import read_to_end
 from ops.rules_topic import apply_rules
-from ops.settings import Settings, to_environ
 from ops.topics import create_topics
 from schemas.codec import full_codec
 from schemas.topics import Topics, all_topics
 from streams.clock import TickWriter
 from streams.lane.changelog import changelog_config
-from streams.lane.rocks import LocalStores
 
 TARGET = "noop"
 _PATIENCE_S = 180.0
@@ -48,19 +46,22 @@ _HOUR_MS = 3_600_000
 
 
 class Ebbtide:
-    """One run of ebbtide, in `directory`."""
+    """One run of ebbtide, in `directory`. `workers`: how many ledger processes share the partitions."""
 
     name = "ebbtide"
+    reads_ahead = False  # its gateway does not run before `go`
 
-    def __init__(self, directory: Path, run_id: str) -> None:
+    def __init__(self, directory: Path, run_id: str, *, workers: int = 1) -> None:
+        self._workers = workers
         self._directory = directory
         self._topics = Topics(run_id)
         self._codec = full_codec()
-        self._ledger: Process | None = None
+        self._ledgers: Ledgers | None = None
         self._helpers: dict[str, subprocess.Popen[str]] = {}
         self._watch: Watch | None = None
         self._ticks: TickWriter | None = None
         self._swept = 0
+        self._revived = 0
 
     def prepare(self, broker: Broker, dataset: Dataset) -> None:
         """Start all, open every org, and wait until the ledger knows them and has the data set's first day."""
@@ -88,50 +89,55 @@ class Ebbtide:
         held.write(file)
         self._help("gateway", ["ops.bench.held_gateway", str(file)])
         self._help("target", ["ops.bench.noop_target", broker.bootstrap, topics.prefix, TARGET, str(partitions)])
-        self._start_ledger()
-        self._watch = Watch(broker.bootstrap, partitions, LedgerView(topics, partitions, self._codec))
+        self._ledgers = Ledgers(
+            self._directory,
+            bootstrap=broker.bootstrap,
+            prefix=topics.prefix,
+            partitions=partitions,
+            workers=self._workers,
+        )
+        self._ledgers.start()
+        self._watch = Watch(
+            broker.bootstrap, partitions, f"{topics.prefix}-ledger", LedgerView(topics, partitions, self._codec)
+        )
         write(broker.bootstrap, topics, self._codec, entries(dataset, rules, time.time_ns() // 1_000_000))
         self._ticks = TickWriter(
             broker.bootstrap, topics, partitions, self._codec, writer="clock", incarnation=time.time_ns()
         )
         self._tick(self._first_day)
         self._until(lambda: self._look().settled(self._first_day), "know its rules and orgs")
+        self._watch.leave_state()
 
     def ingest(self) -> Measured:
         """Let the gateway go; the end is as the module's head says."""
+        assert self._watch is not None
+        watch, meter = self._watch, self._meter()
         total = self._dataset.records
         ticked = False
 
         def taken() -> int:
             nonlocal ticked
-            view = self._look()
+            view = self._look(positions=not ticked)
             if view.records < total:
                 return view.records
             if not ticked:
                 ticked = True
+                watch.follow_state()
                 self._tick(self._first_day + 1)
             return view.records if view.settled(self._first_day + 1) else total - 1
 
-        meter = self._meter()
         self._say_go()
-        return meter.watch(taken, total=total, warm_up=warm_up_records(total), patience_s=_PATIENCE_S)
+        found = meter.watch(taken, total=total, warm_up=warm_up_records(total), patience_s=_PATIENCE_S)
+        watch.leave_state()
+        watch.leave_log()
+        return found
 
     def disk_bytes(self) -> int:
-        """Stop the ledger, have each partition's memtable written out, add up its directories, and start it again.
-
-        Flushed, not compacted, as the peer's; every file counts, RocksDB's own logs included.
-        """
-        self._stop_ledger()
-        found = [file.parent for file in self._data.rglob("CURRENT")]
-        if len(found) != self._dataset.partitions:
-            raise Stalled(f"{len(found)} of {self._dataset.partitions} partitions have state on disk")
-        stores = LocalStores(budget_bytes=32 << 20, wipe_after_s=float("inf"), now=time.time)
-        for place in found:
-            db: Rdict = stores.open(place)
-            db.flush()
-            db.close()
-        size = sum(directory_bytes(place) for place in found)
-        self._start_ledger()
+        """Stop the ledger, have its state written out, add it up, and start the ledger again."""
+        assert self._ledgers is not None
+        self._ledgers.stop()
+        size = self._ledgers.flushed_bytes()
+        self._ledgers.start()
         return size
 
     def sweep(self, as_of_day: int) -> Measured:
@@ -148,6 +154,26 @@ class Ebbtide:
         measured = meter.watch(swept, total=due, patience_s=_PATIENCE_S)
         self._swept += due
         return measured
+
+    def revive(self, *, wiped: bool = False) -> float:
+        """End the ledger as a power cut would, start it again at once, and let a new day begin.
+
+        Returns the seconds from the end of the old process until the new one's state has that day, durably. `wiped`:
+        the new one finds no local state, as on another machine.
+        """
+        assert self._ledgers is not None
+        assert self._watch is not None
+        self._watch.follow_state()
+        self._revived += 1
+        day = self._first_day + 1 + self._revived
+        began = time.monotonic()
+        self._ledgers.kill(wipe=wiped)
+        self._ledgers.start()
+        self._tick(day)
+        self._until(lambda: self._look().settled(day), "work again")
+        took = time.monotonic() - began
+        self._watch.leave_state()
+        return took
 
     def digest_of_erased(self) -> Digest:
         """Read the erasure batches from the target's topic."""
@@ -169,7 +195,8 @@ class Ebbtide:
             if helper.stdin is not None:
                 with contextlib.suppress(OSError):  # it is gone already
                     helper.stdin.close()
-        self._stop_ledger()
+        if self._ledgers is not None:
+            self._ledgers.stop()
         for helper in self._helpers.values():
             try:
                 helper.wait(30)
@@ -183,27 +210,6 @@ class Ebbtide:
         if self._watch is not None:
             self._watch.close()
             self._watch = None
-
-    def _start_ledger(self) -> None:
-        settings = Settings(
-            kafka_bootstrap=self._broker.bootstrap,
-            prefix=self._topics.prefix,
-            partitions=self._dataset.partitions,
-            data_dir=self._data,
-            master_key=KEY.hex(),
-            dead_letter_key=KEY.hex(),
-        )
-        self._ledger = Process.start(
-            "ledger",
-            lambda: [sys.executable, "-m", "ops.cli.app", "run", "ledger"],
-            directory=self._directory / "ledger",
-            environment=lambda: to_environ(settings),
-        )
-
-    def _stop_ledger(self) -> None:
-        if self._ledger is not None:
-            self._ledger.stop(limit_s=20)
-            self._ledger = None
 
     def _help(self, name: str, arguments: Sequence[str]) -> None:
         """Start one of the bench's own programs and wait until it is ready."""
@@ -230,24 +236,23 @@ class Ebbtide:
         assert self._ticks is not None
         self._ticks.tick(day * DAY_MS + _HOUR_MS, approved=True)
 
-    def _look(self) -> LedgerView:
+    def _look(self, *, positions: bool = False) -> LedgerView:
         """Return what is known now. Raises Stalled, with what it said last, if a process has ended."""
         for name, helper in self._helpers.items():
             if helper.poll() is not None:
                 raise Stalled(f"the bench's {name} has ended; its log ends with:\n{tail_of(self._log_of(name))}")
-        if self._ledger is None or not self._ledger.running:
-            log = self._directory / "ledger" / "ledger.log"
-            raise Stalled(f"the ledger has ended; its log ends with:\n{tail_of(log)}")
+        assert self._ledgers is not None
+        self._ledgers.check()
         assert self._watch is not None
-        return self._watch.look()
+        return self._watch.look(positions=positions)
 
     def _until(self, done: Callable[[], bool], what: str) -> None:
         if not wait_until(done, limit_s=_PATIENCE_S):
             raise Stalled(f"the ledger did not {what} within {_PATIENCE_S:g} s; see {self._directory}")
 
     def _meter(self) -> Meter:
-        assert self._ledger is not None
-        return Meter([self._ledger.pid, self._helpers["gateway"].pid], self._broker.pid)
+        assert self._ledgers is not None
+        return Meter({"gateway": self._helpers["gateway"].pid, **self._ledgers.pids}, self._broker.pid)
 
     def _log_of(self, name: str) -> Path:
         return self._directory / f"{name}.log"
@@ -257,5 +262,7 @@ class Ebbtide:
         return self._dataset.first_day
 
     @property
-    def _data(self) -> Path:
-        return self._directory / "state"
+    def state(self) -> Path:
+        """Where the ledger keeps its local state."""
+        assert self._ledgers is not None
+        return self._ledgers.state

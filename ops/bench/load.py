@@ -5,14 +5,15 @@ Called by `ops.bench.run` and by contenders; `tests/integration/bench/` shows it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from ebbtide.partition import partition_of
+from ops.bench.answer import answer_for
 from ops.bench.dataset import AS_OF_DAY, CATEGORIES, Dataset, Shape, blocks, org_names
-from ops.bench.digest import Digest
+from ops.bench.messages import Messages
 
 _SETTLE_S = 60.0
 QUIET = {"log_level": 3}
@@ -30,9 +31,10 @@ def create_topic(bootstrap: str, topic: str, partitions: int, config: Mapping[st
     admin.create_topics([new])[topic].result(_SETTLE_S)
 
 
-def load(bootstrap: str, topic: str, shape: Shape) -> Dataset:
-    """Create `topic`, write all events of `shape` to it, and return what must come of them.
+def load(bootstrap: str, topic: str, shape: Shape, *, batched: bool = False, also_due: Sequence[int] = ()) -> Dataset:
+    """Create `topic`, write all events of `shape` to it, one a message or in batches; return what must come of them.
 
+    `also_due`: further days to say of what is due then.
     Raises LoadFailed if the broker's end offsets do not add up to what was sent.
     """
     create_topic(bootstrap, topic, shape.partitions, {"retention.ms": "-1"})
@@ -51,28 +53,31 @@ def load(bootstrap: str, topic: str, shape: Shape) -> Dataset:
             "queue.buffering.max.kbytes": 512 << 10,
         }
     )
-    due = {shape.warm_up_day: Digest(), AS_OF_DAY: Digest()}
-    for block in blocks(shape):
-        rows = [
-            {"key": keys[org], "value": value, "partition": partitions[org]}
-            for org, value in zip(block.org, block.values, strict=True)
-        ]
+    made, sent = Messages(shape), 0
+    answer = answer_for(names, CATEGORIES, shape.id_length)
+    for block in blocks(shape, answer):
+        pairs = made.batches(block) if batched else made.singles(block)
+        rows = [{"key": keys[org], "value": value, "partition": partitions[org]} for org, value in pairs]
         producer.produce_batch(topic, rows)
         producer.flush()
-        due = {day: due[day] + block.due[day] for day in due}
+        sent += len(rows)
     written = sum(end_offsets(bootstrap, topic, shape.partitions).values())
-    if written != shape.records:
-        raise LoadFailed(f"topic {topic!r} holds {written} of {shape.records} events: see the broker's log")
+    if written != sent:
+        raise LoadFailed(f"topic {topic!r} holds {written} of {sent} messages: see the broker's log")
     return Dataset(
         topic=topic,
         partitions=shape.partitions,
         records=shape.records,
+        messages=sent,
+        kept=answer.kept,
         orgs=names,
         period_days={name: category.period_days for name, category in CATEGORIES.items()},
+        clock=shape.clock,
+        lookups=bool(shape.touched or shape.deleted),
         first_day=shape.first_day,
         as_of_day=AS_OF_DAY,
         warm_up_day=shape.warm_up_day,
-        due=due,
+        due={day: answer.due(day) for day in (shape.warm_up_day, AS_OF_DAY, *also_due)},
     )
 
 

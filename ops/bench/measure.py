@@ -6,7 +6,7 @@ Contenders call `Meter.watch`; `tests/unit/ops/bench/test_measure.py` shows it o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,12 +30,13 @@ class _Sample:
 
 
 class Meter:
-    """Watches the processes `pids` and, if it is ours, the broker's."""
+    """Watches the processes `pids`, by role, and, if it is ours, the broker's."""
 
-    def __init__(self, pids: Sequence[int], broker_pid: int | None) -> None:
-        self._processes = [psutil.Process(pid) for pid in pids]
+    def __init__(self, pids: Mapping[str, int], broker_pid: int | None) -> None:
+        self._processes = {role: psutil.Process(pid) for role, pid in pids.items()}
         self._broker = None if broker_pid is None else psutil.Process(broker_pid)
         self._peak_rss_bytes = 0
+        self._peaks = dict.fromkeys(pids, 0)
 
     def watch(
         self, progress: Callable[[], int], *, total: int, warm_up: int = 0, patience_s: float = 120.0
@@ -68,6 +69,7 @@ class Meter:
             seconds=now.at_s - start.at_s,
             cpu_seconds=now.cpu_s - start.cpu_s,
             peak_rss_bytes=self._peak_rss_bytes,
+            peaks=dict(self._peaks),
             broker_cpu_seconds=now.broker_cpu_s - start.broker_cpu_s,
         )
 
@@ -76,11 +78,13 @@ class Meter:
         cpu_s = 0.0
         rss = 0
         try:
-            for process in self._processes:
+            for role, process in self._processes.items():
                 with process.oneshot():
                     times = process.cpu_times()
                     cpu_s += times.user + times.system
-                    rss += process.memory_info().rss
+                    own = process.memory_info().rss
+                rss += own
+                self._peaks[role] = max(self._peaks[role], own)
             broker = None if self._broker is None else self._broker.cpu_times()
         except psutil.Error as e:
             raise Stalled(f"a process ended while it was measured: {e}") from e

@@ -40,7 +40,9 @@ def rules_of(dataset: Dataset, target: str, version: int = 1) -> Rules:
             name: CategoryRules(
                 name=name,
                 targets=(target,),
-                default=Setting(category=name, period=f"{days} d", clock="created", min_retain="0 d", action="delete"),
+                default=Setting(
+                    category=name, period=f"{days} d", clock=dataset.clock, min_retain="0 d", action="delete"
+                ),
             )
             for name, days in dataset.period_days.items()
         },

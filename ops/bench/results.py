@@ -1,4 +1,4 @@
-"""From rounds to medians, ratios and verdicts, and how they are written down.
+"""From the rounds of one shape to medians, ratios and verdicts.
 
 Pure. `ops.bench.run` makes the rounds; `tests/unit/ops/bench/test_results.py` says what this promises.
 """
@@ -6,12 +6,14 @@ Pure. `ops.bench.run` makes the rounds; `tests/unit/ops/bench/test_results.py` s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from statistics import median
-from typing import Any
 
+from ops.bench.bars import Bar, at_least, at_most
 from ops.bench.contender import Measured
 from ops.bench.digest import Digest
+from ops.bench.section import Section, highest, table_of
+from ops.bench.traffic import Traffic
 
 SUBJECT = "ebbtide"
 PEER = "kafka-streams"
@@ -23,20 +25,26 @@ class NotTheSameWork(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """What one contender did in one round. `records` were kept before the sweeps; `number` counts from 1."""
+    """What one contender did in one round. `number` counts from 1, `kept` is how many records there were to sweep.
+
+    `taken_in` is the broker's traffic until its last event, warm-up included, `swept` that of the timed sweep.
+    """
 
     contender: str
     number: int
     records: int
+    kept: int
     ingest: Measured
     sweep: Measured
     disk_bytes: int
     erased: Digest
+    taken_in: Traffic = field(default_factory=Traffic)
+    swept: Traffic = field(default_factory=Traffic)
 
     @property
     def bytes_per_record(self) -> float:
         """Bytes of state on disk for each record kept."""
-        return self.disk_bytes / self.records
+        return self.disk_bytes / self.kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,18 +57,44 @@ class Figure:
     digits: int = 0
 
 
+def _a_million(seconds: float, records: int) -> float:
+    return seconds * 1e6 / records
+
+
 FIGURES: tuple[Figure, ...] = (
     Figure(name="ingest", unit="events/s into the ledger", of=lambda r: r.ingest.per_second),
-    Figure(name="ingest_cpu", unit="µs of CPU an event", of=lambda r: r.ingest.cpu_us_per_record, digits=2),
+    Figure(name="ingest_cpu", unit="CPU seconds a million events", of=lambda r: r.ingest.cpu_us_per_record, digits=2),
     Figure(
         name="ingest_broker_cpu",
-        unit="µs of the broker's CPU an event",
-        of=lambda r: r.ingest.broker_cpu_seconds * 1e6 / r.ingest.records,
+        unit="the broker's CPU seconds a million events",
+        of=lambda r: _a_million(r.ingest.broker_cpu_seconds, r.ingest.records),
         digits=2,
+    ),
+    Figure(
+        name="ingest_network",
+        unit="bytes through the broker an event",
+        of=lambda r: r.taken_in.network_bytes / r.records,
+    ),
+    Figure(
+        name="ingest_requests",
+        unit="requests to the broker a thousand events",
+        of=lambda r: 1_000 * sum(r.taken_in.requests.values()) / r.records,
+        digits=1,
     ),
     Figure(name="disk", unit="bytes on disk a record", of=lambda r: r.bytes_per_record, digits=1),
     Figure(name="sweep", unit="records/s swept", of=lambda r: r.sweep.per_second),
-    Figure(name="sweep_cpu", unit="µs of CPU a record swept", of=lambda r: r.sweep.cpu_us_per_record, digits=2),
+    Figure(name="sweep_cpu", unit="CPU seconds a million swept", of=lambda r: r.sweep.cpu_us_per_record, digits=2),
+    Figure(
+        name="sweep_broker_cpu",
+        unit="the broker's CPU seconds a million swept",
+        of=lambda r: _a_million(r.sweep.broker_cpu_seconds, r.sweep.records),
+        digits=2,
+    ),
+    Figure(
+        name="sweep_network",
+        unit="bytes through the broker a record swept",
+        of=lambda r: r.swept.network_bytes / r.sweep.records,
+    ),
     Figure(
         name="memory",
         unit="MiB of memory at most",
@@ -83,26 +117,23 @@ class Target:
     inverse: bool = False
 
 
-TARGETS: tuple[Target, ...] = (
-    Target(name="ingest by the clock", figure="ingest", bar=3.0),
-    Target(name="ingest by CPU", figure="ingest_cpu", bar=4.0, inverse=True),
-    Target(name="bytes on disk", figure="disk", bar=1 / 3, at_most=True),
-    Target(name="sweep", figure="sweep", bar=5.0),
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
-    """A verdict. `relation` is `>=` or `<=`."""
-
-    name: str
-    ratio: float
-    bar: float
-    relation: str
-    held: bool
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.ratio:.2f} {self.relation} {self.bar:.2f} {'held' if self.held else 'short'}"
+TARGETS: Mapping[str, tuple[Target, ...]] = {
+    "live": (
+        Target(name="ingest by the clock", figure="ingest", bar=3.0),
+        Target(name="ingest by CPU", figure="ingest_cpu", bar=4.0, inverse=True),
+        Target(name="bytes on disk", figure="disk", bar=1 / 3, at_most=True),
+        Target(name="sweep", figure="sweep", bar=5.0),
+    ),
+    "small-orgs": (
+        Target(name="100 000 small orgs by the clock", figure="ingest", bar=2.0),
+        Target(name="100 000 small orgs by CPU", figure="ingest_cpu", bar=2.0, inverse=True),
+    ),
+    "batched": (
+        Target(name="batched publishers by the clock", figure="ingest", bar=8.0),
+        Target(name="batched publishers by CPU", figure="ingest_cpu", bar=8.0, inverse=True),
+    ),
+}
+"""By shape; the others are measured for what they tell."""
 
 
 def check(erased: Digest, due: Digest, contender: str) -> None:
@@ -120,49 +151,41 @@ def medians(rounds: Sequence[Round]) -> Medians:
     }
 
 
-def bars(of: Medians) -> tuple[Bar, ...]:
+def bars(of: Medians, shape: str = "live") -> tuple[Bar, ...]:
     """Judge the subject beside the peer; nothing where one of them did not run."""
     if SUBJECT not in of or PEER not in of:
         return ()
-    return tuple(_judge(target, of[SUBJECT][target.figure], of[PEER][target.figure]) for target in TARGETS)
+    return tuple(
+        _judge(target, of[SUBJECT][target.figure], of[PEER][target.figure]) for target in TARGETS.get(shape, ())
+    )
 
 
 def _judge(target: Target, subject: float, peer: float) -> Bar:
     ratio = peer / subject if target.inverse else subject / peer
-    return Bar(
-        name=target.name,
-        ratio=ratio,
-        bar=target.bar,
-        relation="<=" if target.at_most else ">=",
-        held=ratio <= target.bar if target.at_most else ratio >= target.bar,
+    return (at_most if target.at_most else at_least)(target.name, ratio, target.bar)
+
+
+def section_of(rounds: Sequence[Round], *, shape: str, title: str) -> Section:
+    """Return what a shape's rounds come to: medians side by side, ebbtide's ratio to the peer, memory by role."""
+    found = medians(rounds)
+    both = SUBJECT in found and PEER in found
+    rows = []
+    for figure in FIGURES:
+        cells = [f"{of[figure.name]:,.{figure.digits}f}" for of in found.values()]
+        rows.append([figure.unit, *cells, *([_ratio(found, figure.name)] if both else [])])
+    peaks = highest([m.peaks for r in rounds if r.contender == SUBJECT for m in (r.ingest, r.sweep)])
+    count = max((r.number for r in rounds), default=0)
+    events = max((r.records for r in rounds), default=0)
+    said = f"Medians of {count} {'round' if count == 1 else 'rounds'}, {events:,} events."
+    return Section(
+        title=title,
+        table=f"{said}\n\n{table_of(['', *found, *(['ratio'] if both else [])], rows)}",
+        bars=bars(found, shape),
+        raw={"medians": found, "rounds": [asdict(r) for r in rounds]},
+        peaks=peaks,
     )
 
 
-def report(rounds: Sequence[Round], machine: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `bench.json` holds: `bars`, `medians`, `machine`, and every round as it was measured."""
-    found = medians(rounds)
-    return {
-        "bars": [asdict(bar) for bar in bars(found)],
-        "medians": found,
-        "machine": dict(machine),
-        "rounds": [asdict(r) for r in rounds],
-    }
-
-
-def markdown(rounds: Sequence[Round], machine: Mapping[str, Any]) -> str:
-    """Return the same as a page: medians side by side, then the bars."""
-    found = medians(rounds)
-    count = max((r.number for r in rounds), default=0)
-    about = ", ".join(f"{name} {value}" for name, value in machine.items())
-    lines = [f"Medians of {count} rounds; {about}.", "", f"| | {' | '.join(found)} |", "|---" * (len(found) + 1) + "|"]
-    for figure in FIGURES:
-        cells = [f"{of[figure.name]:,.{figure.digits}f}" for of in found.values()]
-        lines.append(f"| {figure.unit} | {' | '.join(cells)} |")
-    judged = bars(found)
-    if judged:
-        lines += ["", "| bar | ratio | to reach | |", "|---|---|---|---|"]
-        for bar in judged:
-            lines.append(
-                f"| {bar.name} | {bar.ratio:.2f} | {bar.relation} {bar.bar:.2f} | {'held' if bar.held else 'short'} |"
-            )
-    return "\n".join(lines) + "\n"
+def _ratio(of: Medians, figure: str) -> str:
+    peer = of[PEER][figure]
+    return f"{of[SUBJECT][figure] / peer:.2f}" if peer else ""

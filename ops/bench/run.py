@@ -1,6 +1,6 @@
-"""The rounds: one broker, one data set, every contender in turn, the order turned round each time.
+"""The rounds of one shape: one broker, one data set, every contender in turn, the order turned round each time.
 
-Called by `python -m ops.bench`; `tests/integration/bench/` runs a small round on a real broker.
+Called by `ops.bench.parts`; `tests/integration/bench/` runs small rounds on a real broker.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 from ops.bench.contender import Broker, Contender, ContenderFactory
 from ops.bench.dataset import Dataset
 from ops.bench.results import Round, check
+from ops.bench.traffic import Traffic
 
 Say = Callable[[str], None]
 
@@ -18,13 +19,13 @@ Say = Callable[[str], None]
 def run_rounds(
     contenders: Mapping[str, ContenderFactory],
     broker: Broker,
-    dataset: Dataset,
+    datasets: Mapping[str, Dataset],
     *,
     rounds: int,
     directory: Path,
     say: Say,
 ) -> list[Round]:
-    """Run every contender `rounds` times, each time on empty state below `directory`.
+    """Run every contender `rounds` times on its own of `datasets`, each time on empty state below `directory`.
 
     Raises NotTheSameWork if one of them erased anything but what was due, Stalled if one ends or stands still.
     """
@@ -32,7 +33,8 @@ def run_rounds(
     for number in range(1, rounds + 1):
         names = list(contenders)
         for name in names if number % 2 else reversed(names):
-            contender = contenders[name](directory / f"{name}-{number}", f"{dataset.topic}-{number}")
+            dataset = datasets[name]
+            contender = contenders[name](directory / f"{name}-{number}", f"{dataset.topic}-{name[:7]}-{number}")
             found = _round(contender, number, broker, dataset)
             say(
                 f"round {number}, {name}: {found.ingest.per_second:,.0f} events/s into the ledger at "
@@ -43,22 +45,30 @@ def run_rounds(
     return done
 
 
-def warm_up(contenders: Mapping[str, ContenderFactory], broker: Broker, dataset: Dataset, *, directory: Path) -> None:
+def warm_up(
+    contenders: Mapping[str, ContenderFactory], broker: Broker, datasets: Mapping[str, Dataset], *, directory: Path
+) -> None:
     """Run every contender once on a data set of its own, and forget the figures.
 
     A young broker spends more on compiling its code than on running it, and would do so at the cost of whoever comes
     first. Raises as `run_rounds`.
     """
-    run_rounds(contenders, broker, dataset, rounds=1, directory=directory / "warm-up", say=lambda _: None)
+    run_rounds(contenders, broker, datasets, rounds=1, directory=directory / "warm-up", say=lambda _: None)
 
 
 def _round(contender: Contender, number: int, broker: Broker, dataset: Dataset) -> Round:
     try:
+        before = _traffic(broker)
         contender.prepare(broker, dataset)
+        if not contender.reads_ahead:
+            before = _traffic(broker)
         ingest = contender.ingest()
+        taken_in = _traffic(broker).since(before)
         disk_bytes = contender.disk_bytes()
         contender.sweep(dataset.warm_up_day)
+        before = _traffic(broker)
         sweep = contender.sweep(dataset.as_of_day)
+        swept = _traffic(broker).since(before)
         erased = contender.digest_of_erased()
     finally:
         contender.stop()
@@ -67,8 +77,16 @@ def _round(contender: Contender, number: int, broker: Broker, dataset: Dataset) 
         contender=contender.name,
         number=number,
         records=dataset.records,
+        kept=dataset.kept,
         ingest=ingest,
         sweep=sweep,
         disk_bytes=disk_bytes,
         erased=erased,
+        taken_in=taken_in,
+        swept=swept,
     )
+
+
+def _traffic(broker: Broker) -> Traffic:
+    """Nothing where the broker is not ours to look into."""
+    return Traffic() if broker.counts is None else broker.counts()

@@ -35,6 +35,7 @@ class StreamsPeer:
     """One run of the peer, in `directory`."""
 
     name = "kafka-streams"
+    reads_ahead = True  # paused, its consumer has some 50 MiB in hand
 
     def __init__(self, directory: Path, run_id: str, *, cache_dir: Path) -> None:
         self._directory = directory
@@ -59,6 +60,8 @@ class StreamsPeer:
             "lifecycle": dataset.topic,
             "erasures": self._erasures,
             "partitions": str(dataset.partitions),
+            "clock": dataset.clock,
+            "lookups": str(dataset.lookups).lower(),
             "periods": ",".join(f"{name}:{days}" for name, days in dataset.period_days.items()),
         }
         command = [find_java(), *JVM_OPTIONS, "-cp", f"{built}/streams-peer-1.jar:{built}/lib/*", "ebbtide.peer.Main"]
@@ -169,7 +172,7 @@ class StreamsPeer:
 
     def _meter(self) -> Meter:
         assert self._process is not None
-        return Meter([self._process.pid], self._broker.pid)
+        return Meter({"peer": self._process.pid}, self._broker.pid)
 
     @property
     def _state(self) -> Path:

@@ -1,7 +1,7 @@
 """What a ledger says of itself in its topics: how many records are in, what day it has, what is acknowledged.
 
-Pure: messages in, counts out. The changelog tells how far a partition is, and with it, in the same transaction, that
-its state is durable; the log tells how many records lie before that. Fed by `ops.bench.watch`;
+Pure: messages in, counts out. The changelog and the group's committed offsets, which are of one transaction, tell how
+far a partition's durable state is; the log tells how many records lie before that. Fed by `ops.bench.watch`;
 `tests/unit/ops/bench/test_view.py` says what it promises.
 """
 
@@ -58,11 +58,15 @@ class LedgerView:
                 progress = Progress.of(self._codec.decode(value)[1])
                 self._partitions[progress.partition].progress = progress
         elif key == POSITION:
-            at = self._partitions[partition]
-            at.next = Position.decode(value).next.get(self._topics.ledger, 0)
-            at.settle()
+            self.reach(partition, Position.decode(value).next.get(self._topics.ledger, 0))
         elif key == keys.CLOCK:
             self._partitions[partition].clock = ClockRow.unpack(value)
+
+    def reach(self, partition: int, following: int) -> None:
+        """Take note that the ledger's group has committed all of the log before `following`; below 0 for nothing."""
+        at = self._partitions[partition]
+        at.next = max(at.next, following)
+        at.settle()
 
     @property
     def records(self) -> int:

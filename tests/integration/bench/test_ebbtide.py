@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from ops.bench.contender import Broker
@@ -10,21 +12,29 @@ from ops.bench.ebbtide import Ebbtide
 from ops.bench.load import load
 from ops.bench.results import SUBJECT
 from ops.bench.run import run_rounds
+from ops.bench.traffic import BrokerCounts
+from ops.local.config import StackConfig
 from ops.local.service import KafkaServer
 
 _SHAPE = Shape(records=2_000, orgs=20, partitions=3)
+_MIXED = Shape(
+    records=2_000, orgs=20, partitions=3, zipf=0.0, largest=0.5, touched=0.4, deleted=0.2, short_ids=True
+)  # fmt: skip
 
 
 @pytest.fixture
-def broker(kafka: KafkaServer) -> Broker:
-    return Broker(bootstrap=kafka.bootstrap, pid=kafka.pid)
+def broker(kafka: KafkaServer, stack_config: StackConfig) -> Iterator[Broker]:
+    assert kafka.pid is not None
+    counts = BrokerCounts(kafka.pid, stack_config.cache_dir)
+    yield Broker(bootstrap=kafka.bootstrap, pid=kafka.pid, counts=counts.read)
+    counts.close()
 
 
 def test_the_ledger_keeps_every_event_and_erases_exactly_what_is_due(broker, prefix, tmp_path):
     dataset = load(broker.bootstrap, f"{prefix}-lifecycle", _SHAPE)
     said: list[str] = []
 
-    (found,) = run_rounds({SUBJECT: Ebbtide}, broker, dataset, rounds=1, directory=tmp_path, say=said.append)
+    (found,) = run_rounds({SUBJECT: Ebbtide}, broker, {SUBJECT: dataset}, rounds=1, directory=tmp_path, say=said.append)
 
     warm, due = dataset.due[dataset.warm_up_day], dataset.due[dataset.as_of_day]
     assert found.erased == due
@@ -33,19 +43,26 @@ def test_the_ledger_keeps_every_event_and_erases_exactly_what_is_due(broker, pre
     assert 0 < found.ingest.records <= _SHAPE.records
     assert found.ingest.cpu_seconds > 0
     assert found.disk_bytes > _SHAPE.records * 16  # a record's id alone
+    assert found.taken_in.bytes_in > _SHAPE.records * 16
+    assert found.taken_in.requests["EndTxn"] > 0
+    assert found.swept.requests["Produce"] > 0
     assert len(said) == 1
 
 
-def test_a_day_wrong_in_the_ledgers_arithmetic_would_be_seen(broker, prefix, tmp_path):
-    dataset = load(broker.bootstrap, f"{prefix}-lifecycle", _SHAPE)
+def test_touches_and_deletes_of_short_ids_count_and_a_day_wrong_in_the_ledgers_arithmetic_would_be_seen(
+    broker, prefix, tmp_path
+):
+    dataset = load(broker.bootstrap, f"{prefix}-lifecycle", _MIXED, batched=True)
     contender = Ebbtide(tmp_path, prefix)
     try:
         contender.prepare(broker, dataset)
-        contender.ingest()
+        ingest = contender.ingest()
         contender.sweep(dataset.warm_up_day)
         erased = contender.digest_of_erased()
     finally:
         contender.stop()
 
+    assert ingest.peaks.keys() == {"gateway", "ledger"}
+    assert dataset.kept < _MIXED.records / 2
     assert erased == dataset.due[dataset.warm_up_day]
     assert erased != dataset.due[dataset.as_of_day]

@@ -15,6 +15,9 @@ from ops.bench.streams_peer import StreamsPeer
 from ops.local.service import KafkaServer
 
 _SHAPE = Shape(records=2_000, orgs=20, partitions=3)
+_MIXED = Shape(
+    records=2_000, orgs=20, partitions=3, zipf=0.0, largest=0.5, touched=0.4, deleted=0.2, short_ids=True
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def test_the_peer_keeps_every_event_and_erases_exactly_what_is_due(broker, peers
     dataset = load(broker.bootstrap, f"{prefix}-lifecycle", _SHAPE)
     said: list[str] = []
 
-    (found,) = run_rounds(peers, broker, dataset, rounds=1, directory=tmp_path, say=said.append)
+    (found,) = run_rounds(peers, broker, {PEER: dataset}, rounds=1, directory=tmp_path, say=said.append)
 
     warm, due = dataset.due[dataset.warm_up_day], dataset.due[dataset.as_of_day]
     assert found.erased == due
@@ -43,16 +46,20 @@ def test_the_peer_keeps_every_event_and_erases_exactly_what_is_due(broker, peers
     assert len(said) == 1
 
 
-def test_a_day_wrong_in_the_peers_arithmetic_would_be_seen(broker, peers, prefix, tmp_path):
-    dataset = load(broker.bootstrap, f"{prefix}-lifecycle", _SHAPE)
+def test_touches_and_deletes_of_short_ids_count_and_a_day_wrong_in_the_peers_arithmetic_would_be_seen(
+    broker, peers, prefix, tmp_path
+):
+    dataset = load(broker.bootstrap, f"{prefix}-lifecycle", _MIXED)
     contender = peers[PEER](tmp_path, prefix)
     try:
         contender.prepare(broker, dataset)
-        contender.ingest()
+        ingest = contender.ingest()
         contender.sweep(dataset.warm_up_day)
         erased = contender.digest_of_erased()
     finally:
         contender.stop()
 
+    assert ingest.peaks.keys() == {"peer"}
+    assert dataset.kept < _MIXED.records / 2
     assert erased == dataset.due[dataset.warm_up_day]
     assert erased != dataset.due[dataset.as_of_day]

@@ -4,9 +4,13 @@ import json
 
 import pytest
 
+from ops.bench.bars import at_most
 from ops.bench.contender import Measured
 from ops.bench.digest import Digest, digest
-from ops.bench.results import PEER, SUBJECT, NotTheSameWork, Round, bars, check, markdown, medians, report
+from ops.bench.report import all_bars, markdown, report
+from ops.bench.results import PEER, SUBJECT, TARGETS, NotTheSameWork, Round, bars, check, medians, section_of
+from ops.bench.section import Section
+from ops.bench.traffic import Traffic
 
 
 def _round(
@@ -22,10 +26,16 @@ def _round(
         contender=contender,
         number=number,
         records=1_000,
-        ingest=Measured(records=700, seconds=ingest_s, cpu_seconds=cpu_s, peak_rss_bytes=50 << 20),
-        sweep=Measured(records=300, seconds=sweep_s, cpu_seconds=1.0, peak_rss_bytes=60 << 20),
+        kept=1_000,
+        ingest=Measured(
+            records=700, seconds=ingest_s, cpu_seconds=cpu_s, peak_rss_bytes=50 << 20, peaks={"ledger": 50 << 20}
+        ),
+        sweep=Measured(
+            records=300, seconds=sweep_s, cpu_seconds=1.0, peak_rss_bytes=60 << 20, peaks={"ledger": 60 << 20}
+        ),
         disk_bytes=disk_bytes,
         erased=Digest(count=300),
+        taken_in=Traffic(bytes_in=60_000, bytes_out=40_000, requests={"Produce": 4, "Fetch": 3}),
     )
 
 
@@ -68,11 +78,20 @@ def test_a_verdict_is_of_medians_so_one_odd_round_does_not_decide():
 
 
 def test_without_the_other_side_there_is_no_bar_but_all_figures():
-    rounds = [_round(PEER)]
+    found = section_of([_round(PEER)], shape="live", title="Live")
 
-    assert bars(medians(rounds)) == ()
-    assert medians(rounds)[PEER]["ingest"] == pytest.approx(700)
-    assert "events/s into the ledger" in markdown(rounds, {})
+    assert found.bars == ()
+    assert found.raw["medians"][PEER]["ingest"] == pytest.approx(700)
+    assert "| events/s into the ledger | 700 |" in found.table
+
+
+@pytest.mark.parametrize("shape", ["small-orgs", "batched"])
+def test_each_shape_has_bars_of_its_own(shape):
+    subject, peer = _round(SUBJECT), _round(PEER, ingest_s=2.0, cpu_s=8.0)
+
+    verdicts = {bar.bar: bar.held for bar in bars(medians([subject, peer]), shape) if "clock" in bar.name}
+
+    assert verdicts == {TARGETS[shape][0].bar: shape == "small-orgs"}
 
 
 def test_a_contender_that_erased_something_else_is_refused_by_name():
@@ -86,26 +105,46 @@ def test_a_contender_that_erased_something_else_is_refused_by_name():
 
 def test_the_report_is_json_with_every_bar_and_every_round():
     rounds = [_round(SUBJECT), _round(PEER, ingest_s=3.0)]
+    section = section_of(rounds, shape="live", title="Live")
 
-    found = json.loads(json.dumps(report(rounds, {"cores": 2})))
+    found = json.loads(json.dumps(report({"live": section}, {"cores": 2}, {"kill": "it did not"})))
 
     assert found["bars"][0] == {
         "name": "ingest by the clock", "ratio": pytest.approx(3.0), "bar": 3.0, "relation": ">=", "held": True,
+        "unit": "",
     }  # fmt: skip
-    assert [r["contender"] for r in found["rounds"]] == [SUBJECT, PEER]
-    assert found["rounds"][0]["ingest"]["seconds"] == 1.0
+    assert [r["contender"] for r in found["parts"]["live"]["rounds"]] == [SUBJECT, PEER]
+    assert found["parts"]["live"]["rounds"][0]["ingest"]["seconds"] == 1.0
+    assert found["machine"] == {"cores": 2}
+    assert found["failed"] == {"kill": "it did not"}
 
 
 def test_the_page_shows_both_sides_and_says_held_or_short():
-    page = markdown([_round(SUBJECT), _round(PEER, ingest_s=3.0)], {"cores": 2})
+    section = section_of([_round(SUBJECT), _round(PEER, ingest_s=3.0)], shape="live", title="Live")
 
-    assert "cores 2" in page
-    assert "| events/s into the ledger | 700 | 233 |" in page
+    page = markdown({"live": section}, {"cores": 2})
+
+    assert "Cores 2." in page
+    assert "| events/s into the ledger | 700 | 233 | 3.00 |" in page
+    assert "| bytes through the broker an event | 100 | 100 | 1.00 |" in page
+    assert "| requests to the broker a thousand events | 7.0 | 7.0 | 1.00 |" in page
     assert "| ingest by the clock | 3.00 | >= 3.00 | held |" in page
     assert "| sweep | 1.00 | >= 5.00 | short |" in page
+
+
+@pytest.mark.parametrize(("mib", "held"), [(512, True), (513, False)])
+def test_the_largest_of_all_roles_in_all_parts_is_judged_against_the_memory_bar(mib, held):
+    small = Section(title="one", table="", peaks={"gateway": 100 << 20, "ledger": 200 << 20})
+    large = Section(title="two", table="", peaks={"ledger": mib << 20})
+
+    (bar,) = all_bars({"one": small, "two": large})
+
+    assert (bar.name, bar.ratio, bar.held) == ("memory of any role (ledger)", mib, held)
+    assert f"| ledger | {mib} |" in markdown({"one": small, "two": large}, {})
 
 
 def test_a_bar_is_one_plain_line():
     found = bars(medians([_round(SUBJECT), _round(PEER, ingest_s=3.0)]))
 
     assert str(found[0]) == "ingest by the clock: 3.00 >= 3.00 held"
+    assert str(at_most("back at work", 21.5, 20, "s")) == "back at work: 21.50 s <= 20.00 s short"

@@ -76,6 +76,18 @@ def test_a_frame_that_is_read_after_the_position_behind_it_counts_too(view):
     assert view.records == 3
 
 
+def test_what_the_group_has_committed_counts_as_the_position_does(view):
+    frame(view, 0, 4, 10)
+    view.reach(1, 9)
+    view.reach(0, -1001)  # nothing committed yet
+    before = view.records
+
+    view.reach(0, 5)
+
+    assert before == 0
+    assert view.records == 10
+
+
 def test_other_entries_of_the_log_are_no_records(view):
     view.see(TOPICS.ledger, 0, 0, None, CODEC.encode("Tick", {"now": 1, "approved": False}))
     position(view, 0, 1)

@@ -10,6 +10,7 @@ import org.apache.kafka.common.utils.Bytes;
  * <pre>
  * records   org 0 category 0 day(4, big endian) id          -> subjects: (length(2), text)...
  * subjects  org 0 subject 0 category 0 day(4) id            -> empty
+ * days      org 0 category 0 id                         -> created day(4), day of the last activity(4)
  * id        1, 16 bytes for a UUID in its usual spelling; else 0, text
  * </pre>
  */
@@ -76,6 +77,22 @@ final class Keys {
         putDay(key, at, day);
         System.arraycopy(id, 0, key, at + DAY, id.length);
         return Bytes.wrap(key);
+    }
+
+    /** Where a record's days are kept, for events that name it by its id alone. */
+    static Bytes days(byte[] org, byte[] category, byte[] id) {
+        byte[] key = new byte[org.length + category.length + 2 + id.length];
+        int at = put(key, 0, org);
+        at = put(key, at, category);
+        System.arraycopy(id, 0, key, at, id.length);
+        return Bytes.wrap(key);
+    }
+
+    static byte[] twoDays(int created, int last) {
+        byte[] value = new byte[2 * DAY];
+        putDay(value, 0, created);
+        putDay(value, DAY, last);
+        return value;
     }
 
     /** The index entry of one subject: behind the subject stands the record's key without its org. */

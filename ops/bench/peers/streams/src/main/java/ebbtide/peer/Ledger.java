@@ -22,6 +22,7 @@ import org.apache.kafka.streams.state.KeyValueStore;
 final class Ledger implements Processor<byte[], byte[], byte[], byte[]> {
     static final String RECORDS = "records";
     static final String SUBJECTS = "subjects";
+    static final String DAYS = "days";
     private static final int SLICE = 20_000;
     private static final byte[] EMPTY = new byte[0];
 
@@ -30,13 +31,19 @@ final class Ledger implements Processor<byte[], byte[], byte[], byte[]> {
     private ProcessorContext<byte[], byte[]> context;
     private KeyValueStore<Bytes, byte[]> records;
     private KeyValueStore<Bytes, byte[]> subjects;
+    /** Only where the traffic has events that name a record by its id; else it would be a third write for nothing. */
+    private KeyValueStore<Bytes, byte[]> days;
+    private final boolean lookups;
+    private final boolean lastActivity;
     private String task;
 
     private int sweepDay = Control.NONE;
     private Bytes cursor;
     private boolean committing;
 
-    Ledger(Control control, Map<String, Integer> periodDays) {
+    Ledger(Control control, Map<String, Integer> periodDays, boolean lookups, boolean lastActivity) {
+        this.lookups = lookups;
+        this.lastActivity = lastActivity;
         this.control = control;
         this.periodDays = periodDays;
     }
@@ -46,6 +53,7 @@ final class Ledger implements Processor<byte[], byte[], byte[], byte[]> {
         this.context = context;
         records = context.getStateStore(RECORDS);
         subjects = context.getStateStore(SUBJECTS);
+        days = lookups ? context.getStateStore(DAYS) : null;
         task = context.taskId().toString();
         control.tasks.add(task);
         context.schedule(Duration.ofMillis(10), PunctuationType.WALL_CLOCK_TIME, this::punctuate);
@@ -55,13 +63,43 @@ final class Ledger implements Processor<byte[], byte[], byte[], byte[]> {
     public void process(Record<byte[], byte[]> record) {
         LifecycleEvent event = LifecycleEvent.decode(record.value());
         if (event.kind != LifecycleEvent.CREATED) {
-            control.skipped.increment();
+            if (lookups) {
+                later(event);
+            } else {
+                control.skipped.increment();
+            }
             return;
         }
-        Bytes key = Keys.record(event.org, event.category, event.day, Keys.packId(event.recordId));
+        byte[] id = Keys.packId(event.recordId);
+        if (lookups) {
+            days.put(Keys.days(event.org, event.category, id), Keys.twoDays(event.day, event.day));
+        }
+        Bytes key = Keys.record(event.org, event.category, event.day, id);
         records.put(key, Keys.packSubjects(event.subjectIds));
         for (byte[] subject : event.subjectIds) {
             subjects.put(Keys.subject(event.org, subject, 0, subject.length, key.get()), EMPTY);
+        }
+        control.ingested.increment();
+    }
+
+    /** An event about a record that is there: a touch moves its last activity, a delete removes it. */
+    private void later(LifecycleEvent event) {
+        byte[] id = Keys.packId(event.recordId);
+        Bytes daysKey = Keys.days(event.org, event.category, id);
+        byte[] known = days.get(daysKey);
+        if (known == null) {
+            control.skipped.increment();
+            return;
+        }
+        int created = Keys.dayOf(known, 0);
+        if (event.kind == LifecycleEvent.TOUCHED) {
+            if (event.day > Keys.dayOf(known, 4)) {
+                days.put(daysKey, Keys.twoDays(created, event.day));
+            }
+        } else if (event.kind == LifecycleEvent.DELETED) {
+            Bytes key = Keys.record(event.org, event.category, created, id);
+            remove(event.org, key.get(), records.get(key));
+            days.put(daysKey, null);
         }
         control.ingested.increment();
     }
@@ -70,6 +108,9 @@ final class Ledger implements Processor<byte[], byte[], byte[], byte[]> {
         if (control.flush && !control.flushed.contains(task)) {
             records.flush();
             subjects.flush();
+            if (lookups) {
+                days.flush();
+            }
             control.flushed.add(task);
         }
         int wanted = control.sweepDay;
@@ -134,8 +175,16 @@ final class Ledger implements Processor<byte[], byte[], byte[], byte[]> {
                     cursor = row.key;
                     return done;
                 }
-                erase(org, category, key, Keys.idAt(dayAt), row.value, nowMs);
                 done++;
+                int idAt = Keys.idAt(dayAt);
+                if (lookups) {
+                    Bytes daysKey = Keys.days(org, category, Arrays.copyOfRange(key, idAt, key.length));
+                    if (lastActivity && Keys.dayOf(days.get(daysKey), 4) >= keepFrom) {
+                        continue; // it stays where it is, and is looked at again by the next sweep
+                    }
+                    days.put(daysKey, null);
+                }
+                erase(org, category, key, idAt, row.value, nowMs);
             }
             cursor = null;
         }
@@ -147,6 +196,11 @@ final class Ledger implements Processor<byte[], byte[], byte[], byte[]> {
         byte[] erasure = Arrays.copyOf(category, category.length + 1 + id.length);
         System.arraycopy(id, 0, erasure, category.length + 1, id.length);
         context.forward(new Record<>(org, erasure, nowMs));
+        remove(org, key, packedSubjects);
+        control.swept.increment();
+    }
+
+    private void remove(byte[] org, byte[] key, byte[] packedSubjects) {
         // put of null, not delete: a store's delete reads the old value first, to return it.
         for (int at = 0; at < packedSubjects.length; ) {
             int length = (packedSubjects[at] & 0xFF) << 8 | (packedSubjects[at + 1] & 0xFF);
@@ -154,7 +208,6 @@ final class Ledger implements Processor<byte[], byte[], byte[], byte[]> {
             at += 2 + length;
         }
         records.put(Bytes.wrap(key), null);
-        control.swept.increment();
     }
 
     @Override

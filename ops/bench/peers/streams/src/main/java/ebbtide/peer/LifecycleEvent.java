@@ -10,6 +10,8 @@ import java.util.Arrays;
  */
 final class LifecycleEvent {
     static final int CREATED = 0;
+    static final int TOUCHED = 1;
+    static final int DELETED = 2;
     private static final int HEADER = 5;
     private static final long DAY_MS = 86_400_000L;
 

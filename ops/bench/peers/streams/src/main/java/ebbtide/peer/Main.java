@@ -72,8 +72,13 @@ public final class Main {
         Topology topology = new Topology();
         topology.addSource(
                 "lifecycle", new ByteArrayDeserializer(), new ByteArrayDeserializer(), options.get("lifecycle"));
-        topology.addProcessor("ledger", () -> new Ledger(control, periods), "lifecycle");
-        for (String store : new String[] {Ledger.RECORDS, Ledger.SUBJECTS}) {
+        boolean lookups = Boolean.parseBoolean(options.get("lookups"));
+        boolean lastActivity = "last_activity".equals(options.get("clock"));
+        topology.addProcessor("ledger", () -> new Ledger(control, periods, lookups, lastActivity), "lifecycle");
+        String[] stores = lookups
+                ? new String[] {Ledger.RECORDS, Ledger.SUBJECTS, Ledger.DAYS}
+                : new String[] {Ledger.RECORDS, Ledger.SUBJECTS};
+        for (String store : stores) {
             var builder = Stores.keyValueStoreBuilder(
                     Stores.persistentKeyValueStore(store), Serdes.Bytes(), Serdes.ByteArray());
             topology.addStateStore(builder.withCachingDisabled(), "ledger");

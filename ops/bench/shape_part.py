@@ -1,0 +1,58 @@
+"""A part that runs one shape of data through ebbtide and its peer. Named in `ops.bench.parts`."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ops.bench.contender import ContenderFactory
+from ops.bench.contenders import all_contenders
+from ops.bench.load import load
+from ops.bench.results import SUBJECT, section_of
+from ops.bench.run import run_rounds, warm_up
+from ops.bench.section import Section
+from ops.bench.shapes import SHAPES
+from ops.bench.stage import Stage
+
+_WARM_UP_RECORDS = {True: 100_000, False: 300_000}
+
+
+def warm_broker(stage: Stage) -> None:
+    """Run every contender once on a small live data set, for the broker's sake."""
+    shape = SHAPES["live"].full
+    most = _WARM_UP_RECORDS[stage.quick]
+    small = dataclasses.replace(shape, records=min(most, stage.records or most))
+    contenders = _chosen(stage)
+    dataset = load(stage.broker.bootstrap, stage.name("warm-up"), small)
+    warm_up(contenders, stage.broker, dict.fromkeys(contenders, dataset), directory=stage.directory)
+
+
+def run_shape(name: str, stage: Stage) -> Section:
+    """Measure one shape. Raises NotTheSameWork, Stalled, LoadFailed."""
+    run = SHAPES[name]
+    shape = run.quick if stage.quick and run.quick is not None else run.full
+    shape = dataclasses.replace(shape, records=stage.records or shape.records)
+    contenders = _chosen(stage)
+    single = load(stage.broker.bootstrap, stage.name(name), shape) if not run.batched or len(contenders) > 1 else None
+    batched = load(stage.broker.bootstrap, stage.name(name), shape, batched=True) if run.batched else None
+    datasets = {
+        contender: dataset
+        for contender in contenders
+        if (dataset := (batched if contender == SUBJECT else single) or single or batched) is not None
+    }
+    rounds = run_rounds(
+        contenders,
+        stage.broker,
+        datasets,
+        rounds=stage.rounds or run.rounds[0 if stage.quick else 1],
+        directory=stage.directory / name,
+        say=stage.say,
+    )
+    return section_of(rounds, shape=name, title=run.title)
+
+
+def _chosen(stage: Stage) -> dict[str, ContenderFactory]:
+    return {
+        name: factory
+        for name, factory in all_contenders(stage.cache_dir).items()
+        if not stage.only or name in stage.only
+    }

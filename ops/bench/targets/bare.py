@@ -1,0 +1,35 @@
+"""Measures work that this process does itself: the bare ways."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psutil
+
+from ops.bench.contender import Measured
+
+
+@dataclass(slots=True)
+class Timing:
+    """Filled when the block ends."""
+
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+    def of(self, records: int) -> Measured:
+        """Return it as a measurement of `records`."""
+        peak = psutil.Process(os.getpid()).memory_info().rss
+        return Measured(records=records, seconds=self.seconds, cpu_seconds=self.cpu_seconds, peak_rss_bytes=peak)
+
+
+@contextmanager
+def timed() -> Iterator[Timing]:
+    """Time a block by the clock and by this process's CPU, all of its threads."""
+    timing = Timing()
+    began, cpu = time.perf_counter(), time.process_time()
+    yield timing
+    timing.seconds, timing.cpu_seconds = time.perf_counter() - began, time.process_time() - cpu

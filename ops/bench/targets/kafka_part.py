@@ -1,0 +1,125 @@
+"""The Kafka target beside a bare producer of the same tombstones.
+
+Both have a compacted topic of the same keys. ebbtide's side is the role `target:profiles`, from batches in its topic to
+their acks: each key is looked up first, and tombstones, acks and offsets are one transaction. The bare side produces
+the tombstones, with acknowledgements from all replicas, and waits for them. What was written is read back.
+"""
+
+from __future__ import annotations
+
+from confluent_kafka import Producer
+
+from ops.bench.contender import Measured
+from ops.bench.digest import Digest, digest
+from ops.bench.load import QUIET, create_topic
+from ops.bench.results import NotTheSameWork
+from ops.bench.section import Section
+from ops.bench.stage import Stage
+from ops.bench.targets.bare import timed
+from ops.bench.targets.pair import in_turns, section_of_pair
+from ops.bench.targets.roles import PARTITIONS, PATIENCE_S, RunningRole, acknowledged, erasures, running_role
+from ops.reading import read_to_end
+
+_KEYS = {True: 30_000, False: 200_000}
+_ROUNDS = {True: 2, False: 3}
+_VALUE = b'{"name": "' + b"x" * 180 + b'"}'
+_MAP = """\
+version: 1
+targets:
+  profiles: {kind: kafka}
+categories:
+  items:
+    retention: {period: "90 d"}
+    targets:
+      profiles: {topic: TOPIC, key: "{org}/{id}"}
+"""
+_COMPACTED = {"cleanup.policy": "compact", "max.compaction.lag.ms": "86400000"}
+
+
+def run_kafka(stage: Stage, *, keys: int | None = None, rounds: int | None = None) -> Section:
+    """Measure both. Raises NotTheSameWork if their tombstones are not those of the asked keys, Stalled."""
+    count = keys or _KEYS[stage.quick]
+    name, bootstrap = stage.name("kafka"), stage.broker.bootstrap
+    ours, theirs = f"{name}-ours", f"{name}-theirs"
+    for topic in (ours, theirs):
+        create_topic(bootstrap, topic, PARTITIONS, _COMPACTED)
+    producer = Producer(
+        {
+            **QUIET,
+            "bootstrap.servers": bootstrap,
+            "enable.idempotence": True,
+            "linger.ms": 5,
+            "queue.buffering.max.messages": 2_000_000,
+        }
+    )
+    with running_role(
+        "target:profiles",
+        bootstrap=bootstrap,
+        broker_pid=stage.broker.pid,
+        prefix=name,
+        directory=stage.directory / name,
+        data_map=_MAP.replace("TOPIC", ours),
+        counted_topic=lambda topics: topics.acks,
+        count=acknowledged,
+    ) as role:
+        found = in_turns(
+            {
+                "ebbtide": lambda n: _ours(role, producer, ours, n, count),
+                "bare producer": lambda n: _theirs(bootstrap, producer, theirs, n, count),
+            },
+            rounds=rounds or _ROUNDS[stage.quick],
+        )
+    return section_of_pair(
+        found,
+        title="The Kafka target beside a bare producer",
+        bar_name="Kafka target",
+        unit="tombstones/s",
+        subject="ebbtide",
+        bare="bare producer",
+    )
+
+
+def _ids(number: int, count: int) -> list[str]:
+    return [f"{number}-{n:08d}" for n in range(count)]
+
+
+def _fill(producer: Producer, topic: str, keys: list[bytes]) -> None:
+    producer.produce_batch(topic, [{"key": key, "value": _VALUE} for key in keys])
+    producer.flush()
+
+
+def _ours(role: RunningRole, producer: Producer, topic: str, number: int, count: int) -> Measured:
+    ids = _ids(number, count)
+    _fill(producer, topic, [f"acme/{one}".encode() for one in ids])
+    prefix = role.settings.prefix
+    # The index of keys follows the topic: one batch ahead, so that reading the new values is not measured.
+    role.work(erasures(role.topics, "profiles", "acme", "items", ids[:1], f"{prefix} {number} first"), 1)
+    messages = erasures(role.topics, "profiles", "acme", "items", ids[1:], f"{prefix} {number}")
+    measured = role.work(messages, count - 1)
+    _check(role.settings.kafka_bootstrap, topic, number, ids)
+    return measured
+
+
+def _theirs(bootstrap: str, producer: Producer, topic: str, number: int, count: int) -> Measured:
+    ids = _ids(number, count)
+    keys = [f"acme/{one}".encode() for one in ids]
+    _fill(producer, topic, keys)
+    rows = [{"key": key, "value": None} for key in keys]
+    with timed() as timing:
+        producer.produce_batch(topic, rows)
+        producer.flush()
+    _check(bootstrap, topic, number, ids)
+    return timing.of(count)
+
+
+def _check(bootstrap: str, topic: str, number: int, ids: list[str]) -> None:
+    """Raise NotTheSameWork unless each of this round's keys has exactly one tombstone."""
+    mine = f"acme/{number}-".encode()
+    found = digest(
+        (b"", b"", key)
+        for message in read_to_end(bootstrap, topic, limit_s=PATIENCE_S)
+        if message.value() is None and (key := message.key() or b"").startswith(mine)
+    )
+    expected: Digest = digest((b"", b"", f"acme/{one}".encode()) for one in ids)
+    if found != expected:
+        raise NotTheSameWork(f"topic {topic!r} has tombstones of {found}; expected are {expected}")

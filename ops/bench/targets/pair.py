@@ -1,0 +1,50 @@
+"""Two ways to do the same, in turns, the order turned round each time; medians, ratio and verdict. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from statistics import median
+
+from ops.bench.bars import at_least
+from ops.bench.contender import Measured
+from ops.bench.section import Section, highest, table_of
+
+BAR = 0.8
+
+
+def in_turns(ways: Mapping[str, Callable[[int], Measured]], *, rounds: int) -> dict[str, list[Measured]]:
+    """Run each way once unmeasured, then `rounds` times; each call gets a number of its own."""
+    found: dict[str, list[Measured]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        names = list(ways)
+        for name in names if number % 2 else reversed(names):
+            measured = ways[name](number)
+            if number:
+                found[name].append(measured)
+    return found
+
+
+def section_of_pair(
+    found: Mapping[str, Sequence[Measured]], *, title: str, bar_name: str, unit: str, subject: str, bare: str
+) -> Section:
+    """Return what it comes to. The bar is on the subject's speed by the clock beside the bare way's."""
+    speeds = {name: median(m.per_second for m in all_of) for name, all_of in found.items()}
+    cpu = {name: median(m.cpu_us_per_record for m in all_of) for name, all_of in found.items()}
+    rows = [
+        [unit, *(f"{speeds[name]:,.0f}" for name in found), f"{speeds[subject] / speeds[bare]:.2f}"],
+        [
+            "CPU seconds a million",
+            *(f"{cpu[name]:.2f}" for name in found),
+            f"{cpu[subject] / cpu[bare]:.2f}" if cpu[bare] else "",
+        ],
+    ]
+    count, records = len(found[subject]), found[subject][0].records
+    said = f"Medians of {count} {'round' if count == 1 else 'rounds'}, {records:,} records."
+    return Section(
+        title=title,
+        table=f"{said}\n\n{table_of(['', *found, 'ratio'], rows)}",
+        bars=(at_least(bar_name, speeds[subject] / speeds[bare], BAR),),
+        raw={"rounds": {name: [asdict(m) for m in all_of] for name, all_of in found.items()}},
+        peaks=highest([m.peaks for m in found[subject]]),
+    )

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+
+from ops.bench.contender import Measured
+from ops.bench.targets.pair import in_turns, section_of_pair
+
+
+def _took(seconds: float) -> Measured:
+    return Measured(records=100, seconds=seconds, cpu_seconds=seconds, peak_rss_bytes=1, peaks={"role": 7})
+
+
+def test_both_run_in_turns_and_the_first_time_of_each_is_not_counted():
+    order: list[str] = []
+
+    def way(name: str):
+        def run(number: int) -> Measured:
+            order.append(f"{name}{number}")
+            return _took(1.0 + number)
+
+        return run
+
+    found = in_turns({"a": way("a"), "b": way("b")}, rounds=2)
+
+    assert order == ["b0", "a0", "a1", "b1", "b2", "a2"]
+    assert [m.seconds for m in found["a"]] == [2.0, 3.0]
+
+
+@pytest.mark.parametrize(("seconds", "held"), [(1.25, True), (1.26, False)])
+def test_the_bar_is_eight_tenths_of_the_bare_ways_speed(seconds, held):
+    found = {"ours": [_took(seconds)], "bare": [_took(1.0)]}
+
+    section = section_of_pair(found, title="A pair", bar_name="pair", unit="rows/s", subject="ours", bare="bare")
+
+    assert section.bars[0].held is held
+    assert section.peaks == {"role": 7}
+    assert "| rows/s |" in section.table
