@@ -203,12 +203,11 @@ def _follow(work: Work, name: str, job: Job, row: Erasure) -> None:
     """Work out from all answers where the job stands, and with it those that joined it."""
     answers = [answer for _, answer in work.answers(name, job)]
     kept: Counter[str] = Counter()
-    open_, withheld = 0, 0
+    withheld = 0
     for answer in answers:
         kept.update(answer.get("waiting", {}))
         for said in answer.get("targets", {}).values():
             withheld += said["withheld"]
-            open_ += max(0, said["due"] - said["done"] - said["withheld"])
     proof = proofs.sum_up(answers, work.rules.complete_at if work.rules is not None else "deleted")
     job.detail |= {
         "complete_at": proof.complete_at,
@@ -223,7 +222,7 @@ def _follow(work: Work, name: str, job: Job, row: Erasure) -> None:
         wanted = State.PLANNING
     elif not all(answer["scanned"] for answer in answers) and not job.met:
         wanted = State.RUNNING
-    elif open_:
+    elif any(level.open for level in proof.targets.values()):
         wanted = State.AWAITING_ACKS
     elif proof.open:
         wanted = State.VERIFYING
@@ -277,6 +276,8 @@ def _by_subject(row: Erasure, answers: list[dict[str, Any]]) -> list[int]:
 
 def _words(state: State, proof: proofs.Proof, kept: Mapping[str, int], withheld: int) -> str:
     """Say what a job waits for, or what is missing of it."""
+    if state == State.AWAITING_ACKS and proof.held_up():
+        return f"some records cannot be erased yet: {proof.held_up()}"
     if state == State.VERIFYING:
         return f"no query returns the records any more; they are not proven to be gone yet: {proof.waits()}"
     if state != State.COMPLETED_WITH_EXCEPTIONS:
