@@ -13,6 +13,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+FORGOTTEN: Final = "forgotten"
+"""The kind of entry that is the last one of a log: with it all that links it to somebody is destroyed."""
+
 INSTALLATION: Final = ""
 """Stands for the org where something concerns none, or where nobody who could be believed has named one."""
 
@@ -36,6 +39,7 @@ KINDS: Final[Mapping[str, str]] = {
     "archive_expired": "An export's archive was deleted.",
     "call": "A call of the HTTP API acted or was refused.",
     "hand_out": "A link to a file of an archive was handed out.",
+    "forgotten": "The org's salt and all others of its log were destroyed: nobody can tell any more whose it is.",
     "unlinked": "Salts were destroyed: entries cannot be linked to somebody any more.",
 }
 """Each kind of entry, in one sentence."""
