@@ -65,6 +65,7 @@ class DataMap:
             complete_at=self.asking.complete_at,
             verify_percent=self.asking.verify_percent,
             regimes=self.asking.regimes,
+            backups={name: target.backups for name, target in self.targets.items() if target.backups is not None},
         )
 
 

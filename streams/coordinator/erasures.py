@@ -20,14 +20,14 @@ from schemas.jobs import ENDED, MOVES, State
 from schemas.rules import Rules
 from schemas.subjects import pack_refs
 from schemas.topics import DAY_MS
-from streams.coordinator import deadlines, hiding, joins, keys, proofs, rights
+from streams.coordinator import backups, deadlines, hiding, joins, keys, proofs, rights
 from streams.coordinator.holds import canonical_categories
 from streams.coordinator.refusal import No
 from streams.coordinator.rows import Erasure, Job
 from streams.coordinator.work import GRACE, Work, shortened
 from streams.ticks import AHEAD_MS
 
-_TOLD: Final = ("shards", "answered", "found", "waiting", "complete_at", "levels")
+_TOLD: Final = ("shards", "answered", "found", "waiting", "complete_at", "levels", "backups")
 """What a job that joined another says of it."""
 
 
@@ -216,6 +216,9 @@ def _follow(work: Work, name: str, job: Job, row: Erasure) -> None:
         "found": sum(answer["found"] for answer in answers),
         "waiting": {why: count for why, count in sorted(kept.items()) if count},
     }
+    if work.rules is not None:
+        told = backups.noted(job.detail.get("backups", {}), proof, work.rules, work.now)
+        job.detail |= {"backups": told} if told else {}
     if row.refs:
         job.detail["subjects"] = _by_subject(row, answers)
     if len(answers) < len(row.told) and not job.met:  # later it may be a shard that is new, and has nothing
