@@ -42,6 +42,10 @@ class NotForgotten(Retry):
     """A log was asked to be let go, and the auditor has not done it yet."""
 
 
+class NotTold(Retry):
+    """What is about to happen is not known to be in the audit log: it must not happen."""
+
+
 class NoAuditKey(Refused):
     """It is not known whose signature is to be believed."""
 
@@ -116,14 +120,11 @@ class AuditTopics:
     def forget(self, org: str, *, limit_s: float = 60.0) -> str:
         """Have all that links an org's log to anybody destroyed; return the log's name, 64 hex digits.
 
-        The auditor does it, in one transaction. Raises NoLog; NotForgotten: it has not yet, and will when it is back.
+        The auditor does it, in one transaction. Raises NoLog, NotTold; NotForgotten: it has not yet, and does so when
+        it is back.
         """
         name = self._name(org)
-        producer = Producer({"bootstrap.servers": self.bootstrap, "enable.idempotence": True})
-        told = self.codec.encode("AuditIntent", intent(FORGOTTEN, org, {}))
-        producer.produce(self.topics.audit_intents, told, org.encode(), self._place(org))
-        if producer.flush(30):
-            raise NotForgotten("the brokers did not take it: nothing is destroyed")
+        self.tell(intent(FORGOTTEN, org, {}))
         end = time.monotonic() + limit_s
         while self._is_known(org, name):
             if time.monotonic() > end:
@@ -133,6 +134,20 @@ class AuditTopics:
                 )
             time.sleep(0.2)
         return name
+
+    def tell(self, said: Mapping[str, Any]) -> None:
+        """Write an `AuditIntent`, and return when the brokers have it. Raises NotTold."""
+        problems: list[str] = []
+        producer = Producer({"bootstrap.servers": self.bootstrap, "enable.idempotence": True})
+        producer.produce(
+            self.topics.audit_intents,
+            self.codec.encode("AuditIntent", said),
+            said["org"].encode(),
+            self._place(said["org"]),
+            on_delivery=lambda error, _: problems.append(str(error.name())) if error is not None else None,
+        )
+        if producer.flush(30) or problems:
+            raise NotTold(f"the audit log could not be told ({'; '.join(problems) or 'no answer'}): nothing was done")
 
     def _name(self, org: str) -> str:
         return Opening(ORG, 0, self.state(org)["salt"], org).hash()

@@ -40,6 +40,7 @@ KINDS: Final[Mapping[str, str]] = {
     "call": "A call of the HTTP API acted or was refused.",
     "hand_out": "A link to a file of an archive was handed out.",
     "forgotten": "The org's salt and all others of its log were destroyed: nobody can tell any more whose it is.",
+    "revealed": "Payloads of dead letters were opened at the command line: they may hold personal data.",
     "unlinked": "Salts were destroyed: entries cannot be linked to somebody any more.",
 }
 """Each kind of entry, in one sentence."""
