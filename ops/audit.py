@@ -6,6 +6,7 @@ reads what a real auditor wrote.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -20,12 +21,12 @@ from ops.installation import own_signing_key
 from ops.reading import read_to_end, settled_end
 from ops.rules_topic import current_rules
 from ops.settings import Settings
-from schemas.errors import Refused
+from schemas.errors import Refused, Retry
 from schemas.keys import audit_seed
 from schemas.topics import Topics
 from streams.audit.copies import DayCopy, LogCopy
 from streams.audit.entries import ORG, Opening, day_text
-from streams.audit.intents import INSTALLATION, intent
+from streams.audit.intents import FORGOTTEN, INSTALLATION, intent
 from streams.audit.log import OrgLog, head_key
 from streams.audit.note import NoteKey
 from streams.auditor.sequencer import POSITION
@@ -35,6 +36,14 @@ LOG_BYTES = 32
 
 class NoLog(Refused):
     """An org has no audit log, or whose log it is is not known any more."""
+
+
+class NotForgotten(Retry):
+    """A log was asked to be let go, and the auditor has not done it yet."""
+
+
+class NotTold(Retry):
+    """What is about to happen is not known to be in the audit log: it must not happen."""
 
 
 class NoAuditKey(Refused):
@@ -89,7 +98,7 @@ class AuditTopics:
 
         What was destroyed has an entry of its own, in the same transaction. Raises NoLog, KafkaException.
         """
-        log = bytes.fromhex(Opening(ORG, 0, self.state(org)["salt"], org).hash())
+        log = bytes.fromhex(self._name(org))
         producer = Producer(
             {"bootstrap.servers": self.bootstrap, "transactional.id": f"{self.topics.prefix}-audit-unlink"}
         )
@@ -107,6 +116,58 @@ class AuditTopics:
         producer.produce(self.topics.audit_intents, told, org.encode(), place)
         producer.commit_transaction(30)
         return values, entries
+
+    def forget(self, org: str, *, limit_s: float = 60.0) -> str:
+        """Have all that links an org's log to anybody destroyed; return the log's name, 64 hex digits.
+
+        The auditor does it, in one transaction. Raises NoLog, NotTold; NotForgotten: it has not yet, and does so when
+        it is back.
+        """
+        name = self._name(org)
+        self.tell(intent(FORGOTTEN, org, {}))
+        end = time.monotonic() + limit_s
+        while self._is_known(org, name):
+            if time.monotonic() > end:
+                raise NotForgotten(
+                    f"the auditor has not destroyed it within {limit_s:g} s: it does so when it is back; "
+                    f"`ebbtide audit verify --log {name}` shows the entry `{FORGOTTEN}` then"
+                )
+            time.sleep(0.2)
+        return name
+
+    def tell(self, said: Mapping[str, Any]) -> None:
+        """Write an `AuditIntent`, and return when the brokers have it. Raises NotTold."""
+        problems: list[str] = []
+        producer = Producer({"bootstrap.servers": self.bootstrap, "enable.idempotence": True})
+        producer.produce(
+            self.topics.audit_intents,
+            self.codec.encode("AuditIntent", said),
+            said["org"].encode(),
+            self._place(said["org"]),
+            on_delivery=lambda error, _: problems.append(str(error.name())) if error is not None else None,
+        )
+        if producer.flush(30) or problems:
+            raise NotTold(f"the audit log could not be told ({'; '.join(problems) or 'no answer'}): nothing was done")
+
+    def _name(self, org: str) -> str:
+        return Opening(ORG, 0, self.state(org)["salt"], org).hash()
+
+    def _is_known(self, org: str, name: str) -> bool:
+        """Whether it can be told yet that a log is the org's."""
+        try:
+            return self._name(org) == name
+        except NoLog:
+            return False
+
+    def read_log(self, name: str) -> LogCopy:
+        """Return a log by its name, 64 hex digits: nobody needs to know whose it is. Raises NoLog, TopicUnreadable."""
+        log = bytes.fromhex(name)
+        for partition in range(self.partitions):
+            settled = settled_end(self.bootstrap, self.topics.audit, partition)
+            records = list(self._records(partition, log))
+            if records:
+                return copy_of(name, records, settled)
+        raise NoLog(f"there is no audit log of the name {name}")
 
     def look(self, key: NoteKey, *, most_intents: int, most_logs: int) -> tuple[int, int]:
         """Return how many intents are no entries yet, and how many logs' newest heads were checked; at most so many.

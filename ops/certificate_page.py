@@ -76,7 +76,7 @@ def _story(certificate: Certificate, text: str) -> Iterator[Any]:
             for name, said in sorted(certificate.facts["targets"].items())]  # fmt: skip
     yield _table([columns, *rows], body, head=True)
     yield Paragraph("Exceptions", head)
-    yield Paragraph("<br/>".join(_exceptions(certificate.facts["exceptions"])) or "None.", body)
+    yield Paragraph("<br/>".join(_all_exceptions(certificate.facts)) or "None.", body)
     yield Paragraph("How to check it", head)
     yield Paragraph(
         "This page is made for people and proves nothing by itself. The certificate's file does, to whoever has the "
@@ -116,6 +116,13 @@ def _asked(certificate: Certificate) -> Iterator[tuple[str, str]]:
     yield "records found", str(facts["found"])
 
 
+def _all_exceptions(facts: Mapping[str, Any]) -> Iterator[str]:
+    yield from _exceptions(facts["exceptions"])
+    unstated = [name for name, said in sorted(facts.get("backups", {}).items()) if said is None]
+    if unstated:
+        yield f"Of backups of {escape(', '.join(unstated))} nothing is stated."
+
+
 def _exceptions(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for one in found:
         what = one["what"]
@@ -123,6 +130,9 @@ def _exceptions(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield f"Category {escape(one['category'])} was kept, as was asked for."
         elif what == "copies_handed_out":
             yield f"Files of {one['archives']} exports may have been fetched: such copies are their holder's to delete."
+        elif what == "backups":
+            where, until = escape(one["target"]), _moment(one["until"])
+            yield f"Backups of {where} may hold {one['records']} records until {until}, as its owner says."
         else:
             where = f" in {escape(one['target'])}" if "target" in one else ""
             ends = "" if what in _STAYS else ": they go by themselves when that ends"

@@ -66,6 +66,7 @@ class DataMap:
             verify_percent=self.asking.verify_percent,
             regimes=self.asking.regimes,
             brake=self.asking.brake,
+            backups={name: target.backups for name, target in self.targets.items() if target.backups is not None},
         )
 
 

@@ -93,6 +93,10 @@ class Requester:
 LEVELS: Final = ("deleted", "gone", "verified")
 """How far an erasure must have come before its job may be done, the least first."""
 
+MOST_KEPT: Final = 36_500
+"""Days that a backup may be said to be kept."""
+MOST_NOTE: Final = 200
+
 LAWS: Final = ("gdpr", "ccpa")
 """Regimes that are always there; `streams.coordinator.deadlines` knows their dates."""
 
@@ -113,6 +117,21 @@ class Regime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Backups:
+    """What a target's owner says of its backups: for how many days one is kept (0: there are none), and in a word what
+    they are."""
+
+    keep_days: int
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.keep_days <= MOST_KEPT:
+            raise BadRules(f"keep_days is {self.keep_days}; it must be from 0 to {MOST_KEPT}")
+        if len(self.note) > MOST_NOTE or not self.note.isprintable():
+            raise BadRules(f"note must be one line of at most {MOST_NOTE} characters")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """All rules of one version. `sources` maps each source topic to its partition count; times are seconds or days.
 
@@ -123,7 +142,8 @@ class Rules:
     asks, unless whoever signs it is. `regimes` are by name, beside those of `LAWS`. While it is `paused` no target is
     changed. `complete_at` is the one of LEVELS at which an erasure is done, as it was in rules from before there were
     proofs; of the sweep's batches `verify_percent` in a hundred are proven, as all those of requests are.
-    `brake`: how much may be decided without a person, None: however much.
+    `brake`: how much may be decided without a person, None: however much. `backups`: by target, what is said of its
+    backups.
     """
 
     version: int
@@ -149,6 +169,7 @@ class Rules:
     complete_at: str = "deleted"
     verify_percent: int = 0
     brake: Brake | None = None
+    backups: Mapping[str, Backups] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for number in ("version", "code_version", "max_leap_days", "step_records", "pending_batches", "batch_records"):
@@ -223,6 +244,7 @@ class Rules:
             values["regimes"] = {name: Regime(**value) for name, value in values.get("regimes", {}).items()}
             brake = values.get("brake")
             values["brake"] = None if brake is None else Brake.from_json(brake)
+            values["backups"] = {name: Backups(**value) for name, value in values.get("backups", {}).items()}
             return cls(**values)
         except (ValueError, TypeError, KeyError, AttributeError, BadBrake) as error:
             raise BadRules(f"the rules' body is not one: {error}") from error

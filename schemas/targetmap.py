@@ -1,6 +1,6 @@
 """Which targets there are, and where: the section `targets` of the data map.
 
-    targets: {crm: {kind: postgres, dsn: "${EBBTIDE_POSTGRES_DSN}"}}
+    targets: {crm: {kind: postgres, dsn: "${EBBTIDE_POSTGRES_DSN}", backups: {keep_days: 30, note: nightly dumps}}}
 
 Called by `schemas.datamap`, whose tests cover it.
 """
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from schemas.plans import BadPlan, check_column, check_target
+from schemas.rules import Backups, BadRules
 from schemas.s3plan import check_bucket, check_endpoint, check_region
 from schemas.yamlmap import Table, near
 
@@ -47,12 +48,14 @@ class TargetMap:
     """One target. `options` are those of its kind, such as `dsn` or `bootstrap`; they may hold a password.
 
     `replicas`, of kind s3, are further buckets of the same endpoint that hold copies under the same keys.
+    `backups` None: nothing is said of them.
     """
 
     name: str
     kind: str
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
     replicas: tuple[str, ...] = ()
+    backups: Backups | None = None
 
 
 def read_targets(top: Table, variables: Mapping[str, str]) -> dict[str, TargetMap]:
@@ -69,7 +72,7 @@ def read_targets(top: Table, variables: Mapping[str, str]) -> dict[str, TargetMa
         kind = entry.must("kind", "postgres")
         if kind.text not in KINDS:
             raise kind.where.refuse(f"kind {kind.text!r} of target {name!r} is unknown{near(kind.text, KINDS)}")
-        entry.only(*_TARGET_KEYS[kind.text])
+        entry.only(*_TARGET_KEYS[kind.text], "backups")
         if kind.text == "postgres":
             entry.must("dsn", '"${EBBTIDE_POSTGRES_DSN}"')
         schema = entry.scalar("schema")
@@ -81,11 +84,24 @@ def read_targets(top: Table, variables: Mapping[str, str]) -> dict[str, TargetMa
                     f"{schema.text!r} is not a schema's name; write letters, digits and _"
                 ) from None
         _check_upkeep(entry)
-        plain = [key for key in entry.entries if key not in ("kind", "replicas")]
+        plain = [key for key in entry.entries if key not in ("kind", "replicas", "backups")]
         options = {k: s.filled(variables) for k in plain if (s := entry.scalar(k))}
         replicas = _check_s3(entry, options) if kind.text == "s3" else ()
-        targets[name] = TargetMap(name, kind.text, options, replicas)
+        targets[name] = TargetMap(name, kind.text, options, replicas, _backups(entry))
     return targets
+
+
+def _backups(entry: Table) -> Backups | None:
+    """Read what a target says of its backups."""
+    found = entry.table("backups")
+    if found is None:
+        return None
+    note = found.only("keep_days", "note").scalar("note")
+    days = found.must("keep_days", "30")
+    try:
+        return Backups(keep_days=days.number(), note=note.text if note is not None else "")
+    except BadRules as error:
+        raise found.where.refuse(f"{found.where.path}: {error}") from None
 
 
 def _check_upkeep(entry: Table) -> None:

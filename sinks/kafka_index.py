@@ -60,7 +60,10 @@ class Stored:
 
 
 class KeyIndex:
-    """The index of `topics` on one cluster. `directory` is wiped when the index is opened and closed."""
+    """The index of `topics` on one cluster. `directory` is wiped when the index is opened and closed.
+
+    `patience_s`, `open_s`: seconds without progress after which a read, or what is still open, is given up for now.
+    """
 
     def __init__(
         self,
@@ -70,10 +73,11 @@ class KeyIndex:
         directory: Path,
         client_config: Mapping[str, str],
         patience_s: float = 20.0,
+        open_s: float = 5.0,
     ) -> None:
         self._topics = sorted(set(topics))
         self._directory = directory
-        self._patience_s = patience_s
+        self._patience_s, self._open_s = patience_s, open_s
         self._secret = secrets.token_bytes(32)
         config: dict[str, str | int | float | bool] = {**client_config, "bootstrap.servers": bootstrap}
         self._admin = AdminClient(config)
@@ -116,15 +120,15 @@ class KeyIndex:
         if self._topic_ids() != self._ids:
             raise TopicsChanged("a topic was made anew")
         ends = self._ends()
-        patience = time.monotonic() + self._patience_s
+        patience = time.monotonic() + self._open_s
         while any(self._reached[place] < end for place, end in ends.items()):
             before = dict(self._reached)
             self._take(self._consumer.consume(10_000, 0.05))
             if self._reached != before:
-                patience = time.monotonic() + self._patience_s
+                patience = time.monotonic() + self._open_s
             elif time.monotonic() > patience:
                 raise IndexBehind(
-                    f"a topic was not read to its end for {self._patience_s:g} s: a transaction in it may be open"
+                    f"a topic was not read to its end for {self._open_s:g} s: a transaction in it may be open"
                 )
 
     def places(self, topic: str, keys: Sequence[bytes]) -> dict[bytes, list[Place]]:

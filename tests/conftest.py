@@ -26,10 +26,11 @@ from ops.local.stack import start_kafka, start_postgres, start_s3
 settings.register_profile("ebbtide", deadline=None)
 settings.load_profile("ebbtide")
 
-# Erasure in a compacted topic is seen when the cleaner has run: let it look often and delete soon.
+# Erasure is seen when the cleaner or retention has run: let them look often and delete soon.
 _EAGER_CLEANER = {
     "log.cleaner.backoff.ms": "200",
     "log.initial.task.delay.ms": "500",
+    "log.retention.check.interval.ms": "1000",
     "log.segment.delete.delay.ms": "500",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -117,6 +118,7 @@ def export(
 def verify_(
     org: Annotated[str, typer.Argument(help="The org's id; - for the installation's own log. Empty with --file.")] = "",
     file: Annotated[str, typer.Option("--file", help="An exported file; - for standard input. Needs no engine.")] = "",
+    log: Annotated[str, typer.Option("--log", help="A log by its name, 64 hex digits, whoever's it is.")] = "",
     key: Annotated[str, typer.Option("--key", help="Whose signature is believed: as `audit key` prints it.")] = "",
     against: Annotated[
         list[str] | None,
@@ -125,8 +127,10 @@ def verify_(
     as_json: AsJson = False,
 ) -> None:
     """Check that a log is what was signed. Exit code 3 names the index where it is not; 4: it could not be read."""
-    if bool(org) == bool(file):
-        raise Refused("name an org, or a file with --file: one of the two")
+    if sum(map(bool, (org, file, log))) != 1:
+        raise Refused("name an org, or a file with --file, or a log with --log: one of them")
+    if log and not re.fullmatch("[0-9a-f]{64}", log):
+        raise Refused("a log's name is 64 hex digits, as `audit export` has it in its first line")
     kept = [_note(name) for name in against or ()]
     with _judged(as_json=as_json):
         if file:
@@ -136,8 +140,8 @@ def verify_(
         else:
             settings = connected_settings()
             believed = audit_key(settings, registered_codec(settings.registry_url), key)
-            copy, newest = _topics().read(org_of(org))
-            found = verify_copy(copy, believed, against=[newest, *kept])
+            copy, newest = (_topics().read_log(log), "") if log else _topics().read(org_of(org))
+            found = verify_copy(copy, believed, against=[*filter(None, [newest]), *kept])
     _tell(found, as_json=as_json)
 
 
@@ -155,11 +159,29 @@ def key(as_json: AsJson = False) -> None:
 
 @app.command("unlink")
 @guarded
-def unlink(org: Org, subject: Subject = None, subjects: SubjectsFile = "", as_json: AsJson = False) -> None:
-    """Destroy the salts of people: no entry can be linked to them any more, and every proof still holds."""
+def unlink(
+    org: Org,
+    subject: Subject = None,
+    subjects: SubjectsFile = "",
+    everything: Annotated[
+        bool, typer.Option("--all", help="The whole log of the org, for good: its own salt, and its certificates.")
+    ] = False,
+    confirm: Annotated[str, typer.Option("--confirm", help="With --all: the org's id once more.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Destroy the salts of people, or of a whole org: nothing links entries to them any more, and all proofs hold."""
     people = read_subjects(subject, subjects, most=None)
-    if not people:
-        raise Refused("name people with --subjects or --subject")
+    if everything == bool(people):
+        raise Refused("name people with --subjects or --subject, or the whole log with --all: one of the two")
+    if everything:
+        if confirm != org:
+            raise Refused("this cannot be undone: name the org once more with --confirm")
+        log = _topics().forget(org_of(org))
+        if as_json:
+            emit({"log": log})
+        else:
+            console.print(f"nothing links the log {log} to the org any more", highlight=False, soft_wrap=True)
+        return
     settings = connected_settings()
     refs = SubjectKeys(settings.key("master_key")).refs(org_of(org), people)
     hexes = {ref.to_bytes(8, "little").hex() for ref in refs}

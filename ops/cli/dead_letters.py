@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from ops.audit import AuditTopics
 from ops.cli.connected import connected_settings
 from ops.cli.output import console, emit, guarded
 from ops.cli.up import AsJson
@@ -16,6 +17,7 @@ from ops.dead_letters import newest_letters
 from schemas.codec import registered_codec
 from schemas.seal import Seal
 from schemas.topics import Topics
+from streams.audit.intents import INSTALLATION, intent
 
 
 @guarded
@@ -26,7 +28,10 @@ def dead_letters(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the newest messages that can never succeed, with reason and place; payloads stay sealed unless asked for."""
+    """List the newest messages that can never succeed, with reason and place; payloads stay sealed unless asked for.
+
+    That payloads are opened is told to the audit log first; they are shown with --json only.
+    """
     settings = connected_settings()
     seal = Seal(settings.key("dead_letter_key")) if reveal else None
     letters = newest_letters(
@@ -35,6 +40,10 @@ def dead_letters(
         registered_codec(settings.registry_url),
         count=count,
     )
+    opened = sum(bool(letter["payload"]) for letter in letters) if seal is not None and as_json else 0
+    if opened:
+        codec = registered_codec(settings.registry_url)
+        AuditTopics.of(settings, codec).tell(intent("revealed", INSTALLATION, {"letters": opened}))
     table = Table("when", "from", "reason", "means", "producer")
     for letter in letters:
         place = f"{letter['topic']}/{letter['partition']}@{letter['offset']}"

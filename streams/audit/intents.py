@@ -14,6 +14,9 @@ from typing import Any, Final
 
 import orjson
 
+FORGOTTEN: Final = "forgotten"
+"""The kind of entry that is the last one of a log: with it all that links it to somebody is destroyed."""
+
 INSTALLATION: Final = ""
 """Stands for the org where something concerns none, or where nobody who could be believed has named one."""
 
@@ -38,6 +41,8 @@ KINDS: Final[Mapping[str, str]] = {
     "archive_expired": "An export's archive was deleted.",
     "call": "A call of the HTTP API acted or was refused.",
     "hand_out": "A link to a file of an archive was handed out.",
+    "forgotten": "The org's salt and all others of its log were destroyed: nobody can tell any more whose it is.",
+    "revealed": "Payloads of dead letters were opened at the command line: they may hold personal data.",
     "unlinked": "Salts were destroyed: entries cannot be linked to somebody any more.",
 }
 """Each kind of entry, in one sentence."""

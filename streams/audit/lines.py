@@ -42,7 +42,8 @@ def read_header(text: str) -> dict[str, Any]:
     fine = (
         said is not None
         and said.get("type") == TYPE
-        and said.get("v") == VERSION
+        and type(said.get("v")) is int  # true is 1 to Python
+        and said["v"] == VERSION
         and set(said) - {"org"} == {"type", "v", "log", "days", "newest"}
         and isinstance(said["log"], str)
         and isinstance(days, list)
@@ -70,7 +71,7 @@ def opened_org(header: Mapping[str, Any]) -> str | None:
 def read_entry(text: str, day: str, index: int) -> Line:
     said = read_json(text)
     try:
-        if said is None or set(said) - {"open"} != {"leaf", "proof"}:
+        if said is None or set(said) - {"open"} != {"leaf", "proof"} or said.get("open", []) is None:
             raise BadLeaf("it is not the line of an entry")
         proof = [base64.b64decode(step, validate=True) for step in said["proof"]]
         if [base64.b64encode(step).decode() for step in proof] != said["proof"]:
@@ -98,10 +99,10 @@ def check_openings(line: Line, day: str, index: int) -> None:
 
 
 def read_json(text: str) -> dict[str, Any] | None:
-    """Return the object of a line, None unless it is written in the one form."""
+    """Return the object of a line, None unless it is written in the one form; half a surrogate pair has none."""
     try:
         said = json.loads(text)
-        fine = isinstance(said, dict) and canonical(said) == text
+        fine = isinstance(said, dict) and canonical(said) == text and bool(text.encode())
     except (ValueError, RecursionError):
         return None
     return said if fine else None

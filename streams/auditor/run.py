@@ -21,6 +21,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from schemas.errors import Halt
 from sinks.base import Write
+from streams.auditor.forgetting import Forgotten
 from streams.auditor.hooks import AuditorHooks, NoHooks
 from streams.auditor.sequencer import BadIntent, Sequencer
 from streams.auditor.spec import AuditorSpec
@@ -170,6 +171,8 @@ class Auditor:
         kinds, heads = Counter[str](), 0
         for partition, offset in following.items():
             closed = self._own[partition].close(offset)
+            for gone in closed.forgotten:
+                writes += self._shredded(gone, partition)
             writes += closed.writes
             kinds += closed.kinds
             heads += closed.heads
@@ -179,6 +182,14 @@ class Auditor:
             self._hooks.on_entries(kinds, heads, newest, time.monotonic() - began)
         for _ in letters:
             self._hooks.on_dead_letter()
+
+    def _shredded(self, gone: Forgotten, partition: int) -> list[Write]:
+        """Return what destroys all that was written of a log; takes as long as reading the partition's salts."""
+        writes = []
+        for topic in (self._topics.audit_salts, self._topics.certificates):
+            records = read_whole(self._spec.kafka, topic, partition)
+            writes += gone.tombstones(self._topics, topic, partition, records)
+        return writes
 
     def _waiting(self) -> int:
         """Return how many intents are known to wait; of aborted ones and markers it knows nothing."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -25,8 +25,10 @@ from streams.audit.certificate import KIND as CERTIFICATE
 from streams.audit.certificate import seal_certificate
 from streams.audit.copies import entry_of
 from streams.audit.entries import DAY_MS, ORG, SALT_BYTES, BadLeaf, Opening
+from streams.audit.intents import FORGOTTEN
 from streams.audit.log import Added, OrgLog
 from streams.audit.note import NoteKey, sign_note
+from streams.auditor.forgetting import Forgotten
 
 POSITION: Final = b"\0position"
 """The key on `audit-heads` under which a partition's position lies; no org's name begins with a zero byte."""
@@ -44,6 +46,7 @@ class Closed:
     writes: list[Write] = field(repr=False)
     kinds: Counter[str]
     heads: int
+    forgotten: Sequence[Forgotten] = ()
 
 
 class Sequencer:
@@ -67,6 +70,7 @@ class Sequencer:
         self._touched: dict[str, None] = {}
         self._kinds: Counter[str] = Counter()
         self._heads = 0
+        self._forgotten: list[Forgotten] = []
         self.next: int | None = None
         """The offset of the next intent, None before any."""
 
@@ -100,6 +104,8 @@ class Sequencer:
         self._touched[log.org] = None
         if added[-1].leaf.kind == CERTIFICATE:
             self._certify(log, added[-1])
+        if added[-1].leaf.kind == FORGOTTEN:
+            self._forget(log)
 
     def close(self, following: int) -> Closed:
         """Sign heads, and return all that must be written with the position `following`."""
@@ -107,8 +113,9 @@ class Sequencer:
             self._head(self._logs[org])
         position = self._codec.encode("AuditPosition", {"next": following})
         self._write(self._topics.audit_heads, POSITION, position)
-        closed = Closed(self._writes, self._kinds, self._heads)
+        closed = Closed(self._writes, self._kinds, self._heads, self._forgotten)
         self._writes, self._kinds, self._heads, self._touched, self.next = [], Counter(), 0, {}, following
+        self._forgotten = []
         if len(self._logs) > _OPEN_LOGS:
             self._logs.clear()
         return closed
@@ -148,6 +155,18 @@ class Sequencer:
         key = status_key(log.org, request)
         self._write(self._topics.certificates, key, self._codec.encode("Certificate", record))
 
+    def _forget(self, log: OrgLog) -> None:
+        """End a log for good, and destroy what would tell whose it is; what was committed before, the caller does."""
+        self._head(log)
+        del self._touched[log.org]
+        del self._logs[log.org]
+        del self._kept[log.org.encode()]
+        gone = Forgotten(bytes.fromhex(log.log), log.org)
+        self._forgotten.append(gone)
+        fresh = {(w.topic, w.key or b"") for w in self._writes if gone.concerns(self._topics, w.topic, w.key or b"")}
+        for topic, key in (*sorted(fresh), (self._topics.audit_heads, log.org.encode())):
+            self._write(topic, key, None)
+
     def _head(self, log: OrgLog) -> None:
         head = log.head()
         self._heads += 1
@@ -158,7 +177,7 @@ class Sequencer:
         self._kept[log.org.encode()] = kept
         self._write(self._topics.audit_heads, log.org.encode(), kept)
 
-    def _write(self, topic: str, key: bytes, value: bytes) -> None:
+    def _write(self, topic: str, key: bytes, value: bytes | None) -> None:
         self._writes.append(Write(topic=topic, partition=self._partition, key=key, value=value))
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from schemas.jobs import DONE, PART_COUNTS
 from schemas.rules import Rules
+from streams.coordinator import backups
 from streams.coordinator.rows import Job, Org
 
 CERTIFIED: Final = frozenset({"erase", "delete"})
@@ -54,7 +55,11 @@ def facts_of(job: Job, parts: Iterable[Mapping[str, Any]], rules: Rules, org: Or
         "complete_at": detail.get("complete_at", "deleted"),
         "found": detail.get("found", 0),
         "targets": targets,
-        "exceptions": _exceptions(detail, targets, org.exports),
+        "backups": detail.get("backups", {}),
+        "exceptions": [
+            *_exceptions(detail, targets, org.exports),
+            *backups.exceptions(detail.get("backups", {}), at),
+        ],
     }
 
 

@@ -20,14 +20,14 @@ from schemas.jobs import ENDED, MOVES, State
 from schemas.rules import Rules
 from schemas.subjects import pack_refs
 from schemas.topics import DAY_MS
-from streams.coordinator import deadlines, hiding, joins, keys, proofs, rights, surveys
+from streams.coordinator import backups, deadlines, hiding, joins, keys, proofs, rights, surveys
 from streams.coordinator.holds import canonical_categories
 from streams.coordinator.refusal import No
 from streams.coordinator.rows import Erasure, Job
 from streams.coordinator.work import GRACE, Work, shortened
 from streams.ticks import AHEAD_MS
 
-_TOLD: Final = ("shards", "answered", "found", "waiting", "complete_at", "levels")
+_TOLD: Final = ("shards", "answered", "found", "waiting", "complete_at", "levels", "backups")
 """What a job that joined another says of it."""
 
 
@@ -235,12 +235,11 @@ def _follow(work: Work, name: str, job: Job, row: Erasure) -> None:
     """Work out from all answers where the job stands, and with it those that joined it."""
     answers = [answer for _, answer in work.answers(name, job)]
     kept: Counter[str] = Counter()
-    open_, withheld = 0, 0
+    withheld = 0
     for answer in answers:
         kept.update(answer.get("waiting", {}))
         for said in answer.get("targets", {}).values():
             withheld += said["withheld"]
-            open_ += max(0, said["due"] - said["done"] - said["withheld"])
     proof = proofs.sum_up(answers, work.rules.complete_at if work.rules is not None else "deleted")
     job.detail |= {
         "complete_at": proof.complete_at,
@@ -249,13 +248,16 @@ def _follow(work: Work, name: str, job: Job, row: Erasure) -> None:
         "found": sum(answer["found"] for answer in answers),
         "waiting": {why: count for why, count in sorted(kept.items()) if count},
     }
+    if work.rules is not None:
+        told = backups.noted(job.detail.get("backups", {}), proof, work.rules, work.now)
+        job.detail |= {"backups": told} if told else {}
     if row.refs:
         job.detail["subjects"] = _by_subject(row, answers)
     if len(answers) < len(row.told) and not job.met:  # later it may be a shard that is new, and has nothing
         wanted = State.PLANNING
     elif not all(answer["scanned"] for answer in answers) and not job.met:
         wanted = State.RUNNING
-    elif open_:
+    elif any(level.open for level in proof.targets.values()):
         wanted = State.AWAITING_ACKS
     elif proof.open:
         wanted = State.VERIFYING
@@ -309,6 +311,8 @@ def _by_subject(row: Erasure, answers: list[dict[str, Any]]) -> list[int]:
 
 def _words(state: State, proof: proofs.Proof, kept: Mapping[str, int], withheld: int) -> str:
     """Say what a job waits for, or what is missing of it."""
+    if state == State.AWAITING_ACKS and proof.held_up():
+        return f"some records cannot be erased yet: {proof.held_up()}"
     if state == State.VERIFYING:
         return f"no query returns the records any more; they are not proven to be gone yet: {proof.waits()}"
     if state != State.COMPLETED_WITH_EXCEPTIONS:

@@ -17,8 +17,9 @@ COUNTS: Final = ("gone", "verified", "exempt", "residual")
 
 @dataclass(slots=True)
 class Level:
-    """One target. Rows; `blocked_by` says in plain words what holds them back."""
+    """One target. Rows, those `open` not acknowledged yet; `blocked_by` says in plain words what holds them back."""
 
+    open: int = 0
     deleted: int = 0
     gone: int = 0
     verified: int = 0
@@ -62,6 +63,11 @@ class Proof:
             return []
         return [name for name, level in sorted(self.targets.items()) if level.exempt]
 
+    def held_up(self) -> str:
+        """Say which targets cannot erase now and why, in words; "" where none has said so."""
+        named = [(name, level) for name, level in sorted(self.targets.items()) if level.open and level.blocked_by]
+        return "; ".join(f"{name}: {level.open} ({level.blocked_by})" for name, level in named)
+
     def waits(self) -> str:
         """Say what is waited for, in words."""
         words = []
@@ -80,6 +86,7 @@ def sum_up(answers: Iterable[Mapping[str, Any]], complete_at: str) -> Proof:
         for name, said in answer.get("targets", {}).items():
             level = proof.targets.setdefault(name, Level())
             level.deleted += said["done"]
+            level.open += max(0, said["due"] - said["done"] - said["withheld"])
             for count in COUNTS:
                 setattr(level, count, getattr(level, count) + said.get(count, 0))
             level.blocked_by = level.blocked_by or said.get("blocked_by", "")

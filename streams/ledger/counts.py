@@ -29,6 +29,8 @@ FAILED: Final = "failed"
 REPORT_EVERY: Final = 16
 """A request with open rows is told of every so many acks."""
 _ALWAYS: Final = frozenset(("due", "done", "changed", WITHHELD, FAILED))
+MAX_WORDS: Final = 1000
+"""Characters of what holds something back."""
 DONE: Final = -1
 """The phase of a search that is over."""
 
@@ -159,12 +161,21 @@ def acked(work: Work, target: str, head: PendingHead, columns: Columns, kept: Ma
     """
     for row in each(work, head.org, head.requests):
         row.count(target, due=-int(kept.sum()), done=int((~kept).sum()), changed=changed)
+        row.blocked.pop(target, None)
         row.acks += 1
     for order, mask in watched(work, head, columns).items():
         for row in each(work, head.org, (order,)):
             done = int((mask & ~kept).sum())
             row.count(target, due=-int((mask & kept).sum()), done=done, changed=min(done, changed))
+            row.blocked.pop(target, None)
             row.acks += 1
+
+
+def held_up(work: Work, target: str, org: str, orders: Iterable[str], words: str) -> None:
+    """Note what keeps a target from carrying out a batch, in words; its next acknowledgement takes that back."""
+    for row in each(work, org, orders):
+        if words and target in row.targets:
+            row.blocked[target] = words[:MAX_WORDS]
 
 
 def watched(work: Work, head: PendingHead, columns: Columns) -> dict[str, Mask]:

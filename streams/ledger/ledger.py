@@ -100,7 +100,8 @@ class Ledger:
             case "HideAcked":
                 hides.acked(work, record["ack"])
             case "VerifyAcked":
-                proofs.acked(work, record["ack"])
+                ack = record["ack"]
+                proofs.acked(work, ack) if ack["ask"] else pending.held_up(work, ack)
             case "Step":
                 _step(work, record["number"])
             case "Tick":

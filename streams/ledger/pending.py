@@ -88,6 +88,14 @@ def acked(work: Work, ack: dict[str, Any]) -> None:
     _freed(work, target, head)
 
 
+def held_up(work: Work, ack: dict[str, Any]) -> None:
+    """Note what keeps a target from carrying out a batch, for the requests that wait for it: it decides nothing."""
+    raw = work.store.get(keys.pending(ack["target"], ack["batch_id"]))
+    if raw is not None:
+        head = PendingHead.unpack(rows.split(raw)[0])
+        counts.held_up(work, ack["target"], head.org, (*head.requests, *head.watch), ack["blocked_by"])
+
+
 def come_back(work: Work, target: str, head: PendingHead, columns: Columns, why: str) -> None:
     """Let rows that a target kept be looked at again tomorrow."""
     kept = Rows(

@@ -35,7 +35,6 @@ FIRST_MS: Final = 10_000
 MOST_MS: Final = 86_400_000
 """A target is asked again after as long as the proof is late already, within these."""
 _BATCH_ID: Final = re.compile(r"[0-9a-f]{32}")
-_MAX_WORDS: Final = 1000
 
 
 class Verdict(StrEnum):
@@ -50,7 +49,8 @@ class Verdict(StrEnum):
 
 def is_sound(ack: dict[str, Any]) -> bool:
     """Whether an answer can mean anything in the log."""
-    named = bool(_BATCH_ID.fullmatch(ack["batch_id"])) and bool(ack["target"]) and ack["ask"] > 0
+    unasked = ack["ask"] == 0 and ack["level"] == NONE and ack["left"] < 0  # `pending.held_up`
+    named = bool(_BATCH_ID.fullmatch(ack["batch_id"])) and bool(ack["target"]) and (ack["ask"] > 0 or unasked)
     levels = ack["level"] in (NONE, DELETED, GONE) and ack["reaches"] in (DELETED, GONE)
     whole = ack["level"] != GONE or (ack["left"] == 0 and ack["reaches"] == GONE)
     return named and levels and whole and min(ack["left"], ack["gone_within_s"]) >= -1
@@ -145,7 +145,7 @@ def acked(work: Work, ack: dict[str, Any]) -> None:
     now = max(work.clock.tick, 0)
     verdict = judge(head, ack, now)
     audited.proof(work, head, ack, verdict)
-    blocked = ack["blocked_by"][:_MAX_WORDS] if verdict is Verdict.NOT_YET else ""
+    blocked = ack["blocked_by"][: counts.MAX_WORDS] if verdict is Verdict.NOT_YET else ""
     if verdict is Verdict.NOT_YET and not blocked and ack["left"] < 0:
         blocked = "the target cannot tell what is left"
     _count(work, target, head, verdict, ack, blocked)

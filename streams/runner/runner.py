@@ -23,6 +23,7 @@ from schemas.errors import Reject, Retry
 from sinks.base import Outcome, Sink, Source, Span, Unfinished, Write
 from sinks.hiding import HideOrder
 from streams.runner.brake import Brake, Holds, NoHolds
+from streams.runner.held_up import HeldUp
 from streams.runner.hooks import NoHooks, RunnerHooks
 from streams.runner.keeping import Keeper
 from streams.runner.reading import Piece, Reader
@@ -55,6 +56,7 @@ class TargetRunner:
         self._may_work = may_work
         self._reader = Reader(spec, sink)
         self._bound = BoundTold(sink)
+        self._held_up = HeldUp(spec, sink)
         self._keeper = Keeper(spec, sink, self._hooks)
         self._topic = spec.topics.erasures(sink.name)
         self._group = spec.group(sink.name)
@@ -106,7 +108,12 @@ class TargetRunner:
         if not piece.spans:
             return
         joined = self._joined
-        waits = self._until_done(stop, lambda: self._carry_out(piece), may=self._may_work)
+        waits = self._until_done(
+            stop,
+            lambda: self._carry_out(piece),
+            may=self._may_work,
+            on_retry=lambda error: self._tell_why(piece, error),
+        )
         for _ in waits:
             with self._paused():
                 for _ in waits:
@@ -121,7 +128,12 @@ class TargetRunner:
                 self._keep_alive()
 
     def _until_done(
-        self, stop: threading.Event, act: Callable[[], None], *, may: Callable[[], bool] = lambda: True
+        self,
+        stop: threading.Event,
+        act: Callable[[], None],
+        *,
+        may: Callable[[], bool] = lambda: True,
+        on_retry: Callable[[Retry], None] = lambda _: None,
     ) -> Iterator[None]:
         """Do `act` until it succeeds; yield every moment while waiting. Each wait is twice the one before.
 
@@ -142,6 +154,7 @@ class TargetRunner:
             except Retry as error:
                 log.warning("target not available", extra={"target": self._sink.name, "why": str(error)})
                 self._hooks.on_unavailable(type(error).__name__, wait)
+                on_retry(error)
                 end = time.monotonic() + wait
                 while time.monotonic() < end and not stop.wait(min(0.1, wait)):
                     yield
@@ -280,10 +293,20 @@ class TargetRunner:
         writes += dead_letter_writes(self._spec, self._transactions, piece.letters, "ledger")
         offsets = {(self._topic, partition): span.next for partition, span in piece.spans.items()}
         self._transactions.commit(writes, offsets, self._consumer)
+        self._held_up.carried_out()
         for _, receipt in receipts:
             self._hooks.on_receipt(receipt)
         for letter in piece.letters:
             self._hooks.on_dead_letter(letter.reason)
+
+    def _tell_why(self, piece: Piece, error: Retry) -> None:
+        """Tell the ledger what batches wait for. Where that cannot be told either, the next try says it."""
+        writes = self._held_up.writes(piece.jobs, error)
+        try:
+            if writes:
+                self._transactions.commit(writes, {}, self._consumer)
+        except Retry:
+            self._held_up.carried_out()
 
     def _obey(self, piece: Piece, order: HideOrder) -> None:
         """Hide or bring back, and acknowledge. Raises Retry, as `_carry_out`."""

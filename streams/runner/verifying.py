@@ -20,7 +20,8 @@ from sinks.batch import BadBatch, Batch
 from sinks.gone import GONE, NONE, Bound, Gone, Unknown
 
 UNKNOWN: Final = -1
-_MAX_WORDS: Final = 500
+MAX_WORDS: Final = 500
+"""Characters of what holds something back."""
 BOUND_S: Final = 60.0
 """For so long a bound that was asked for is told with acknowledgements: settings change seldom."""
 
@@ -66,7 +67,7 @@ class Found:
             "reaches": self.reaches,
             "left": UNKNOWN if self.left is None else self.left,
             "gone_within_s": UNKNOWN if self.within_s is None else self.within_s,
-            "blocked_by": self.blocked_by[:_MAX_WORDS],
+            "blocked_by": self.blocked_by[:MAX_WORDS],
         }
 
 

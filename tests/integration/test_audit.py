@@ -16,6 +16,7 @@ from confluent_kafka import Producer
 
 from ebbtide.partition import partition_of
 from ops.audit import AuditTopics, NoLog
+from ops.compacted import newest_values
 from ops.local.service import KafkaServer
 from ops.topics import create_topics
 from schemas.codec import full_codec
@@ -23,7 +24,7 @@ from schemas.topics import Topics, all_topics
 from streams.audit.copies import LogCopy, lines_of
 from streams.audit.entries import read_leaf
 from streams.audit.faults import FORKED, Tampered
-from streams.audit.intents import intent
+from streams.audit.intents import FORGOTTEN, intent
 from streams.audit.verify import verify, verify_copy
 from tests.integration.engine import eventually
 from tests.integration.log import committed
@@ -88,7 +89,7 @@ class Auditors:
 @pytest.fixture
 def topics(kafka: KafkaServer, prefix: str) -> Topics:
     made = Topics(prefix)
-    wanted = {made.audit, made.audit_heads, made.audit_salts, made.audit_intents, made.dead_letters}
+    wanted = {made.audit, made.audit_heads, made.audit_salts, made.audit_intents, made.dead_letters, made.certificates}
     create_topics(kafka.bootstrap, [s for s in all_topics(made, partitions=PARTITIONS) if s.name in wanted])
     return made
 
@@ -165,6 +166,19 @@ def test_killed_again_and_again_it_makes_each_intent_one_entry_and_the_other_of_
         len(d.leaves) for d in before.days
     )
     assert read_leaf(after.days[-1].leaves[-1]).facts == {"entries": len(concerned), "values": len(concerned)}
+
+    # A whole log is let go: it verifies by its name, and nothing says whose it was or what its hashes stand for.
+    other = reader.read("globex")[0]
+    assert reader.forget("globex") == other.log
+    left = reader.read_log(other.log)
+    kinds = [read_leaf(text).kind for day in left.days for text in day.leaves]
+    assert verify_copy(left, KEY, against=[other.newest]).entries == len(kinds)
+    assert (kinds[-1], numbers(left)) == (FORGOTTEN, written.numbers["globex"])
+    with pytest.raises(NoLog):
+        reader.read("globex")
+    salts = newest_values(kafka.bootstrap, topics.audit_salts)
+    assert not [key for key in salts if key.startswith(bytes.fromhex(other.log))]
+    assert any(key.startswith(bytes.fromhex(after.log)) for key in salts)
 
     # Whoever can write to the topic, but has no key, is found at the index where they began.
     name, last = bytes.fromhex(after.log), after.days[-1]

@@ -22,8 +22,10 @@ from ebbtide.publisher import Publisher
 from ops.cli.app import app
 from ops.local.service import KafkaServer
 from ops.settings import to_environ
+from schemas.codec import full_codec
 from tests.integration.doors import status
 from tests.integration.engine import eventually
+from tests.integration.log import committed
 from tests.integration.roles import Roles
 
 DAY_MS = 86_400_000
@@ -167,10 +169,13 @@ def test_a_refused_event_is_listed_with_its_reason_and_opens_only_on_request(rol
 
     sealed, _ = ebbtide(roles, "dead-letters", "--json")
     opened, _ = ebbtide(roles, "dead-letters", "--json", "--reveal")
+    intents = [full_codec().decode(m.value() or b"")[1] for m in
+               committed(roles.settings.kafka_bootstrap, roles.topics.audit_intents)]  # fmt: skip
 
     assert [letter["reason"] for letter in sealed] == ["unknown_category"]
     assert "payload_base64" not in sealed[0]
     assert b"dreams" in base64.b64decode(opened[0]["payload_base64"])
+    assert [(i["org"], i["facts"]) for i in intents if i["kind"] == "revealed"] == [("", '{"letters":1}')]
 
 
 def left(database: str) -> list[str]:

@@ -17,6 +17,7 @@ from sinks.batch import Batch
 from sinks.gone import DELETED, GONE, Gone, Unknown
 from sinks.kafka import KafkaSink
 from streams.runner.hooks import NoHooks
+from tests.integration.brokerfiles import BrokerFiles
 from tests.integration.targets.support import Cluster, batch_record, running, wait_for
 
 SOURCE = Source("cluster", "erasures.profiles")
@@ -47,35 +48,14 @@ def a_batch(record_id: str) -> Batch:
     return Batch.from_record(batch_record("profiles", "acme", [record_id]))
 
 
-class Broker:
-    """The broker's files, and how soon a batch must be gone from them."""
-
-    def __init__(self, stack_dir: Path, sink: KafkaSink) -> None:
-        self._logs = stack_dir / "kafka" / "data"
-        assert self._logs.is_dir()
-        within = sink.bound().gone_within_s
-        assert not isinstance(within, Unknown)
-        self.within_s = within
-
-    def holds(self, text: bytes) -> bool:
-        """Whether any segment has it, one that waits to be deleted included."""
-        files = [path for path in self._logs.rglob("*.log*") if path.is_file()]
-        assert files
-        return any(text in self._bytes(path) for path in files)
-
-    @staticmethod
-    def _bytes(path: Path) -> bytes:
-        try:
-            return path.read_bytes()
-        except FileNotFoundError:  # deleted meanwhile
-            return b""
-
-    def wait_until_gone(self, sink: KafkaSink, batch: Batch) -> None:
-        """Within the published bound, from now."""
-        end = time.monotonic() + self.within_s
-        while (answer := sink.gone([batch])[0]).level != GONE:
-            assert time.monotonic() < end, answer
-            time.sleep(0.3)
+def wait_until_gone(sink: KafkaSink, batch: Batch) -> None:
+    """Within the published bound, from now."""
+    within_s = sink.bound().gone_within_s
+    assert not isinstance(within_s, Unknown)
+    end = time.monotonic() + within_s
+    while (answer := sink.gone([batch])[0]).level != GONE:
+        assert time.monotonic() < end, answer
+        time.sleep(0.3)
 
 
 class Rounds(NoHooks):
@@ -97,13 +77,13 @@ def test_an_erased_value_leaves_the_brokers_files_within_the_bound_where_nobody_
     cluster.send_raw(topic, b'{"v": "%s"}' % erased, key=b"acme/1")
     cluster.send_raw(topic, b'{"v": "%s"}' % kept, key=b"acme/2")
     asking, rounds = make_sink(cluster, topic, tmp_path / "asking"), Rounds()
-    broker = Broker(stack_dir, asking)
+    broker = BrokerFiles(stack_dir, prefix)
     there_at_first = broker.holds(erased)
 
     with running(cluster.spec(), make_sink(cluster, topic, tmp_path / "runner"), rounds):
         cluster.send(batch_record("profiles", "acme", ["1"]))
         wait_for(lambda: len(cluster.acks()) == 1, "the ack")
-        broker.wait_until_gone(asking, a_batch("1"))
+        wait_until_gone(asking, a_batch("1"))
 
     asking.close()
     assert there_at_first
@@ -154,7 +134,7 @@ def test_an_open_transaction_and_a_planted_value_are_named_and_nothing_is_gone_b
     assert stranger.flush(30) == 0
     for write in outcome.writes:
         cluster.send_raw(topic, write.value, key=write.key, partition=write.partition)
-    broker = Broker(stack_dir, sink)
+    broker = BrokerFiles(stack_dir, prefix)
 
     wait_for(lambda: ask(sink, cluster.producer, ["1"])[0].level == GONE, "the free partition", 120)
     held, bound = ask(sink, cluster.producer, ["2"])[0], sink.bound()

@@ -112,6 +112,17 @@ def test_a_command_that_needs_the_engine_says_so_and_an_engine_that_is_away_is_n
     assert run("unlink", "acme", directory=tmp_path).exit_code == 2
 
 
+def test_a_whole_log_is_let_go_only_by_who_names_the_org_twice_and_nobody_beside_it(tmp_path: Path) -> None:
+    for words in (["--all"], ["--all", "--confirm", "globex"], ["--all", "--confirm", "acme", "--subject", "u-1"]):
+        done = run("unlink", "acme", *words, directory=tmp_path)
+        assert done.exit_code == 2
+        assert "--confirm" in done.stderr or "one of the two" in done.stderr
+    for log in ("acme", "AB" * 32, "ab" * 31):
+        done = run("verify", "--log", log, "--key", KEY.text(), directory=tmp_path)
+        assert (done.exit_code, "64 hex digits" in done.stderr) == (2, True)
+    assert run("verify", "acme", "--log", "ab" * 32, directory=tmp_path).exit_code == 2
+
+
 def test_entries_become_events_of_a_siem_which_name_nobody_unless_revealed() -> None:
     day = LOG.days[0]
     events = [siem_event(read_leaf(text), org="", about={}) for text in day.leaves]

@@ -50,7 +50,14 @@ def facts(*, targets: int = 2, categories: int = 3) -> dict[str, Any]:
         state=State.COMPLETED_WITH_EXCEPTIONS,
         requested_at=AT,
         deadline=AT + 86_400_000,
-        detail={"through": AT, "regime": "gdpr", "subjects": [2, 3], "found": 7, "waiting": {"hold": 2}},
+        detail={
+            "through": AT,
+            "regime": "gdpr",
+            "subjects": [2, 3],
+            "found": 7,
+            "waiting": {"hold": 2},
+            "backups": {"store-0": {"records": 4, "until": AT + 30 * 86_400_000}, "store-1": None},
+        },
     )
     part = {**dict.fromkeys(PART_COUNTS, 0), "partition": 0, "due": 5, "done": 4, "changed": 4, "withheld": 1}
     parts = [{**part, "target": f"store-{n}"} for n in range(targets)]
@@ -72,6 +79,8 @@ def test_it_says_whose_what_how_many_and_what_is_left() -> None:
         "2 records are kept by a legal hold",
         "1 records in store-0 are withheld by the target",
         "Files of 1 exports may have been fetched",
+        "Backups of store-0 may hold 4 records until 26 December 2025, 00:00 UTC",
+        "Of backups of store-1 nothing is stated",
         "ebbtide verify FILE",
         "ebbtide.audit/",
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from schemas.datamap import DataMap, load_data_map
 from schemas.plans import BadPlan, FieldAction, KafkaPlan, KeyTemplate, PostgresPlan
 from schemas.policy import Setting
-from schemas.rules import Regime, Requester, Rules
+from schemas.rules import Backups, Regime, Requester, Rules
 from schemas.s3plan import ObjectTemplate, Replacement, S3Plan
 from schemas.yamlmap import MAX_BYTES, BadFile
 
@@ -458,3 +459,33 @@ def test_who_may_ask_is_refused_with_file_line_and_fix(tmp_path: Path, said: str
         load(tmp_path, GOOD + said + "\n")
 
     assert why in str(refused.value)
+
+
+def test_what_is_said_of_backups_goes_into_the_rules_and_survives_them(tmp_path: Path) -> None:
+    text = GOOD.replace("kind: kafka", 'kind: kafka, backups: {keep_days: 30, note: "nightly dumps"}')
+    loaded = load(tmp_path, text)
+
+    made = loaded.rules(version=1, sources={})
+
+    assert made.backups == {"profiles": Backups(keep_days=30, note="nightly dumps")}
+    assert Rules.from_json(made.to_json()) == made
+    older = {name: value for name, value in json.loads(made.to_json()).items() if name != "backups"}
+    assert Rules.from_json(json.dumps(older)).backups == {}  # rules of a version that knew of none
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("30", "targets.profiles.backups must be a mapping"),
+        ("{}", "targets.profiles.backups has no 'keep_days'; add `keep_days: 30`"),
+        ("{keep_days: -1}", "targets.profiles.backups.keep_days is '-1'; it must be a whole number"),
+        ("{keep_days: 40000}", "targets.profiles.backups: keep_days is 40000; it must be from 0 to 36500"),
+        ("{keep_day: 30}", "unknown key 'keep_day' in targets.profiles.backups; did you mean 'keep_days'?"),
+        ('{keep_days: 1, note: "a\\tb"}', "targets.profiles.backups: note must be one line of at most 200"),
+    ],
+)
+def test_what_is_said_wrongly_of_backups_is_refused(tmp_path: Path, said: str, why: str) -> None:
+    with pytest.raises(BadFile) as refused:
+        load(tmp_path, GOOD.replace("kind: kafka", f"kind: kafka, backups: {said}"))
+
+    assert str(refused.value).startswith(f"map.yaml:6: {why}")

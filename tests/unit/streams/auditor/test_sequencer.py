@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 from itertools import count
 from random import Random
 from typing import Any
@@ -14,10 +15,11 @@ from schemas.topics import Topics
 from sinks.base import Write
 from streams.audit.certificate import check_against, open_certificate
 from streams.audit.copies import DayCopy, LogCopy, lines_of
-from streams.audit.entries import DAY_MS, day_text, read_leaf
-from streams.audit.intents import intent
+from streams.audit.entries import DAY_MS, ORG, Opening, day_text, read_leaf
+from streams.audit.intents import FORGOTTEN, intent
 from streams.audit.log import BadState
 from streams.audit.verify import verify_copy
+from streams.auditor.forgetting import Forgotten
 from streams.auditor.sequencer import POSITION, BadIntent, Sequencer, salt_key
 from tests.support.audit import KEY, OTHER_SEED, SEED, START, three_days
 
@@ -194,3 +196,50 @@ def test_a_certificate_is_the_last_entry_under_a_head_of_its_own_and_its_file_pr
         check_against(found, lines_of(copy), KEY)
     assert verify_copy(copy, KEY).entries == 9
     assert len(copy.days[0].notes) == 2
+
+
+def test_a_forgotten_log_is_signed_to_its_end_and_nothing_says_any_more_whose_it_was() -> None:
+    topic = Topic()
+    sequencer = topic.sequencer()
+    sequencer.take(said("acme", 1), START * DAY_MS)
+    sequencer.take(said("globex", 1), START * DAY_MS)
+    topic.writes += sequencer.close(2).writes
+    sequencer = topic.sequencer()
+    sequencer.take(said("acme", 2), START * DAY_MS + 1)
+    sequencer.take(CODEC.encode("AuditIntent", intent(FORGOTTEN, "acme", {})), START * DAY_MS + 2)
+    sequencer.take(said("acme", 3), START * DAY_MS + 3)  # of the same transaction
+    closed = sequencer.close(5)
+    (gone,) = closed.forgotten
+    old = [w for w in topic.writes if gone.concerns(TOPICS, w.topic, w.key or b"")]
+    topic.writes += [replace(w, value=None) for w in old] + closed.writes
+
+    logs, live = topic.logs(), {(w.topic, w.key): w.value for w in topic.writes}
+    first, second = logs.pop(gone.log), next(copy for copy in logs.values() if numbers(copy) == [3])
+    assert (numbers(first), len(old)) == ([1, 2], 1)
+    assert read_leaf(first.days[-1].leaves[-1]).kind == FORGOTTEN
+    for copy in (first, second):
+        assert verify_copy(copy, KEY).entries == len(copy.days[0].leaves)
+    opened = [CODEC.decode(v)[1] for (t, k), v in live.items() if t == TOPICS.audit_salts and v is not None]
+    assert {o["log"].hex() for o in opened} == {copy.log for copy in logs.values()}
+    state = CODEC.decode(live[TOPICS.audit_heads, b"acme"] or b"")[1]
+    assert Opening(ORG, 0, state["salt"], "acme").hash() == second.log
+    again = topic.sequencer()
+    again.take(said("acme", 4), START * DAY_MS + 4)
+    topic.writes += again.close(6).writes
+    assert numbers(topic.logs()[bytes.fromhex(second.log)]) == [3, 4]
+    assert numbers(topic.logs()[gone.log]) == [1, 2]
+
+
+def test_an_org_s_certificates_go_with_its_log_and_another_s_stay() -> None:
+    gone = Forgotten(b"l" * 32, "acme")
+
+    assert gone.concerns(TOPICS, TOPICS.certificates, b"acme/r-1")
+    assert gone.concerns(TOPICS, TOPICS.audit_salts, salt_key(b"l" * 32, START, 3))
+    for topic, key in (
+        (TOPICS.certificates, b"acme/too/r-1"),
+        (TOPICS.certificates, b"acme-2/r-1"),
+        (TOPICS.audit_salts, salt_key(b"m" * 32, START, 3)),
+        (TOPICS.audit, b"l" * 32),
+        (TOPICS.audit_heads, b"acme"),
+    ):
+        assert not gone.concerns(TOPICS, topic, key)

@@ -59,6 +59,15 @@ def test_a_job_that_is_verifying_says_that_nothing_returns_the_data_and_what_it_
     assert (part["done"], part["gone"], part["verified"], part["blocked_by"]) == (2, 1, 0, "an old transaction")
 
 
+def test_a_job_whose_target_cannot_erase_says_which_and_why() -> None:
+    desk = at("verified")
+
+    desk.answer("erase", HOME, proven(done=1, blocked_by="an open transaction"))
+
+    assert desk.state()["state"] == "awaiting_acks"
+    assert desk.state()["text"] == "some records cannot be erased yet: crm: 1 (an open transaction)"
+
+
 def test_one_row_that_is_not_proven_is_enough_to_wait() -> None:
     desk = at("verified")
 

@@ -9,7 +9,7 @@ import pytest
 from streams.ledger import keys, proofs
 from streams.ledger.proofs import Verdict, judge
 from streams.ledger.rows import ProofHead
-from tests.support.ledger_log import DAY_MS, Batch, LedgerLog, day, group, ready
+from tests.support.ledger_log import DAY_MS, TOPICS, Batch, LedgerLog, day, group, ready
 
 IDS = ["r0", "r1", "r2"]
 MINUTE = 60 / 86_400
@@ -326,3 +326,30 @@ def test_an_answer_is_judged_by_what_it_says_and_by_the_bound(ack: dict[str, Any
     head = ProofHead("acme", "c", "delete", 1, 0, 5, 1, False, [], {}, 5 * DAY_MS, -1, 0, proofs.ASKED)
 
     assert judge(head, {"reaches": "gone", "gone_within_s": -1, **ack}, 5 * DAY_MS + 10_000) is verdict
+
+
+def test_what_keeps_a_batch_from_being_carried_out_is_told_until_it_is_and_decides_nothing() -> None:
+    log = ready()
+    log.frame(group(IDS, day(1), subjects=[1, 1, 2]), min_segment=1)
+    log.to_day(5)
+    (batch,) = log.batches(log.erase("request", 1))
+    unasked = {"batch_id": batch.id, "ask": 0, "target": batch.target}
+
+    told = log.verified(unasked, "none", left=-1, blocked_by="an open transaction")
+    blocked, due = crm(log)["blocked_by"], crm(log)["due"] - crm(log)["done"]
+    log.ack(batch)
+    late = log.verified(unasked, "none", left=-1, blocked_by="an open transaction")
+
+    assert (blocked, due) == ("an open transaction", 2)
+    assert log.batches(told) == log.asked(told) == []
+    assert (crm(log)["done"], "blocked_by" in crm(log)) == (2, False)
+    assert [send for send in late if send.topic == TOPICS.answers] == []
+
+
+def test_a_word_that_nobody_asked_for_says_no_more_than_that_it_waits() -> None:
+    word = {"batch_id": "ab" * 16, "ask": 0, "target": "crm", "level": "none", "reaches": "deleted", "left": -1}
+    word |= {"gone_within_s": -1, "blocked_by": "x"}
+
+    assert proofs.is_sound(word)
+    for lie in ({"level": "gone", "left": 0, "reaches": "gone"}, {"left": 3}, {"ask": -1}, {"level": "deleted"}):
+        assert not proofs.is_sound(word | lie)
