@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 _DAY_S = 86_400
-YEARS_KEPT = 3
 PEAK = 5
 """The busiest minute's events beside the average's."""
 BUSY = 0.5
@@ -58,9 +57,10 @@ class Unit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """What so many kept records need, if each stays three years and as many come as go."""
+    """What so many kept records need, if each stays `kept_days` and as many come as go."""
 
     records: int
+    kept_days: int
     partitions: int
     workers: int
     events_a_second: float
@@ -70,15 +70,21 @@ class Needs:
     changelog_bytes: float
     network_bytes_a_second: float
 
+    @property
+    def worker_bytes(self) -> float:
+        """Local state of one worker."""
+        return self.state_bytes / self.workers
+
     @classmethod
-    def of(cls, records: int, unit: Unit) -> Self:
+    def of(cls, records: int, kept_days: int, unit: Unit) -> Self:
         """Work it out. Cores are for the busiest minute, at half load."""
-        events = records / (YEARS_KEPT * 365 * _DAY_S)
+        events = records / (kept_days * _DAY_S)
         busiest = events * PEAK
         partitions = max(12, math.ceil(records / PARTITION_RECORDS))
         cores = busiest * (unit.role_cpu_s + unit.sweep_cpu_s) / BUSY
         return cls(
             records=records,
+            kept_days=kept_days,
             partitions=partitions,
             workers=max(2, math.ceil(cores), math.ceil(partitions / MOST_PARTITIONS_A_WORKER)),
             events_a_second=events,

@@ -27,19 +27,19 @@ SHAPES: Mapping[str, ShapeRun] = {
     "live": ShapeRun(
         title="Live traffic of 200 orgs",
         full=Shape(records=1_500_000),
-        quick=Shape(records=300_000),
+        quick=Shape(records=250_000),
         rounds=(2, 3),
     ),
     "small-orgs": ShapeRun(
         title="100 000 small orgs",
-        full=Shape(records=100_000, orgs=100_000, zipf=0.0),
-        quick=Shape(records=40_000, orgs=100_000, zipf=0.0),
+        full=Shape(records=60_000, orgs=100_000, zipf=0.0),
+        quick=Shape(records=20_000, orgs=100_000, zipf=0.0),
         rounds=(1, 2),
     ),
     "batched": ShapeRun(
         title="Batched publishers",
         full=Shape(records=1_000_000),
-        quick=Shape(records=300_000),
+        quick=Shape(records=250_000),
         batched=True,
         rounds=(1, 2),
     ),

@@ -26,7 +26,7 @@ def _report(**parts) -> dict:
 def test_what_a_billion_records_need_is_worked_out_from_what_one_costs():
     unit = Unit.of(_report())
 
-    needs = Needs.of(1_000_000_000, unit)
+    needs = Needs.of(1_000_000_000, 3 * 365, unit)
 
     busiest = 5 * 1e9 / (3 * _YEAR_S)
     assert unit.events_a_core == pytest.approx(250_000)
@@ -35,12 +35,13 @@ def test_what_a_billion_records_need_is_worked_out_from_what_one_costs():
     assert needs.role_cores == pytest.approx(busiest * 10e-6 / 0.5)
     assert needs.broker_cores == pytest.approx(busiest * 3e-6 * 3 / 0.5)
     assert needs.state_bytes == 25e9
+    assert needs.worker_bytes == 12.5e9
     assert needs.changelog_bytes == pytest.approx(25e9 * 2 * 3)
 
 
 def test_a_hundred_times_more_needs_a_hundred_times_as_much():
     unit = Unit.of(_report())
-    small, large = Needs.of(10_000_000_000, unit), Needs.of(1_000_000_000_000, unit)
+    small, large = Needs.of(10_000_000_000, 90, unit), Needs.of(1_000_000_000_000, 90, unit)
 
     assert (small.partitions, large.partitions) == (100, 10_000)
     assert large.role_cores == pytest.approx(100 * small.role_cores)
@@ -59,7 +60,8 @@ def test_the_page_names_the_machine_its_plots_and_both_sizes(tmp_path):
     text = (tmp_path / "capacity.md").read_text()
     assert "cores 2" in text
     assert "| events/s a core of gateway and ledger | 250,000 |" in text
-    assert "| records kept | 1,000,000,000 | 100,000,000,000 |" in text
+    assert "| records kept | 1,000,000,000 | 1,000,000,000 | 100,000,000,000 | 100,000,000,000 |" in text
+    assert "| each kept for | 1,095 days | 90 days | 1,095 days | 90 days |" in text
     assert "| a table |" in text
     for name in ("kept.svg", "size.svg"):
         assert f"(growth/{name})" in text
