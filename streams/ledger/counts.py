@@ -203,6 +203,13 @@ def proven(
                 row.blocked.pop(target, None)
 
 
+def made_anew(work: Work, target: str, org: str, counted: Mapping[str, int]) -> None:
+    """Count rows that went and whose ids mean other records now: done, and nothing more can be asked about them."""
+    for order, n in sorted(counted.items()):
+        for row in each(work, org, (order,)):
+            row.count(target, due=n, done=n, exempt=n)
+
+
 def report(work: Work) -> None:
     """Tell of each request that this entry concerned, if what it says is new, or it must be told of."""
     for (org, order), must in sorted(work.counted.items()):

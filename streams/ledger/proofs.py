@@ -4,6 +4,7 @@
                ▲ ▲                                                         │   (exempt): the row ends
                │ └── not yet, held back, unknown: asked again, ever later ◀┤
                └─ acknowledged again ◀─ a batch of its own ◀─ LEFT ◀───────┘   rows are back, or never went
+                  but for what was made anew since (`streams.ledger.reborn`)
 
 What a request erases is proven whole; of the sweep's batches a share that the rules name, chosen by their ids. The
 steps (`streams.ledger.proving`) send what is sent. Called by pending and `Ledger`;
@@ -22,7 +23,7 @@ import numpy as np
 
 from schemas.bodies import encode_columns
 from schemas.columns import Columns
-from streams.ledger import audited, counts, cut, keys, rows
+from streams.ledger import audited, counts, cut, keys, packs, rows
 from streams.ledger.concern import Mask
 from streams.ledger.rows import PendingHead, ProofHead, ProvingRow
 from streams.ledger.state import Work
@@ -156,7 +157,8 @@ def acked(work: Work, ack: dict[str, Any]) -> None:
         proving(work, target).residual += ack["left"]
         if head.level == GONE:
             work.store.put(keys.ungone(target, head.day, name), b"")
-        move(work, target, name, replace(head, state=LEFT, level=DELETED, look_at=0), body)
+        packs.all_wanted(work)  # what was made anew since may lie there
+        move(work, target, name, replace(head, state=LEFT, level=DELETED, look_at=0, cursor="", anew=[]), body)
     else:
         level = _level(head, verdict, ack)
         if level != head.level:

@@ -1,8 +1,8 @@
 """The steps of proofs: targets are asked when it is time, and what they still have is erased again.
 
 At most as many questions are out as a target may have batches; what is left is erased as soon as it has room, under
-ids of its own, but what is held since: that comes back, as what a target withholds does. Called by the steps;
-`tests/unit/streams/ledger/test_proofs.py` says what it promises.
+ids of its own, but what was made anew since, and what is held: that comes back, as what a target withholds does.
+Called by the steps; `tests/unit/streams/ledger/test_proofs.py` says what it promises.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import Final
 import numpy as np
 
 from schemas.bodies import decode_columns
-from streams.ledger import counts, cut, holds, keys, pending, proofs, rows
+from schemas.columns import Columns
+from streams.ledger import barriers, counts, cut, holds, keys, packs, pending, proofs, reborn, rows
+from streams.ledger.concern import lineage
 from streams.ledger.counts import WITHHELD
 from streams.ledger.proofs import ASKED, LEFT
 from streams.ledger.rows import PendingHead, ProofHead
@@ -27,7 +29,15 @@ _LOOK_AGAIN_MS: Final = 60_000
 def waiting(work: Work) -> bool:
     """Whether it is time for some proof; notes when it is, where it is not."""
     clock = work.clock
-    return clock.proofs > 0 and work.rules is not None and clock.tick >= clock.prove_at and _next(work) is not None
+    if not clock.proofs or work.rules is None or clock.tick < clock.prove_at:
+        return False
+    found = _next(work)
+    return found is not None and not _is_early(work, *found)
+
+
+def _is_early(work: Work, target: str, name: str) -> bool:
+    """Whether rows are back, and packs that may say that they were made anew are not exploded yet."""
+    return packs.waiting(work.packs()) and work.store.get(keys.look(target, 0, name)) is not None
 
 
 def run(work: Work, budget: int) -> int:
@@ -35,7 +45,7 @@ def run(work: Work, budget: int) -> int:
     cost = 0
     while cost < budget:
         found = _next(work)
-        if found is None:
+        if found is None or _is_early(work, *found):
             break
         target, name = found
         raw = work.store.get(keys.proof(target, name))
@@ -43,10 +53,10 @@ def run(work: Work, budget: int) -> int:
         head_raw, body = rows.split(raw)
         head = ProofHead.unpack(head_raw)
         if head.state == LEFT:
-            _erase_again(work, target, name, head, body)
+            cost += _erase_again(work, target, name, head, body, budget - cost)
         else:
             _ask(work, target, name, head, body)
-        cost += head.count
+            cost += head.count
     return max(cost, 1)
 
 
@@ -95,11 +105,22 @@ def _ask(work: Work, target: str, name: str, head: ProofHead, body: bytes) -> No
     proofs.move(work, target, name, replace(head, state=ASKED, ask=ask, look_at=silent), body)
 
 
-def _erase_again(work: Work, target: str, name: str, head: ProofHead, body: bytes) -> None:
-    """Erase what was acknowledged and is there: under a new id, as a batch like any other."""
-    columns = decode_columns(body)
+def _erase_again(work: Work, target: str, name: str, head: ProofHead, body: bytes, budget: int) -> int:
+    """Erase what was acknowledged and is there: under a new id, as a batch like any other. What was made anew since is
+    looked for first, about `budget` records; return what it cost."""
+    columns, cost = decode_columns(body), head.count
+    if head.cursor is not None:
+        head, looked = reborn.look(work, head, columns, budget)
+        cost += looked
+        proofs.move(work, target, name, head, body)
+    if head.cursor is not None:
+        return cost
     proofs.drop(work, target, name, head)
     counts.proven(work, target, head.org, head.counted, "", due=-1)  # they are counted again where they go now
+    if head.anew:
+        spared = np.isin(np.arange(head.count), np.array(head.anew, np.intp))
+        counts.made_anew(work, target, head.org, _counted(work, head, columns.take(np.flatnonzero(spared))))
+        columns = columns.take(np.flatnonzero(~spared))
     again = PendingHead(
         org=head.org,
         category=head.category,
@@ -109,13 +130,25 @@ def _erase_again(work: Work, target: str, name: str, head: ProofHead, body: byte
         policy_version=head.policy_version,
         day=head.day,
         sent_day=max(work.today, 0),
-        count=head.count,
+        count=len(columns),
         forced=head.forced,
         requests=list(head.requests),
     )
-    held = holds.mask(work, head.org, head.category, columns)
+    held = holds.mask(work, head.org, head.category, columns) if len(columns) else None
     if held is not None:
         pending.come_back(work, target, again, columns.take(np.flatnonzero(held)), WITHHELD)
         columns = columns.take(np.flatnonzero(~held))
     if len(columns):
         cut.rest_of(work, target, again, columns)
+    return cost
+
+
+def _counted(work: Work, head: ProofHead, columns: Columns) -> dict[str, int]:
+    """Return how many of some rows of a batch each request counts that counts rows of it."""
+    known = barriers.of(work, head.org)
+    names, found = lineage(work.rules, head.category), dict.fromkeys(head.requests, len(columns))
+    for order in head.counted:
+        barrier = known.by_id.get(order) if known is not None else None
+        if order not in found and barrier is not None and barrier.concerns(names):
+            found[order] = int(barrier.rows(columns).sum())
+    return found

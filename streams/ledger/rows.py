@@ -304,7 +304,8 @@ class ProofHead(Row):
     `day`: when it was first decided that they go; times are ticks, ms since the epoch. `bound_s`: the target's bound
     as last heard, -1: unknown. `look_at` is its place in the target's queue, `state` one of `streams.ledger.proofs`;
     `ask` counts the orders sent; `level`: what was acknowledged so far. `counted`: how many of its rows each request
-    counts; `requests`: those that all its rows belong to.
+    counts; `requests`: those that all its rows belong to. When rows are back, `anew` are the ordinals of those that
+    were made anew, and `cursor` is where the search for these goes on: a key (hex), "" at its start, None: it is over.
     """
 
     org: str
@@ -323,6 +324,8 @@ class ProofHead(Row):
     state: str
     ask: int = 0
     level: str = "deleted"
+    cursor: str | None = ""
+    anew: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from streams.lane.overlay import Overlay, Rows
 from streams.ledger import keys, rows, segments, waiting
-from streams.ledger.rows import PendingHead, Segment
+from streams.ledger.rows import PendingHead, ProofHead, Segment
 
 DEAD_DAYS = 7
 """So many days after it died at most the bytes of a row are in its segment."""
@@ -25,13 +25,15 @@ _QUEUES = (keys.AGAIN, keys.FORCED, keys.KEPT)
 class Handled:
     """What one entry did, in records: each row that it took out or marked, and what it put into each bucket.
 
-    `proofs` and `unproofs`: the (target, batch id) of each proof row that it put and dropped.
+    `proofs` and `unproofs`: the (target, batch id) of each proof row that it put and dropped; `anew`: which rows of a
+    batch it takes for records that were made anew.
     """
 
     taken: list[int] = field(default_factory=list)
     made: dict[bytes, int] = field(default_factory=lambda: defaultdict(int))
     proofs: set[tuple[str, str]] = field(default_factory=set)
     unproofs: list[tuple[str, str]] = field(default_factory=list)
+    anew: dict[tuple[str, str], list[int]] = field(default_factory=dict)
 
     def over(self, bound: int, sent: Mapping[str, int]) -> str:
         """Return what was too much, "": nothing. `bound` is what may be handled but for the last row or bucket."""
@@ -64,7 +66,10 @@ class Metered(Overlay):
             assert marked is not None, "rows are dead of a segment that is not there"
             self.handled.taken.append(Segment.unpack(marked).count)
         elif kind == keys.PROOF:
-            self.handled.proofs.add(keys.read_pending(key))
+            name, head = keys.read_pending(key), ProofHead.unpack(rows.split(value)[0])
+            self.handled.proofs.add(name)
+            if head.cursor is None:
+                self.handled.anew[name] = list(head.anew)
         super().put(key, value)
 
     def delete(self, key: bytes) -> None:

@@ -59,6 +59,23 @@ class Oracle(History):
         clock = self._clock(row.key, held.clock, created)
         return NEVER if clock is None else max(passed(clock // DAY_S, text) for text in held.retains)
 
+    def surely_anew(self, key: Id, clock: int, since: int) -> bool:
+        """Whether a record was made under this id after the one of that clock, is there, and nothing has begun with it.
+
+        `since`: the day on which it was decided that the older one goes.
+        """
+        deleted = max([at for kind, at, _ in self._marks.get(key, []) if kind == "deleted"], default=-1)
+        return any(
+            row.live
+            and row.sure
+            and not (row.returned or row.requested or row.parent or row.got)
+            and row.at > max(clock, deleted)
+            and row.at // DAY_S >= since
+            and self.due_days(row)[0] > self.today
+            and self._requested(row, row.at) == NEVER
+            for row in self.rows[key]
+        )
+
     def merged(self, row: Row) -> int:
         """Return the row's clock when it is read together with its twins: the latest of one created day."""
         twins = [r for r in self.rows[row.key] if r.live and r.target == row.target]

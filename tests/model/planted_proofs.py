@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streams.ledger import counts, cut, proofs, proving
+from streams.ledger import counts, cut, proofs, proving, reborn
 from streams.ledger.proofs import Verdict
 
 Patch = pytest.MonkeyPatch
@@ -30,6 +30,18 @@ def what_is_back_not_erased_again(patch: Patch) -> None:
 
 def what_is_back_erased_although_it_is_held(patch: Patch) -> None:
     patch.setattr(proving, "holds", SimpleNamespace(mask=lambda *_: None))
+
+
+def what_was_made_anew_erased_as_if_it_were_back(patch: Patch) -> None:
+    patch.setattr(reborn, "look", lambda work, head, columns, budget: (replace(head, cursor=None), 1))
+
+
+def what_is_back_taken_for_what_was_made_anew(patch: Patch) -> None:
+    patch.setattr(reborn, "look", lambda work, head, columns, budget: (replace(head, cursor=None, anew=[0]), 1))
+
+
+def what_was_made_anew_looked_for_before_packs_are_read(patch: Patch) -> None:
+    patch.setattr(proving, "_is_early", lambda *_: False)
 
 
 def what_is_back_erased_under_the_same_id(patch: Patch) -> None:

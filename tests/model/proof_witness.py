@@ -23,7 +23,8 @@ SLACK_MS = 10_000
 
 @dataclass(slots=True)
 class Proof:
-    """What went of one batch. `sure`: how many of its rows surely count for a request."""
+    """What went of one batch. `sure`: how many of its rows surely count for a request; `anew`: rows that were surely
+    made anew when some were found again."""
 
     record: dict[str, Any] = field(repr=False)
     rows: list[tuple[Id, int]]
@@ -40,6 +41,7 @@ class Proof:
     out: bool = False
     gone: bool = False
     left: bool = False
+    anew: set[int] = field(default_factory=set)
     ended: bool = False
 
 
@@ -52,6 +54,7 @@ class ProofWitness:
         self.verified = 0
         self.exempt = 0
         self.found = 0
+        self.made_anew = 0
         self._begun: Proof | None = None
         self._over: dict[Name, Proof] = {}
 
@@ -112,7 +115,7 @@ class ProofWitness:
             return None
         proof.out, proof.answered_at, proof.bound = False, self._tick, ack["gone_within_s"]
         if ack["level"] == "none" and ack["left"] > 0:
-            proof.left, proof.gone = True, False
+            proof.left, proof.gone, proof.anew = True, False, self._made_anew(proof)
             self.found += 1
             return proof
         if ack["level"] == "none":
@@ -129,6 +132,22 @@ class ProofWitness:
         elif ack["left"] > 0:
             proof.gone = False
         return None
+
+    def spared(self, proof: Proof, ordinals: Iterable[int]) -> set[int]:
+        """Hold which rows of what is found again are taken for records that were made anew; return them."""
+        spared = set(ordinals)
+        for n in spared:
+            key, clock = proof.rows[n]
+            known = any(row.at > clock for row in self.oracle.rows[key])
+            assert known, f"{key} is back, and is taken for a record that was made anew: nobody made one"
+        lost = (proof.anew & self._made_anew(proof)) - spared
+        assert not lost, f"{[proof.rows[n] for n in lost]} are erased as if they were back: they were made anew"
+        self.made_anew += len(spared)
+        return spared
+
+    def _made_anew(self, proof: Proof) -> set[int]:
+        since = proof.record["as_of_day"]
+        return {n for n, (key, clock) in enumerate(proof.rows) if self.oracle.surely_anew(key, clock, since)}
 
     def open_of(self, order: Order) -> Counter[str]:
         """Return how many rows of a request are surely not proven yet, by target."""

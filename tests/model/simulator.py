@@ -214,7 +214,7 @@ class Simulator(World):
         ]
         if name == "VerifyAcked":
             witness.verified(body["ack"])
-        witness.proven(entry.handled.proofs, entry.handled.unproofs)
+        witness.proven(entry.handled.proofs, entry.handled.unproofs, entry.handled.anew)
         ack = body["ack"] if name == "Acked" else None
         made = tuple(batch.record for batch in batches)
         self.told.append(Line(p, record.offset, witness.oracle.today, record.fact, ack, made))

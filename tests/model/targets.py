@@ -21,7 +21,10 @@ BOUNDS = (-1, 0, 3600, 86_400)
 
 
 class Target:
-    """One target over all partitions. `ill_until`: the virtual day before which it has faults."""
+    """One target over all partitions.
+
+    `ill_until`: the virtual day before which it has faults; `planted`: how often rows are there again when it is asked.
+    """
 
     def __init__(self, name: str, partitions: list[Partition], seed: int = 0) -> None:
         self.name = name
@@ -29,6 +32,7 @@ class Target:
         self.ill_until = -1
         self.silent_until = -1
         self.plants = True
+        self.planted = 0.12
         self.reaches = "deleted" if name == "feed" and seed % 4 == 0 else "gone"
         self._chance = Random(f"{seed} {name}")  # of its own, so that worlds are otherwise as they were
         self._next = [0] * len(partitions)
@@ -108,7 +112,7 @@ class Target:
             "gone_within_s": chance.choice(BOUNDS),
             "blocked_by": "",
         }
-        if self.plants and chance.random() < 0.12:
+        if self.plants and chance.random() < self.planted:
             return [{**good, "level": "none", "left": chance.randint(1, len(asked["record_ids"]))}]
         if not ill:
             return [good]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 import pytest
 
 from tests.model import planted, planted_orders, planted_proofs
+from tests.model.reuse import ReuseWorld
 from tests.model.simulator import Simulator
 from tests.model.witness import Broken
 
@@ -66,6 +67,14 @@ BUGS: Mapping[Callable[[Patch], None], int] = {
 SEEDS = sorted(set(BUGS.values()))
 
 
+REUSE_BUGS: Mapping[Callable[[Patch], None], int] = {
+    planted_proofs.what_was_made_anew_erased_as_if_it_were_back: 0,
+    planted_proofs.what_is_back_taken_for_what_was_made_anew: 0,
+    planted_proofs.what_was_made_anew_looked_for_before_packs_are_read: 10,
+}
+"""The same, in worlds in which ids are used again."""
+
+
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
 def test_a_planted_bug_is_found_by_a_few_seeds(bug: Callable[[Patch], None], monkeypatch: Patch) -> None:
     bug(monkeypatch)
@@ -76,6 +85,14 @@ def test_a_planted_bug_is_found_by_a_few_seeds(bug: Callable[[Patch], None], mon
 
 def test_without_a_bug_the_same_seeds_find_nothing() -> None:
     _play(SEEDS)
+
+
+@pytest.mark.parametrize("bug", REUSE_BUGS, ids=lambda bug: bug.__name__)
+def test_a_bug_of_ids_that_are_used_again_is_found(bug: Callable[[Patch], None], monkeypatch: Patch) -> None:
+    bug(monkeypatch)
+
+    with pytest.raises(Broken):
+        ReuseWorld(REUSE_BUGS[bug], days=45).run()
 
 
 def _play(seeds: Iterable[int]) -> None:

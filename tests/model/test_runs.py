@@ -11,6 +11,7 @@ import pytest
 
 from schemas.sequence import Sequence
 from streams.lane.position import SequenceGap
+from tests.model.reuse import ReuseWorld
 from tests.model.simulator import Simulator
 from tests.model.world import Shape
 from tests.support.ledger_log import CODEC
@@ -33,6 +34,13 @@ def test_a_random_world_keeps_every_promise_of_the_ledger(seed: int) -> None:
     played = Simulator(seed, days=45).run()
 
     assert sum(witness.erased for witness in played.witnesses) > 0
+
+
+@pytest.mark.parametrize("seed", [0, 3, 4])
+def test_where_ids_are_used_again_nothing_is_erased_for_the_record_before_it(seed: int) -> None:
+    played = ReuseWorld(seed, days=45).run()
+
+    assert sum(witness.proofs.made_anew for witness in played.witnesses) > 0
 
 
 def test_a_long_life_with_many_faults_keeps_every_promise() -> None:

@@ -146,11 +146,15 @@ class Witness:
         if back is not None:
             self.orders.found_again(ack["target"], back.sure)
 
-    def proven(self, put: set[tuple[str, str]], dropped: list[tuple[str, str]]) -> None:
+    def proven(
+        self, put: set[tuple[str, str]], dropped: list[tuple[str, str]], anew: dict[tuple[str, str], list[int]]
+    ) -> None:
         """Take in which proof rows an entry put and dropped; what is found again must be sent by it, if it may go."""
         for name, proof in self.proofs.rows_changed(put, dropped):
-            free = [row for row in proof.rows if not self.oracle.is_held(row[0])]
-            for key, clock in proof.rows:
+            spared = self.proofs.spared(proof, anew.get(name, ()))
+            back = [row for n, row in enumerate(proof.rows) if n not in spared]
+            free = [row for row in back if not self.oracle.is_held(row[0])]
+            for key, clock in back:
                 if (key, clock) not in free:
                     requested = proof.requested and not proof.forced
                     self.oracle.give_back(key, name[0], clock, forced=proof.forced, requested=requested)
