@@ -37,19 +37,19 @@ def plots(report: Mapping[str, Any]) -> dict[str, str]:
     ):
         if name in curves:
             lines = {"CPU ms of the sweep": line(name, lambda p: p["sweep"] * 1e3, across)}
-            found[f"{name}.svg"] = svg(lines, title=title, x=across, y="")
+            found[f"{name}.svg"] = svg(lines, title=title, x=across)
     if "kept" in curves:
         lines = {
             "bytes a record": line("kept", lambda p: p["bytes"] / p["step"]["kept"], "kept"),
             "MiB of memory": line("kept", lambda p: max(p["rss"], 1 << 20) / 2**20, "kept"),
         }
-        found["size.svg"] = svg(lines, title="State and memory, ever more kept", x="kept", y="")
+        found["size.svg"] = svg(lines, title="State and memory, ever more kept", x="kept")
     for name, points in report["parts"].get("scale", {}).get("curves", {}).items():
         lines = {
             "events/s": [(n, r["ingest"]["records"] / r["ingest"]["seconds"]) for n, r in points],
             "records/s swept": [(n, r["sweep"]["records"] / r["sweep"]["seconds"]) for n, r in points],
         }
-        found[f"{name}.svg"] = svg(lines, title=f"Ever more {name}, on one machine", x=name, y="")
+        found[f"{name}.svg"] = svg(lines, title=f"Ever more {name}, on one machine", x=name)
     return found
 
 

@@ -18,7 +18,7 @@ Line = Sequence[tuple[float, float]]
 """Points (x, y), both above zero."""
 
 
-def svg(lines: Mapping[str, Line], *, title: str, x: str, y: str) -> str:
+def svg(lines: Mapping[str, Line], *, title: str, x: str) -> str:
     """Return the plot. Raises ValueError where a line has no point, or one that is not above zero."""
     points = [point for line in lines.values() for point in line]
     if not points or min(min(point) for point in points) <= 0:
@@ -36,7 +36,6 @@ def svg(lines: Mapping[str, Line], *, title: str, x: str, y: str) -> str:
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         f'<text x="{_LEFT}" y="18" font-size="14">{escape(title)}</text>',
         f'<text x="{WIDTH - _RIGHT}" y="{HEIGHT - 8}" text-anchor="end">{escape(x)}</text>',
-        f'<text x="{_LEFT}" y="{_TOP - 8}">{escape(y)}</text>',
     ]
     for power in xs:
         at = across(10.0**power)
