@@ -33,9 +33,9 @@ MAX_BODY_BYTES = 64 << 20
 """Of one body when unpacked."""
 MAX_ROWS = 4 << 20
 
-_SUBJECTS, _PARENTS, _TARGETS = 1, 2, 4
+SUBJECTS, _PARENTS, _TARGETS = 1, 2, 4
 _UNSIGNED = {width: np.dtype(f"<u{width}") for width in (1, 2, 4, 8)}
-_FEW = 256
+FEW = 256
 """So many values are quicker one by one than sorted."""
 _own = threading.local()
 
@@ -82,6 +82,11 @@ def zigzag_differences(values: NDArray[Any]) -> NDArray[np.uint32]:
     whole = values.astype(np.uint32)
     steps = whole.copy()
     steps[1:] -= whole[:-1]
+    return zigzag(steps)
+
+
+def zigzag(steps: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Return differences modulo 2^32, small whichever their sign."""
     signed = steps.view(np.int32)
     folded: NDArray[np.uint32] = ((signed << 1) ^ (signed >> 31)).view(np.uint32)
     return folded
@@ -89,8 +94,20 @@ def zigzag_differences(values: NDArray[Any]) -> NDArray[np.uint32]:
 
 def undo_differences(folded: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """Turn `zigzag_differences` back."""
-    steps = (folded >> np.uint32(1)) ^ (np.uint32(0) - (folded & np.uint32(1)))
-    return np.cumsum(steps, dtype=np.uint32)
+    return np.cumsum(_unfold(folded), dtype=np.uint32)
+
+
+def undo_differences_of_runs(folded: NDArray[np.uint32], sizes: Rows) -> NDArray[np.uint32]:
+    """Turn `zigzag_differences` of runs of `sizes` rows back, which all begin anew."""
+    sums = np.cumsum(_unfold(folded), dtype=np.uint32)
+    before = np.concatenate((np.zeros(1, np.uint32), sums))[np.cumsum(sizes) - sizes]
+    values: NDArray[np.uint32] = sums - np.repeat(before, sizes)
+    return values
+
+
+def _unfold(folded: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    steps: NDArray[np.uint32] = (folded >> np.uint32(1)) ^ (np.uint32(0) - (folded & np.uint32(1)))
+    return steps
 
 
 class Reader:
@@ -139,7 +156,7 @@ def encode_columns(columns: Columns) -> bytes:
     columns = columns.lean()
     n = len(columns)
     flags = (
-        _SUBJECTS * (columns.subjects is not None)
+        SUBJECTS * (columns.subjects is not None)
         | _PARENTS * (columns.parents is not None)
         | _TARGETS * (columns.targets is not None)
     )
@@ -170,7 +187,7 @@ def read_columns(data: bytes) -> Columns:
     columns = Columns(
         ids=_read_ids(reader, n),
         clocks=undo_differences(reader.planes(n, 4)),
-        subjects=_read_subjects(reader, n) if flags & _SUBJECTS else None,
+        subjects=_read_subjects(reader, n) if flags & SUBJECTS else None,
         parents=_read_ids(reader, n) if flags & _PARENTS else None,
         targets=_read_targets(reader, n) if flags & _TARGETS else None,
     )
@@ -188,7 +205,7 @@ def read_subjects(data: bytes) -> Subjects | None:
     if version != VERSION:
         raise BadBody(f"its version is {version}, known is {VERSION}")
     n = reader.count(4)
-    if not flags & _SUBJECTS:
+    if not flags & SUBJECTS:
         return None
     if reader.number(1) == 1:
         reader.take(16 * n)
@@ -248,16 +265,16 @@ def _write_subjects(parts: list[bytes], subjects: Subjects) -> None:
     parts.append(bytes((one_each,)))
     if not one_each:
         parts.append(planes(subjects.counts, 2))
-    hashes, codes = _dictionary(refs)
+    hashes, codes = dictionary_of(refs)
     parts += [len(refs).to_bytes(4, "little"), len(hashes).to_bytes(4, "little")]
     if len(hashes) < len(refs):
-        parts.append(planes(codes, _code_width(len(hashes))))
+        parts.append(planes(codes, code_width(len(hashes))))
     parts.append(hashes.astype("<u8").tobytes())
 
 
-def _dictionary(refs: Words) -> tuple[Words, NDArray[Any]]:
+def dictionary_of(refs: Words) -> tuple[Words, NDArray[Any]]:
     """Return the distinct references in order of first use, and each reference's place among them."""
-    if len(refs) <= _FEW:
+    if len(refs) <= FEW:
         places: dict[int, int] = {}
         few = [places.setdefault(ref, len(places)) for ref in refs.tolist()]
         return np.fromiter(places, np.uint64, len(places)), np.array(few, np.int64)
@@ -270,7 +287,7 @@ def _dictionary(refs: Words) -> tuple[Words, NDArray[Any]]:
     return distinct[order], place[codes]
 
 
-def _code_width(entries: int) -> int:
+def code_width(entries: int) -> int:
     return 1 if entries <= 1 << 8 else 2 if entries <= 1 << 16 else 4
 
 
@@ -282,7 +299,7 @@ def _read_subjects(reader: Reader, n: int) -> Subjects:
         raise BadBody(f"its rows count {int(counts.sum())} subject references, it names {total} by {entries} hashes")
     if entries == total:
         return Subjects.of(counts, reader.array(total, "<u8"))
-    codes = reader.planes(total, _code_width(entries)).astype(np.int64)
+    codes = reader.planes(total, code_width(entries)).astype(np.int64)
     if int(codes.max(initial=0)) >= entries:
         raise BadBody("a subject code lies beyond the dictionary")
     return Subjects(counts, codes, reader.array(entries, "<u8"))

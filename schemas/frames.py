@@ -12,8 +12,9 @@ ones share one body in a `Pack`. The gateway encodes, the ledger core decodes an
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,6 +30,8 @@ from schemas.bodies import (
     zigzag_differences,
 )
 from schemas.columns import Columns
+from schemas.ragged import starts_of
+from schemas.runs import encode_runs
 
 VERSION = 1
 MAX_SEGMENT = 8192
@@ -44,8 +47,7 @@ _CODES = {kind: i for i, kind in enumerate(KINDS)}
 GroupKey = tuple[str, str, str, str, int, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupHeader:
+class GroupHeader(NamedTuple):
     """What a group's rows have in common.
 
     `day`: of a record the created day, else the day it occurred (days since the epoch, UTC). `name`: of `named`.
@@ -55,8 +57,8 @@ class GroupHeader:
     kind: str
     org: str
     category: str
-    target: str = ""
     day: int
+    target: str = ""
     name: str = ""
     source: int = 0
     first: int = 0
@@ -238,27 +240,23 @@ def encode_rows(
     """
     large: list[GroupHeader] = []
     sizes: list[int] = []
-    clocks: list[tuple[int, int]] = []
-    bodies: list[bytes] = []
     small: list[int] = []
-    at = 0
     for i, (header, count) in enumerate(zip(headers, counts, strict=True)):
         if count < min_segment:
             small.append(i)
         else:
-            for first in range(at, at + count, MAX_SEGMENT):
-                part = rows.slice(first, min(first + MAX_SEGMENT, at + count))
-                large.append(header)
-                sizes.append(len(part))
-                clocks.append((int(part.clocks.min()), int(part.clocks.max())))
-                bodies.append(encode_columns(part))
-        at += count
-    directory = _directory(large, sizes, clocks)
+            pieces = [min(MAX_SEGMENT, count - first) for first in range(0, count, MAX_SEGMENT)]
+            large += [header] * len(pieces)
+            sizes += pieces
+    is_small = np.zeros(len(counts), np.bool_)
+    is_small[small] = True
+    in_small = np.repeat(is_small, counts)
+    whole = rows.take(np.flatnonzero(~in_small)) if small else rows
+    bodies = encode_runs(whole, sizes)
+    directory = _directory(large, sizes, _spans(whole, sizes))
     pack = b""
     if small:
-        is_small = np.zeros(len(counts), np.bool_)
-        is_small[small] = True
-        rest = rows if len(small) == len(counts) else rows.take(np.flatnonzero(np.repeat(is_small, counts)))
+        rest = rows if len(small) == len(counts) else rows.take(np.flatnonzero(in_small))
         pack = pack_rows([headers[i] for i in small], [counts[i] for i in small], rest).encode()
     out = [bytes((VERSION,)), np.uint32(len(large)).tobytes(), np.uint32(len(directory)).tobytes(), directory]
     out.append(np.array([len(b) for b in bodies], "<u4").tobytes())
@@ -282,15 +280,21 @@ def decode_frame(body: bytes) -> FrameView:
 
 def pack_rows(headers: Sequence[GroupHeader], counts: Sequence[int], rows: Columns) -> Pack:
     """Return the pack of groups sorted by key whose `rows` lie one group after the other."""
-    starts = np.concatenate(([0], np.cumsum(counts)[:-1])).astype(np.int64)
-    low = np.minimum.reduceat(rows.clocks, starts).tolist() if len(counts) else []
-    high = np.maximum.reduceat(rows.clocks, starts).tolist() if len(counts) else []
-    return Pack(_directory(headers, counts, list(zip(low, high, strict=True))), encode_columns(rows))
+    return Pack(_directory(headers, counts, _spans(rows, counts)), encode_columns(rows))
+
+
+def _spans(rows: Columns, counts: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the earliest and the latest clock of each run of `counts` rows."""
+    if not counts:
+        return []
+    starts = starts_of(np.array(counts, np.int64))
+    low, high = np.minimum.reduceat(rows.clocks, starts), np.maximum.reduceat(rows.clocks, starts)
+    return list(zip(low.tolist(), high.tolist(), strict=True))
 
 
 def _joined(a: tuple[GroupHeader, Columns], b: tuple[GroupHeader, Columns]) -> tuple[GroupHeader, Columns]:
     first, following = a[0], b[0]
-    header = replace(first, first=min(first.first, following.first), next=max(first.next, following.next))
+    header = first._replace(first=min(first.first, following.first), next=max(first.next, following.next))
     return header, Columns.concat([a[1], b[1]])
 
 

@@ -33,7 +33,8 @@ class Send:
     """One record to write in the checkpoint's transaction.
 
     `sequenced` adds the lane's own (writer, sequence) header, counted per destination partition, so that the
-    receiving lane can tell a gap from a repeat. It needs an explicit `partition`.
+    receiving lane can tell a gap from a repeat. It needs an explicit `partition`. Our own roles go on from such a
+    send, so its checkpoint is closed at once, unless it `can_wait`.
     """
 
     topic: str
@@ -41,6 +42,7 @@ class Send:
     key: bytes | None = field(default=None, repr=False)
     value: bytes | None = field(repr=False)
     sequenced: bool = False
+    can_wait: bool = False
 
 
 class Store(Protocol):

@@ -9,9 +9,10 @@ list of kinds is a table of docs/audit.md, compared with this one by `tests/unit
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
+
+import orjson
 
 INSTALLATION: Final = ""
 """Stands for the org where something concerns none, or where nobody who could be believed has named one."""
@@ -55,7 +56,7 @@ def intent(kind: str, org: str, facts: Mapping[str, Any], **sealed: Iterable[str
     return {
         "kind": kind,
         "org": org,
-        "facts": json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False),
+        "facts": orjson.dumps(facts, option=orjson.OPT_SORT_KEYS).decode(),
         "sealed": [
             {"field": field, "value": value} for field in sorted(sealed) for value in sealed[field] if value
         ],

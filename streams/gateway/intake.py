@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -49,26 +49,37 @@ class Intake:
         is ours is read again from what is committed.
         """
         limits = self._limits
-        until = time.monotonic() + limits.linger_ms / 1000
+        began = time.monotonic()
+        until, latest = began + limits.linger_ms / 1000, began + limits.backlog_linger_ms / 1000
         found: list[Message] = []
         size = 0
+        behind = False
         while len(found) < limits.pack_messages and size < limits.pack_input_bytes:
-            wait = until - time.monotonic()
+            wait = (latest if behind else until) - time.monotonic()
             if wait <= 0:
                 break
             got = self._consumer.consume(min(_CHUNK, limits.pack_messages - len(found)), wait)
+            behind = len(got) == _CHUNK
             if self._moved:
                 self._moved = False
                 self._start_over()
                 return []
-            for message in got:
-                error = message.error()
-                if error is None:
-                    found.append(message)
-                    size += len(message)
-                elif not check(message) and error.code() == KafkaError._PARTITION_EOF:
-                    self._reach(place_of(message), offset_of(message))
+            if any(map(Message.error, got)):
+                got = self._good(got)
+            found += got
+            size += sum(map(len, got))
         return found
+
+    def _good(self, got: Sequence[Message]) -> list[Message]:
+        """Return the messages among the client's events, and take note of the ends that it tells of."""
+        good = []
+        for message in got:
+            error = message.error()
+            if error is None:
+                good.append(message)
+            elif not check(message) and error.code() == KafkaError._PARTITION_EOF:
+                self._reach(place_of(message), offset_of(message))
+        return good
 
     def note(self, spans: Mapping[Place, tuple[int, int]]) -> None:
         """Take note of what was handed out: each partition's offsets [first, next)."""
@@ -124,16 +135,18 @@ def offset_of(message: Message) -> int:
 
 def as_messages(found: Sequence[Message], topics: Sequence[str]) -> tuple[Messages, list[Place]]:
     """Return `found`, read from `topics`, as columns, and the source partitions in the order in which they appear."""
-    values = [m.value() or b"" for m in found]
-    keys = [m.key() or b"" for m in found]
-    partitions = np.array([m.partition() for m in found], np.int64)
+    values, keys = _texts(Message.value, found), _texts(Message.key, found)
+    partitions = np.fromiter(map(Message.partition, found), np.int64, len(found))
     numbers = {topic: i for i, topic in enumerate(topics)}
     topic = np.array([numbers[cast(str, m.topic())] for m in found], np.int64) if len(topics) > 1 else 0
     codes = partitions * len(topics) + topic
-    distinct, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
-    rank = np.argsort(np.argsort(first))
-    order = [int(distinct[i]) for i in np.argsort(first)]
-    places = [(topics[code % len(topics)], code // len(topics)) for code in order]
+    first = np.full(int(codes.max(initial=-1)) + 1, -1, np.int64)
+    first[codes[::-1]] = np.arange(len(found) - 1, -1, -1)  # of repeats, numpy keeps the last one written
+    distinct = np.flatnonzero(first >= 0)
+    order = distinct[np.argsort(first[distinct])]
+    places = [(topics[code % len(topics)], code // len(topics)) for code in order.tolist()]
+    rank = np.empty(len(first), np.int64)
+    rank[order] = np.arange(len(order))
     value_lengths = np.fromiter(map(len, values), np.int64, len(values))
     key_lengths = np.fromiter(map(len, keys), np.int64, len(keys))
     messages = Messages(
@@ -141,10 +154,15 @@ def as_messages(found: Sequence[Message], topics: Sequence[str]) -> tuple[Messag
         value=Slices(starts_of(value_lengths), value_lengths),
         keys=padded(b"".join(keys)),
         key=Slices(starts_of(key_lengths), key_lengths),
-        source=rank[inverse],
-        offset=np.array([m.offset() for m in found], np.int64),
+        source=rank[codes],
+        offset=np.fromiter(map(Message.offset, found), np.int64, len(found)),
     )
     return messages, places
+
+
+def _texts(part: Callable[[Message], bytes | None], found: Sequence[Message]) -> list[bytes]:
+    """Return a part of each message, empty where it has none. Unbound methods under `map` cost no bytecode a row."""
+    return [b"" if text is None else text for text in map(part, found)]
 
 
 def spans_of(messages: Messages, places: Sequence[Place], used: int) -> dict[Place, tuple[int, int]]:

@@ -8,19 +8,19 @@ depends on it. `tests/unit/streams/gateway/test_pack.py` says what it promises.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.ragged import WORD_MASKS, Bytes, Rows, Words, equal_to, words_view
+from schemas.ragged import WORD_MASKS, Bytes, Rows, Words, equal_to, gather, order_by, words_view
 from streams.gateway.events import Events, Slices
 
+_HASH_BITS = 48  # with 100 000 combinations in a pack, two share a hash once in 50 000 packs
 _SEED, _FACTOR = (np.uint64(secrets.randbits(64) | 1) for _ in range(2))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Label:
+class Label(NamedTuple):
     """One combination that occurs. `kind` is the event's number."""
 
     kind: int
@@ -38,18 +38,17 @@ def label_rows(buffer: Bytes, events: Events) -> tuple[list[Label], Rows]:
     target, name, producer = events.target.take(firsts), events.name.take(firsts), events.producer.take(firsts)
     kinds = events.kind[firsts].tolist()
     texts = [_texts(buffer, s) for s in (org, category, target, name, producer)]
-    labels = [
-        Label(kind=k, org=o, category=c, target=t, name=n, producer=p)
-        for k, o, c, t, n, p in zip(kinds, *texts, strict=True)
-    ]
-    return labels, codes
+    return [*map(Label._make, zip(kinds, *texts, strict=True))], codes
 
 
 def _texts(buffer: Bytes, slices: Slices) -> list[str]:
-    return [
-        buffer[a : a + n].tobytes().decode()
-        for a, n in zip(slices.starts.tolist(), slices.lengths.tolist(), strict=True)
-    ]
+    raw = gather(buffer, slices.starts, slices.lengths).tobytes()
+    ends = np.cumsum(slices.lengths)
+    bounds = zip((ends - slices.lengths).tolist(), ends.tolist(), strict=True)
+    if raw.isascii():
+        text = raw.decode("ascii")
+        return [text[a:b] for a, b in bounds]
+    return [raw[a:b].decode() for a, b in bounds]
 
 
 def _alike(buffer: Bytes, events: Events) -> tuple[NDArray[np.intp], Rows]:
@@ -58,7 +57,8 @@ def _alike(buffer: Bytes, events: Events) -> tuple[NDArray[np.intp], Rows]:
     hashes = np.full(len(events), _SEED)
     for slices in fields:
         hashes = _mix(buffer, slices, hashes)
-    order = np.argsort(hashes, kind="stable")
+    hashes >>= np.uint64(64 - _HASH_BITS)
+    order = order_by(hashes, _HASH_BITS)
     ranked = hashes[order]
     fresh = np.ones(len(ranked), np.bool_)
     fresh[1:] = ranked[1:] != ranked[:-1]

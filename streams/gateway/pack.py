@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from schemas.columns import Columns, Ids, Subjects
 from schemas.frames import GroupHeader, encode_rows
-from schemas.ragged import Rows, siphash24
+from schemas.ragged import Rows, order_by, siphash24
 from schemas.reasons import CODES, NAMES
 from schemas.rules import Rules
 from schemas.subjects import SubjectKeys
@@ -150,11 +150,11 @@ class Packer:
         day = events.occurred // DAY_MS
         source = messages.source[events.message]
         rows, partition = self._route(messages, events, labels, codes)
-        columns, offsets = None, messages.offset[events.message]
+        offsets = messages.offset[events.message]
         base_day = int(day.min())
         key = (partition * len(headers) + group[rows]) * (int(day.max()) - base_day + 1) + day[rows] - base_day
         key = key * (int(source.max()) + 1) + source[rows]
-        order = np.argsort(key, kind="stable")
+        order = order_by(key, int(key.max()).bit_length())
         rows, key, partition = rows[order], key[order], partition[order]
         columns = self._columns(messages, events, labels, codes, rows)
         begins = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))

@@ -21,6 +21,7 @@ from schemas.seal import Seal
 from schemas.sequence import HEADER
 from schemas.sequence import Sequence as Numbered
 from schemas.subjects import SubjectKeys
+from streams.garbage import rare_collections
 from streams.gateway.clients import ANSWER_S, RouteReader, halt, ledger_producer, log_ends, source_consumer
 from streams.gateway.intake import Intake, Place, as_messages, offset_of, place_of, spans_of
 from streams.gateway.letters import dead_letter
@@ -57,14 +58,15 @@ def run_gateway(spec: GatewaySpec, *, hooks: GatewayHooks | None = None, clock: 
         gateway = _Gateway(spec, hooks or NoHooks(), clock, routes, consumer, ledger_producer(spec))
         log.info("gateway runs", extra={"slot": spec.slot, "sources": list(spec.read_topics)})
         known = 0
-        while not stop.is_set():
-            if gateway.assignments != known:
-                # Whoever had these partitions before may have used newer routes: what follows must meet its records.
-                known = gateway.assignments
-                reader.catch_up()
-            if reader.poll():
-                gateway.turn()
-                gateway.tell_ready()
+        with rare_collections():
+            while not stop.is_set():
+                if gateway.assignments != known:
+                    # Who had these partitions before may have used newer routes: what follows must meet its records.
+                    known = gateway.assignments
+                    reader.catch_up()
+                if reader.poll():
+                    gateway.turn()
+                    gateway.tell_ready()
     finally:
         consumer.close()
         reader.close()

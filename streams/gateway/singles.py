@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.ragged import WORD_MASKS, Bytes, Rows, words_view
+from schemas.ragged import WORD_MASKS, Bytes, Rows, Words, words_view
 from schemas.reasons import CODES
 from streams.gateway.events import KINDS, Events, Slices
 
@@ -24,14 +24,23 @@ HEADER_BYTES = 5
 _HIGH_BITS = np.uint64(0x8080808080808080)
 
 
+_LOW7 = np.uint64(0x7F7F7F7F7F7F7F7F)
+_ONE = np.uint64(1)
+
+
 @dataclass(slots=True)
 class _Walk:
-    """Where each row stands. A row that fails keeps its reason, and reads nothing more."""
+    """Where each row stands. A row that fails keeps its reason, and reads nothing more.
+
+    `continued` counts the bytes of numbers that have another one behind them: the only bytes above 127 that a
+    message of ASCII texts has.
+    """
 
     buffer: Bytes
     at: Rows
     end: Rows
     reason: NDArray[np.uint8]
+    continued: int = 0
 
     def fail(self, rows: NDArray[np.intp], reason: str) -> None:
         fresh = rows[self.reason[rows] == 0]
@@ -43,23 +52,19 @@ class _Walk:
         at = self.at if rows is None else self.at[rows]
         end = self.end if rows is None else self.end[rows]
         byte = self.buffer[at]
-        raw = (byte & 127).astype(np.uint64)
-        read = np.ones(len(at), np.int64)
-        more = np.flatnonzero(byte > 127)
-        shift = 7
-        while len(more) and shift < 70:
-            byte = self.buffer[np.minimum(at[more] + read[more], end[more])]
-            raw[more] |= (byte & 127).astype(np.uint64) << np.uint64(shift)
-            read[more] += 1
-            more = more[byte > 127]
-            shift += 7
-        bad = at + read > end
-        bad[more] = True
-        value = (raw >> np.uint64(1)).view(np.int64) ^ -((raw & np.uint64(1)).view(np.int64))
-        if rows is None:
-            self.at = at + read
+        if not (byte > 127).any():
+            raw, behind = byte.astype(np.uint64), at + 1
+            bad = at >= end
         else:
-            self.at[rows] = at + read
+            raw, size = _varints(self.buffer, at)
+            behind = at + size
+            bad = (behind > end) | (size > 10)
+            self.continued += int(size.sum()) - len(size)
+        value = (raw >> _ONE).view(np.int64) ^ -((raw & _ONE).view(np.int64))
+        if rows is None:
+            self.at = behind
+        else:
+            self.at[rows] = behind
         if bad.any():
             value[bad] = 0
             wrong = np.flatnonzero(bad) if rows is None else rows[bad]
@@ -83,6 +88,38 @@ class _Walk:
             self.at[rows] = at + length
         return Slices(at, length)
 
+    def texts(self, count: int) -> list[Slices]:
+        """Read `count` (at most 8) texts in each row: at once where all are empty, as these mostly are."""
+        if len(self.at) and not self.reason.any() and bool((self.at + count <= self.end).all()):
+            prefixes = words_view(self.buffer)[self.at] & WORD_MASKS[count]
+            if not prefixes.any():
+                none = Slices(self.at, np.zeros(len(self.at), np.int64))
+                self.at = self.at + count
+                return [none] * count
+        return [self.text() for _ in range(count)]
+
+
+def _varints(buffer: Bytes, at: Rows) -> tuple[Words, Rows]:
+    """Return the varint at each of `at`, and its bytes; 11 of them where there is no end within ten."""
+    word = words_view(buffer)[at]
+    last = ~word & _HIGH_BITS
+    last &= -last  # the high bit of the last byte, 0 if the number goes on beyond these eight
+    below = last - _ONE
+    size = (np.bitwise_count(below) >> 3).astype(np.int64) + 1
+    # Groups of seven bits, brought together in pairs, fours and eights.
+    raw = word & (below | last) & _LOW7
+    raw = (raw & np.uint64(0x007F007F007F007F)) | ((raw & np.uint64(0x7F007F007F007F00)) >> _ONE)
+    raw = (raw & np.uint64(0x00003FFF00003FFF)) | ((raw & np.uint64(0x3FFF00003FFF0000)) >> np.uint64(2))
+    raw = (raw & np.uint64(0x000000000FFFFFFF)) | ((raw & np.uint64(0x0FFFFFFF00000000)) >> np.uint64(4))
+    long = np.flatnonzero(last == 0)
+    for shift in (56, 63):
+        byte = buffer[np.minimum(at[long] + shift // 7, len(buffer) - 1)]
+        raw[long] |= (byte & 127).astype(np.uint64) << np.uint64(shift)
+        size[long] = shift // 7 + 1
+        long = long[byte > 127]
+    size[long] = 11
+    return raw, size
+
 
 def decode_singles(buffer: Bytes, values: Slices, message: Rows) -> tuple[Events, NDArray[np.uint8]]:
     """Return the events, a row a message, and each row's reason code, 0 for none.
@@ -104,7 +141,8 @@ def decode_singles(buffer: Bytes, values: Slices, message: Rows) -> tuple[Events
     record = walk.text()
     counts, subjects = _subjects(walk, n)
     occurred = walk.long()
-    target, parent, root, region, name, producer = (walk.text() for _ in range(6))
+    target, parent, root, region, name = walk.texts(5)
+    producer = walk.text()
     over = np.flatnonzero((walk.at != walk.end) & (walk.reason == 0))
     walk.fail(over, "undecodable")
     events = Events(
@@ -123,7 +161,8 @@ def decode_singles(buffer: Bytes, values: Slices, message: Rows) -> tuple[Events
         subject_counts=counts,
         subjects=subjects,
     )
-    _check_utf8(events, region, walk)
+    if not _only_ascii(values, walk):
+        _check_utf8(events, region, walk)
     return events, walk.reason
 
 
@@ -155,6 +194,17 @@ def _subjects(walk: _Walk, n: int) -> tuple[Rows, Slices]:
     if len(found) > 1:
         slices = slices.take(np.argsort(rows, kind="stable"))
     return counts, slices
+
+
+def _only_ascii(values: Slices, walk: _Walk) -> bool:
+    """Tell whether all texts are surely ASCII: the messages, one behind the other, have no high byte but in numbers."""
+    if len(values.starts) == 0:
+        return True
+    if walk.reason.any() or bool((values.starts[1:] != values.starts[:-1] + values.lengths[:-1]).any()):
+        return False
+    first, end = int(values.starts[0]), int(values.starts[-1] + values.lengths[-1])
+    in_headers = int(np.count_nonzero(walk.buffer[first : first + HEADER_BYTES] > 127)) * len(values.starts)
+    return int(np.count_nonzero(walk.buffer[first:end] > 127)) == in_headers + walk.continued
 
 
 def _check_utf8(events: Events, region: Slices, walk: _Walk) -> None:

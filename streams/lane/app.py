@@ -18,6 +18,7 @@ from typing import Any
 import faust
 from mode.supervisors import CrashingSupervisor
 
+from streams.garbage import rare_collections
 from streams.lane.clients import faust_broker, faust_credentials
 from streams.lane.exits import ExitCode, fail_stop
 from streams.lane.faust_fixes import LaneApp
@@ -46,7 +47,8 @@ def run_worker(
         logging.getLogger("faust").setLevel(logging.INFO)
         logging.getLogger("mode").setLevel(logging.INFO)
         logging.getLogger("aiokafka").setLevel(logging.INFO)
-    return asyncio.run(_serve(spec, reducer_factory, hooks or NoHooks()))
+    with rare_collections():
+        return asyncio.run(_serve(spec, reducer_factory, hooks or NoHooks()))
 
 
 async def _serve(spec: LaneSpec, reducer_factory: Callable[[int], Reducer], hooks: LaneHooks) -> ExitCode:

@@ -6,6 +6,7 @@ One agent puts, one lane takes, both in the event loop. Proven by `tests/unit/st
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -69,6 +70,13 @@ class Inbox:
             await self._changed.wait()
         self._woken = False
         return not self._closed
+
+    async def wait_for(self, seconds: float) -> None:
+        """Wait until there is a record, it is closed or woken, but no longer than `seconds`."""
+        self._changed.clear()
+        if not self._records and not self._closed and not self._woken:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), seconds)
 
     def wake(self) -> None:
         """Let who waits go on without a record."""

@@ -59,6 +59,7 @@ class _Batch:
     read_bytes: int = 0
     send_bytes: int = 0
     newest_log_ms: int = 0
+    awaited: bool = False
     sends: list[Outgoing] = field(default_factory=list)
 
 
@@ -92,6 +93,7 @@ class Lane:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._noted: dict[str, tuple[int, int]] = {}
         self._moved = False  # the position is to be written even if no entry comes
+        self._closed_at = 0.0  # when the last checkpoint was closed
         self.ready = False
 
     @property
@@ -118,6 +120,7 @@ class Lane:
             batch = await self._gather()
             if batch is None:
                 return
+            self._closed_at = monotonic()
             self._take_note()
             if batch.entries or batch.repeats or self._moved:
                 self._moved = False
@@ -214,7 +217,8 @@ class Lane:
             if record is None:
                 if at - batch.began >= limits.linger_s:
                     return batch
-                await asyncio.sleep(limits.quiet_s)
+                paced = 0.0 if batch.awaited else self._closed_at + limits.pace_s - at
+                await self._inbox.wait_for(max(limits.quiet_s, paced))
                 if not self._inbox and not self._halting:
                     return batch
                 continue
@@ -253,6 +257,7 @@ class Lane:
         )
         batch.entries += 1
         for send in self._reducer.apply(overlay, entry):
+            batch.awaited |= send.sequenced and not send.can_wait
             batch.sends.append(self._outgoing(send))
             batch.send_bytes += _SEND_BYTES + len(send.value or b"")
 

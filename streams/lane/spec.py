@@ -30,13 +30,15 @@ class CheckpointLimits:
     """When a checkpoint is closed: at whichever comes first.
 
     `bytes` counts what was read and what is to be written together. `quiet_s` closes it early when nothing more
-    comes, so that a lone entry does not wait for `linger_s`.
+    comes, so that a lone entry does not wait for `linger_s`. A transaction costs the broker milliseconds, however
+    little is in it: within `pace_s` of the last one it is so closed only where somebody waits for what it sends.
     """
 
     entries: int = 2_000
     bytes: int = 8 * MIB
     linger_s: float = 0.1
     quiet_s: float = 0.005
+    pace_s: float = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

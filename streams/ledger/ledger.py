@@ -128,7 +128,7 @@ class Ledger:
         if sound is None or not sound[1](record):
             return [self._dead_letter(entry)]
         work = Work(self._context, store, entry.offset)
-        work.send_own(sound[0], {"ack": record})
+        work.send_own(sound[0], {"ack": record}, can_wait=True)  # others come behind it, and share its checkpoint
         return work.sends
 
     def _dead_letter(self, entry: Entry) -> Send:

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from schemas.columns import Columns
-from streams.ledger import children, keys, marks, segments
+from streams.ledger import children, keys, marks, segment_runs, segments
 from streams.ledger.keys import SegmentKey
 from streams.ledger.marks import Joined
 from streams.ledger.plans import DELETED, MOVED, TOUCHED
@@ -61,8 +61,7 @@ def run(work: Work, budget: int) -> int:
 
 def _merge(work: Work, chosen: list[tuple[SegmentKey, Segment]]) -> None:
     first = chosen[0][0]
-    parts = [segments.columns_of(s).take(segments.alive_rows(work, key, s)) for key, s in chosen]
-    columns = segments.resolved(Columns.concat(parts))
+    columns = segments.resolved(segment_runs.alive(work, chosen)[1])
     pair = work.ensure_pair(first.org, first.category)
     if any(name.startswith(DELETED) for name in pair.marks):
         gone = Joined(work, first.org, first.category, pair, columns).cancelled(first.store)

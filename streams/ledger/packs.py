@@ -8,11 +8,16 @@ Used by intake, the org's commands and the steps; `tests/unit/streams/ledger/tes
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from schemas.columns import Columns
 from schemas.frames import Group, Pack
-from streams.ledger import barriers, keys, segments
+from schemas.ragged import starts_of
+from streams.ledger import barriers, keys, segment_runs, segments
 from streams.ledger.due import org_limit
 from streams.ledger.keys import Bucket, Position
 from streams.ledger.rows import OrgRow, PacksRow
@@ -22,8 +27,17 @@ MAX_PACKS: Final = 256
 STEPS_OF_RECORDS: Final = 25
 """Packs are exploded when they hold so many times the records of one step: enough to make whole segments of them."""
 
-_GROUP_BYTES: Final = 600
-_RECORD_BYTES: Final = 40
+_GROUP_BYTES: Final = 400
+_RUN_BYTES: Final = 120
+_RECORD_BYTES: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    """All rows of some packs, and for each bucket where its groups begin among them and how many rows they have."""
+
+    columns: Columns
+    buckets: list[tuple[Bucket, list[tuple[int, int]]]]
 
 
 def add(work: Work, pack: Pack, records: Sequence[Group]) -> None:
@@ -88,22 +102,30 @@ def explode(work: Work, budget: int) -> int:
     if not row.exploding:
         row.exploding, row.cursor, row.wanted = len(row.packs), 0, False
     chosen = [Position(offset, n) for offset, n, _ in row.packs[: row.exploding]]
-    buckets = _buckets(work, chosen)
-    at = row.cursor
+    found = _gathered(work, chosen)
+    sizes: list[int] = []
     handled = 0
-    while at < len(buckets) and (handled == 0 or handled + _size(buckets[at][1]) <= budget):
-        bucket, groups = buckets[at]
-        store_bucket(work, bucket, groups)
-        handled += _size(groups)
-        at += 1
-    row.cursor = at
-    if at == len(buckets):
+    for _, groups in found.buckets[row.cursor :]:
+        size = sum(count for _, count in groups)
+        if handled and handled + size > budget:
+            break
+        sizes.append(size)
+        handled += size
+    following = row.cursor + len(sizes)
+    if sizes:
+        part = found.buckets[row.cursor : following]
+        rows = _rows([group for _, groups in part for group in groups])
+        segment_runs.store(work, [bucket for bucket, _ in part], sizes, found.columns.take(rows))
+    row.cursor = following
+    if following == len(found.buckets):
         _finish(work, row, chosen)
     return max(handled, 1)
 
 
-def _size(groups: Sequence[Group]) -> int:
-    return sum(group.count for group in groups)
+def _rows(groups: Sequence[tuple[int, int]]) -> NDArray[np.intp]:
+    """Return the ordinals of the rows of groups, given as where each begins and how many it has."""
+    starts, counts = np.array(groups, np.int64).T
+    return np.repeat(starts - starts_of(counts), counts) + np.arange(int(counts.sum()))
 
 
 def store_bucket(work: Work, bucket: Bucket, groups: Sequence[Group]) -> None:
@@ -129,21 +151,27 @@ def _memo_key(chosen: Sequence[Position]) -> bytes:
     return b"explode" + b"".join(pos.pack() for pos in chosen)
 
 
-def _buckets(work: Work, chosen: Sequence[Position]) -> list[tuple[Bucket, list[Group]]]:
+def _gathered(work: Work, chosen: Sequence[Position]) -> _Gathered:
     """Return the record groups of packs by bucket, in key order. Packs never change, so it is made once."""
 
-    def read() -> tuple[int, list[tuple[Bucket, list[Group]]]]:
-        found: dict[Bucket, list[Group]] = {}
-        weight = 0
+    def read() -> tuple[int, _Gathered]:
+        parts: list[Columns] = []
+        found: dict[Bucket, list[tuple[int, int]]] = {}
+        before = 0
         for pos in chosen:
             raw = work.store.get(keys.PACK + pos.pack())
             if raw is None:
                 raise KeyError("a pack is listed and not there")
-            for group in Pack.decode(raw).groups():
+            pack = Pack.decode(raw)
+            at = before
+            for group in pack.groups():
                 if group.kind == "record":
                     bucket = Bucket(group.org, group.category, group.day, group.target)
-                    found.setdefault(bucket, []).append(group)
-                    weight += _GROUP_BYTES + _RECORD_BYTES * group.count
-        return weight, sorted(found.items())
+                    found.setdefault(bucket, []).append((at, group.count))
+                at += group.count
+            parts.append(pack.columns)
+            before = at
+        weight = sum(_GROUP_BYTES + _RUN_BYTES * len(groups) for groups in found.values()) + _RECORD_BYTES * before
+        return weight, _Gathered(Columns.concat(parts), sorted(found.items()))
 
     return work.context.memo.get(_memo_key(chosen), read)

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any, Final, Self
+
+import orjson
 
 from schemas.errors import Halt
 
@@ -23,15 +27,34 @@ class UnreadableRow(Halt):
     """A state row has a version or form that this code does not know: an older program meets newer state."""
 
 
-# Made once: json.dumps makes an encoder a call, and rows are most of what a small step does.
-_ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode
-_NAMES: dict[Any, tuple[str, ...]] = {}
+_READERS: dict[Any, tuple[int, Callable[[Any], tuple[Any, ...]]]] = {}
 
 
-def _names(cls: Any) -> tuple[str, ...]:
-    if cls not in _NAMES:
-        _NAMES[cls] = tuple(f.name for f in fields(cls))
-    return _NAMES[cls]
+def _fields_of(cls: Any) -> tuple[int, Callable[[Any], tuple[Any, ...]]]:
+    """Return how many fields a class has, and what reads them: made once, rows are most of what a small step does."""
+    found = _READERS.get(cls)
+    if found is None:
+        names = [f.name for f in fields(cls)]
+        read = attrgetter(*names) if len(names) > 1 else lambda row: (getattr(row, names[0]),)
+        found = _READERS[cls] = len(names), read
+    return found
+
+
+def _encode(values: list[Any]) -> bytes:
+    """Return JSON. What orjson refuses, half a surrogate pair or a key that is no text, is written the slow way."""
+    try:
+        return orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        plain = json.dumps(values, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+        return plain.encode("utf-8", "surrogatepass")
+
+
+def _decode(value: bytes) -> list[Any]:
+    try:
+        found: list[Any] = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        found = json.loads(value.decode("utf-8", "surrogatepass"))
+    return found
 
 
 class Row:
@@ -40,16 +63,16 @@ class Row:
     __slots__ = ()
 
     def pack(self) -> bytes:
-        values = [VERSION, *(getattr(self, name) for name in _names(type(self)))]
-        return _ENCODE(values).encode("utf-8", "surrogatepass")
+        return _encode([VERSION, *_fields_of(type(self))[1](self)])
 
     @classmethod
     def unpack(cls, value: bytes) -> Self:
-        version, *values = json.loads(value.decode("utf-8", "surrogatepass"))
-        if version != VERSION or len(values) != len(_names(cls)):
+        version, *values = _decode(value)
+        expected = _fields_of(cls)[0]
+        if version != VERSION or len(values) != expected:
             raise UnreadableRow(
                 f"a row of kind {cls.__name__} has version {version}, and {len(values)} fields: this program reads "
-                f"version {VERSION} with {len(_names(cls))}; run the version that wrote it, or a later one"
+                f"version {VERSION} with {expected}; run the version that wrote it, or a later one"
             )
         return cls(*values)
 

@@ -22,6 +22,8 @@ from streams.ledger.state import DAY_S, Work
 MAX_SEGMENT: Final = 8192
 MAX_BYTES: Final = 4 << 20
 """Of one segment before compression: half of what a changelog record may hold."""
+SMALL: Final = 1024
+"""So many records surely fit one segment, whatever their ids."""
 _ROW_BYTES: Final = 17  # clock, lengths and codes of a row
 LEVELS: Final = (512, 4096)
 """A segment of fewer records than these is of level 0, 1; others are of level 2 and stay as they are."""
@@ -50,10 +52,11 @@ def store(work: Work, bucket: Bucket, segment: Segment, *, fresh: bool = True, l
     if barriers.may_concern(work, bucket.org, bucket.category, segment.min_s):
         store_columns(work, bucket, columns_of(segment), spread=segment.spread, fresh=fresh, level=level)
     else:
-        _add(work, bucket, segment, fresh=fresh, level=level)
+        add(work, bucket, segment, fresh=fresh, level=level)
 
 
-def _add(work: Work, bucket: Bucket, segment: Segment, *, fresh: bool, level: int) -> None:
+def add(work: Work, bucket: Bucket, segment: Segment, *, fresh: bool = True, level: int = 0) -> None:
+    """Add a segment of which no request erases anything; see `store`."""
     level = max(level, level_of(segment.count))
     key = SegmentKey(*bucket, level, work.position())
     work.store.put(key.pack(), segment.pack())
@@ -91,7 +94,7 @@ def store_columns(
     if len(cuts) * MAX_SEGMENT >= len(columns) + MAX_SEGMENT:
         level = len(LEVELS)  # cut by their bytes: merged, they would only be cut again
     for first, stop in cuts:
-        _add(work, bucket, head_of(columns.slice(first, stop), spread=spread), fresh=fresh, level=level)
+        add(work, bucket, head_of(columns.slice(first, stop), spread=spread), fresh=fresh, level=level)
 
 
 def _cuts(columns: Columns) -> list[tuple[int, int]]:
@@ -154,7 +157,7 @@ def resolved(columns: Columns) -> Columns:
 
 def distinct_rows(columns: Columns) -> NDArray[np.intp] | None:
     """Return the ordinals of one row for each (id, created day); None: all rows are."""
-    proxy = _proxies(columns)
+    proxy = proxies(columns)
     if len(proxy) <= _FEW and len(set(proxy.tolist())) == len(proxy):
         return None
     order = np.argsort(proxy, kind="stable")
@@ -175,7 +178,7 @@ def distinct_rows(columns: Columns) -> NDArray[np.intp] | None:
     return np.flatnonzero(keep)
 
 
-def _proxies(columns: Columns) -> NDArray[np.uint64]:
+def proxies(columns: Columns) -> NDArray[np.uint64]:
     """Return a word a row that is equal where ids are: half of a UUID, else the hash."""
     if columns.ids.all_uuid():
         halves = columns.ids.data.reshape(-1, 16)[:, 8:]

@@ -202,14 +202,24 @@ class Work:
                 self.store.put(key, after)
 
     def send(
-        self, topic: str, partition: int, key: bytes | None, name: str, record: Mapping[str, Any], *, sequenced: bool
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        name: str,
+        record: Mapping[str, Any],
+        *,
+        sequenced: bool,
+        can_wait: bool = False,
     ) -> None:
         value = self.context.codec.encode(name, record)
-        self.sends.append(Send(topic=topic, partition=partition, key=key, value=value, sequenced=sequenced))
+        send = Send(topic=topic, partition=partition, key=key, value=value, sequenced=sequenced, can_wait=can_wait)
+        self.sends.append(send)
 
-    def send_own(self, name: str, record: Mapping[str, Any]) -> None:
-        """Append an entry to the own partition of the ledger log."""
-        self.send(self.context.topics.ledger, self.context.partition, None, name, record, sequenced=True)
+    def send_own(self, name: str, record: Mapping[str, Any], *, can_wait: bool = False) -> None:
+        """Append an entry to the own partition of the ledger log; `can_wait`: nothing stands still meanwhile."""
+        ledger, partition = self.context.topics.ledger, self.context.partition
+        self.send(ledger, partition, None, name, record, sequenced=True, can_wait=can_wait)
 
     def answer(
         self, org: str, kind: str, epoch: int, version: int, error: str = "", *, request_id: str = "", body: str = "{}"

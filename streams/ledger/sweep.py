@@ -1,18 +1,20 @@
 """The sweep: the pair that is next in the queue, its oldest segments while they are due, as batches.
 
-A whole segment is decided on at once. Rows that survive (touched, or kept by a later event) move once to the bucket
-of the day that keeps them. Called by the steps; `tests/unit/streams/ledger/test_sweep.py` says what it promises.
+Whole segments are decided on at once, small ones together, so that they fill batches. Rows that survive (touched, or
+kept by a later event) move once to the bucket of the day that keeps them. Called by the steps;
+`tests/unit/streams/ledger/test_sweep.py` says what it promises.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.columns import Columns
-from streams.ledger import brakes, decide, due, holds, keys, marks, passes, segments, stranded
+from streams.ledger import brakes, decide, due, holds, keys, marks, passes, segment_runs, segments, stranded
 from streams.ledger.cut import Origin, room
 from streams.ledger.keys import Bucket, SegmentKey
 from streams.ledger.marks import Joined
@@ -23,6 +25,8 @@ from streams.ledger.state import Work
 
 PAIR_COST: Final = 16
 """What a pair costs a step beside its records, in records."""
+
+_Run = list[tuple[SegmentKey, Segment]]
 
 _NOWHERE: Final = (keys.DUE + b"\xff" * 5).hex()
 """Behind every row of the due index."""
@@ -106,22 +110,16 @@ def _chunk(work: Work, at: Place, budget: int) -> tuple[int, str | None]:
         return passes.gather(work, at.org_name, at.category, at.pair, budget), None
     limit = due.org_limit(at.plan, at.org, at.category, at.today)
     handled = 0
-    if limit is not None:
-        prefix = keys.segments(at.org_name, at.category)
-        for raw, value in work.store.scan(prefix, prefix + keys.u32(max(at.pair.oldest, 0))):
-            key = keys.read_segment(raw)
-            if key.day > limit:
-                break
-            segment = Segment.unpack(value)
-            if handled and handled + segment.count > budget:
-                return handled, None
-            blocked = _no_room(work, at, key)
-            if blocked is not None:
-                return handled, blocked
-            blocked = _segment(work, at, key, segment)
-            handled += segment.count
-            if blocked is not None:
-                return handled, blocked
+    for run in _runs(work, at, limit, budget) if limit is not None else ():
+        blocked = _no_room(work, at, run[0][0])
+        if blocked is not None:
+            return handled, blocked
+        blocked = _settle(work, at, run)
+        handled += _size(run)
+        if blocked is not None:
+            return handled, blocked
+        if handled >= budget:
+            return handled, None
     passing = at.pair.cursor is not None  # to its end, though the marks that began it may be forgotten meanwhile
     if at.plan.by_event and (passing or at.plan.follows[0] in at.pair.marks) and handled < budget:
         more, blocked = passes.run(work, at, budget - handled)
@@ -137,15 +135,55 @@ def _no_room(work: Work, at: Place, key: SegmentKey) -> str | None:
     return next((target for target in targets if room(work, target) == 0), None)
 
 
-def _segment(work: Work, at: Place, key: SegmentKey, segment: Segment) -> str | None:
-    """Settle one segment; return the target that it must wait for with what is left of it."""
-    if key.store and key.store not in at.plan.targets:
-        stranded.add(work, key, segment)
+def _runs(work: Work, at: Place, limit: int, budget: int) -> Iterator[_Run]:
+    """Yield the pair's segments up to the bucket day `limit`, those that can be cut together as one.
+
+    In all about `budget` records, and one segment at least. Together go segments of one store while every target has
+    room for all their records: then none of them is settled in part.
+    """
+    prefix = keys.segments(at.org_name, at.category)
+    run: _Run = []
+    handled = 0
+    for raw, value in work.store.scan(prefix, prefix + keys.u32(max(at.pair.oldest, 0))):
+        key = keys.read_segment(raw)
+        if key.day > limit:
+            break
+        segment = Segment.unpack(value)
+        if handled and handled + segment.count > budget:
+            break
+        handled += segment.count
+        if run and (key.target != run[0][0].target or _size(run) + segment.count > _most(work, at)):
+            yield run
+            run = []
+        run.append((key, segment))
+    if run:
+        yield run
+
+
+def _size(run: _Run) -> int:
+    return sum(segment.count for _, segment in run)
+
+
+def _most(work: Work, at: Place) -> int:
+    """Return how many records may be cut together: as many as each target has room for.
+
+    Where rows were moved or deleted, some may have no target here, and are put aside by their segments' days.
+    """
+    assert work.rules is not None
+    if not is_plain(at.pair):
+        return 0
+    free = min((room(work, target) for target in at.plan.targets), default=0)
+    return min(free * work.rules.batch_records, segments.MAX_SEGMENT)
+
+
+def _settle(work: Work, at: Place, run: _Run) -> str | None:
+    """Settle segments of one store; return the target that must be waited for with what is left of a single one."""
+    first = run[0][0]
+    if first.store and first.store not in at.plan.targets:
+        for key, segment in run:
+            stranded.add(work, key, segment)
         return None
-    ordinals = segments.alive_rows(work, key, segment)
-    columns = segments.columns_of(segment)
-    if len(ordinals) < segment.count:
-        columns = columns.take(ordinals)
+    ordinals, columns = segment_runs.alive(work, run)
     joined = at.join(work, columns)
     later: dict[int, Columns] = {}
     if at.plan.by_event or any(name in at.pair.marks for name in at.plan.follows):
@@ -153,22 +191,23 @@ def _segment(work: Work, at: Place, key: SegmentKey, segment: Segment) -> str | 
     held = holds.mask(work, at.org_name, at.category, joined.columns)
     if held is not None:
         joined, ordinals, later = _park(at, ordinals, joined, held, later)
-    distinct, joined, selection = choose(at, key, joined)
+    distinct, joined, selection = choose(at, first, joined)
     ordinals = ordinals if distinct is None else ordinals[distinct]
     columns = joined.columns
-    origin = Origin(at.org_name, at.category, key.pos, target=key.target)
+    origin = Origin(at.org_name, at.category, first.pos, target=first.target)
     settled, limit = cut_selection(work, at.org, at.plan, origin, columns, ordinals, selection.wanted)
     at.decided(work, settled)
-    stranded.add_rows(
-        work, key.bucket, columns.slice(0, settled), {t: m[:settled] for t, m in selection.stranded.items()}
-    )
+    bucket = first.bucket
+    stranded.add_rows(work, bucket, columns.slice(0, settled), {t: m[:settled] for t, m in selection.stranded.items()})
     if limit is not None:
+        assert len(run) == 1
         if settled:
-            segments.mark_dead(work, key, segment, ordinals[:settled])
+            segments.mark_dead(work, *run[0], ordinals[:settled])
         return limit
-    segments.remove(work, key, segment)
+    for key, segment in run:
+        segments.remove(work, key, segment)
     for day, rest in later.items():
-        segments.store_columns(work, Bucket(at.org_name, at.category, day, key.target), rest, spread=True)
+        segments.store_columns(work, Bucket(at.org_name, at.category, day, first.target), rest, spread=True)
     return None
 
 

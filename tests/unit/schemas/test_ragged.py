@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ebbtide.partition import murmur2
-from schemas.ragged import equal_to, gather, murmur2_rows, padded, siphash24, starts_of
+from schemas.ragged import equal_to, gather, murmur2_rows, order_by, padded, siphash24, starts_of
 
 _MASK = (1 << 64) - 1
 
@@ -108,3 +108,10 @@ def test_slices_are_equal_just_where_their_bytes_are(rows: list[tuple[bytes, byt
     found = equal_to(*_slices(left), buffer, (starts, lengths))
 
     assert found.tolist() == [a == b for a, b in zip(left, right, strict=True)]
+
+
+@given(st.lists(st.integers(0, 5) | st.integers(0, 2**48 - 1), max_size=60))
+def test_the_order_by_sixteen_bits_at_a_time_is_the_stable_order(keys: list[int]) -> None:
+    found = order_by(np.array(keys, np.uint64), 48)
+
+    assert found.tolist() == sorted(range(len(keys)), key=keys.__getitem__)

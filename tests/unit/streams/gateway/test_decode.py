@@ -35,6 +35,14 @@ EVENT = st.builds(
     producer=TEXT,
 )
 
+PLAIN = st.builds(
+    event,
+    record_id=st.uuids().map(str),
+    subject_ids=st.lists(st.just("u1"), max_size=2),
+    occurred_at=st.integers(0, 2**42),
+)
+"""As most events are: what is optional is empty, all of it is ASCII."""
+
 
 def texts(buffer: Bytes, slices: Slices) -> list[str]:
     pairs = zip(slices.starts.tolist(), slices.lengths.tolist(), strict=True)
@@ -80,6 +88,27 @@ def test_events_decoded_at_once_are_the_events_sent(sent: list[dict[str, Any]]) 
 
     assert set(reasons) <= {""}
     assert as_dicts(buffer, events) == [without_region(e) for e in sent]
+
+
+@given(st.lists(PLAIN, max_size=12), st.lists(EVENT, max_size=1))
+def test_plain_events_are_read_as_all_others_are(plain: list[dict[str, Any]], other: list[dict[str, Any]]) -> None:
+    sent = plain + other
+
+    buffer, events, reasons = decode([CODEC.encode("LifecycleEvent", e) for e in sent])
+
+    assert set(reasons) <= {""}
+    assert as_dicts(buffer, events) == [without_region(e) for e in sent]
+
+
+@given(st.lists(PLAIN, min_size=1, max_size=6), st.data())
+def test_a_high_byte_in_a_plain_event_is_found(sent: list[dict[str, Any]], data: st.DataObject) -> None:
+    values = [CODEC.encode("LifecycleEvent", e) for e in sent]
+    bad = data.draw(st.integers(0, len(sent) - 1))
+    values[bad] = values[bad].replace(sent[bad]["record_id"].encode(), b"\xff" + sent[bad]["record_id"].encode()[1:])
+
+    _, _, reasons = decode(values)
+
+    assert reasons == ["undecodable" if i == bad else "" for i in range(len(sent))]
 
 
 def one_by_one(value: bytes) -> dict[str, Any] | None:

@@ -60,3 +60,17 @@ def test_closing_frees_a_waiting_writer_and_a_waiting_reader_and_drops_everythin
 
     assert not still_open
     assert left == 0
+
+
+def test_waiting_for_a_while_ends_with_a_record_or_with_the_time() -> None:
+    async def play() -> tuple[int, int]:
+        inbox = Inbox(1_000)
+        await inbox.wait_for(0.001)
+        before = len(inbox)
+        reader = asyncio.ensure_future(inbox.wait_for(60))
+        await asyncio.sleep(0)
+        await inbox.put(record(0))
+        await asyncio.wait_for(reader, 10)
+        return before, len(inbox)
+
+    assert asyncio.run(play()) == (0, 1)
