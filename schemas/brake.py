@@ -81,8 +81,6 @@ class Brake:
     def of(self, org: str, lineage: Iterable[str]) -> Limits | None:
         """Return what holds for a category of an org, None: nothing does. `lineage`: it and those above it, nearest
         first; none: for what concerns no single category. Raises BadBrake."""
-        if not self.categories and not self.orgs:
-            return None if self.limits.off else self.limits
         said: dict[str, Any] = {name: getattr(self.limits, name) for name in NAMES}
         for category in reversed(list(lineage)):
             said |= self.categories.get(category, {})

@@ -207,10 +207,11 @@ class Rules:
 
     def limits(self, org: str, category: str = "") -> Limits | None:
         """Return the brake's limits for a category of an org, or for its requests; None: there are none."""
-        if self.brake is None:
-            return None
+        brake = self.brake
+        if brake is None or not (brake.categories or brake.orgs):  # asked for each pair that the sweep comes to
+            return None if brake is None or brake.limits.off else brake.limits
         name = self.canonical(category)
-        return self.brake.of(org, [c.name for c in self.lineage(name)] if name in self.categories else [])
+        return brake.of(org, [c.name for c in self.lineage(name)] if name in self.categories else [])
 
     def lineage(self, category: str) -> Iterator[CategoryRules]:
         """Yield the category, its parent, and so on. Raises BadRules: unknown, or a circle."""

@@ -15,14 +15,13 @@ so (`brake_rows.anew`), and each day every braked pair is held against its limit
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Any
 
 from schemas.brake import Limits
-from streams.ledger import audited, brake_rows, due, holds, keys, marks, passes, select_list
+from streams.ledger import audited, brake_measure, brake_rows, due, holds, keys, select_list
 from streams.ledger.brake_list import Counted
 from streams.ledger.brake_rows import APPROVED, BRAKED, CHECKING, FREE, GOES_ON, PLANNING, STANDS, BrakeRow
 from streams.ledger.plans import Plan
-from streams.ledger.rows import Segment
 from streams.ledger.select_list import PLAN, Ask
 from streams.ledger.select_rows import Place
 from streams.ledger.state import Work
@@ -32,8 +31,6 @@ SHARE, PER_DAY = "share", "per_day"
 LIFTED, DONE, VOID = "lifted", "done", "void"
 """What is told beside the states of a row: nothing exceeds a limit any more; the plan is carried out; an approval was
 of another plan than there is."""
-_HEADER: Final = 64
-"""So many records behind a header that is read cost as much as one that is decided on."""
 
 
 def gate(work: Work, at: Place, budget: int) -> tuple[Place | None, int]:
@@ -51,46 +48,10 @@ def gate(work: Work, at: Place, budget: int) -> tuple[Place | None, int]:
     if newest is None or pair.count + pair.cut <= limits.most(0):
         return at, 0
     if pair.measure is not None or pair.sure != newest or pair.room < 0:
-        cost = _measure(work, at, limits, newest, budget)
+        cost = brake_measure.measure(work, at, limits, newest, budget)
         if pair.measure is None and pair.room < 0:
             _stop(work, at, limits)
     return (at if pair.measure is None and pair.room >= 0 else None), cost
-
-
-def _measure(work: Work, at: Place, limits: Limits, newest: int, budget: int) -> int:
-    """Count what is due by headers, for about `budget`; when it is done `room` says how much may still come."""
-    pair, cost = at.pair, 0
-    prefix = keys.segments(at.org_name, at.category)
-    if pair.measure is None or pair.sure != newest:
-        pair.sure, pair.room, pair.measure = newest, 0, (prefix + keys.u32(max(pair.oldest, 0))).hex()
-    limit = due.org_limit(at.plan, at.org, at.category, work.today)
-    last = newest if at.plan.by_event else -1 if limit is None else limit
-    most = limits.most(pair.count + pair.cut) - pair.cut
-    for raw, value in work.store.scan(prefix, bytes.fromhex(pair.measure or "")):
-        key, count = keys.read_segment(raw), Segment.unpack(value).count
-        if key.day > last or -pair.room > most:
-            break
-        if (limit is not None and key.day <= limit) or passes.is_new(at, key):
-            pair.room -= count
-        pair.measure = (raw + b"\0").hex()
-        cost += 1 + count // _HEADER
-        if cost >= budget:
-            return cost
-    pair.measure = None
-    pair.room += most - (_marked(work, at, newest) if at.plan.by_event else 0)
-    return cost + 1
-
-
-def _marked(work: Work, at: Place, newest: int) -> int:
-    """Return how many records single events make due that no pass has looked up yet."""
-    total = 0
-    for suffix, head in marks.rows(work, at.org_name, at.category, at.plan.follows[0]):
-        day, pos = keys.read_day_and_position(suffix)
-        if day > newest:
-            break
-        if day > at.pair.pass_day or pos.offset >= at.pair.pass_offset:
-            total += head.count
-    return total
 
 
 def remembers(work: Work, at: Place) -> bool:

@@ -23,7 +23,7 @@ from ops.cli.app import app
 from ops.local.service import KafkaServer
 from ops.settings import to_environ
 from schemas.codec import full_codec
-from tests.integration.doors import status
+from tests.integration.doors import KafkaDoor, status
 from tests.integration.engine import eventually
 from tests.integration.log import committed
 from tests.integration.roles import Roles
@@ -32,7 +32,7 @@ DAY_MS = 86_400_000
 
 DATA_MAP = """
 version: 1
-safety: {complete_at: deleted}  # what is proven later is not looked at here
+safety: {complete_at: deleted, brake: {at_least: 10}}  # what is proven later is not looked at here
 producers: [test]
 targets:
   crm: {kind: postgres, dsn: "${EBBTIDE_POSTGRES_DSN}"}
@@ -40,9 +40,12 @@ categories:
   messages:
     targets:
       crm: {table: messages, key: id, org: org_id, created: created_at}
+  logs:
+    targets:
+      crm: {table: logs, key: id, org: org_id, created: created_at}
 """
 
-TABLE = "create table messages (id uuid primary key, org_id text not null, created_at timestamptz not null)"
+TABLE = "create table {} (id uuid primary key, org_id text not null, created_at timestamptz not null)"
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +56,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def roles(kafka: KafkaServer, database: str, prefix: str, tmp_path: Path) -> Iterator[Roles]:
     with psycopg.connect(database) as connection:
-        connection.execute(TABLE)
+        for table in ("messages", "logs"):
+            connection.execute(TABLE.format(table))  # type: ignore[arg-type]
     engine = Roles.make(kafka.bootstrap, database, prefix, tmp_path, DATA_MAP)
     engine.start()
     yield engine
@@ -160,6 +164,54 @@ def test_a_day_of_work_with_the_commands(roles: Roles, database: str, tmp_path: 
         ("restore", "completed"): 1,
     }
     assert set(left(database)) == before
+    _a_policy_shortened_by_mistake(roles, database)
+
+
+def _a_policy_shortened_by_mistake(roles: Roles, database: str) -> None:
+    """What is braked goes by exactly its approved plan, beside the same engine's other work."""
+    job, door = "brake:messages:1", KafkaDoor(roles, "globex")
+    kept, gone = _write(roles, database, "messages", 5, 1), _write(roles, database, "messages", 20, 40)
+    _write(roles, database, "logs", 4, 40)
+    with Publisher(roles.settings.kafka_bootstrap, prefix=roles.settings.prefix, producer="test") as publisher:
+        publisher.org("globex", name="Globex")
+    eventually(lambda: door.counted("messages", 30) == len(gone), what="a count of all that was told")
+
+    ebbtide(roles, "policy", "set", "globex", "messages_days=30", "logs.period=30 d", "--by", "ann")
+    eventually(lambda: door.job(job)["state"] == "braked", what="the brake")
+    eventually(lambda: not left(database, "globex", "logs"), what="the sweep of the other category")
+    plan = door.job(job)["detail"]["plan_hash"]
+    assert door.job(job)["detail"]["records"] == len(gone)
+
+    # One record more, and the approval of what was seen before is void.
+    gone |= _write(roles, database, "messages", 1, 41)
+    eventually(lambda: door.counted("messages", 30) == len(gone), what="a count of one more")
+    approve = ("jobs", "approve", "globex", job, "--json")
+    ebbtide(roles, *approve, "--plan", plan, "--by", "bob")
+    eventually(lambda: door.job(job)["detail"].get("plan_hash", plan) != plan, what="a new plan")
+    found = door.job(job)
+    assert (found["state"], found["detail"]["voided"], found["detail"]["records"]) == ("braked", 1, len(gone))
+    assert set(left(database, "globex")) == kept | gone
+
+    # Who set the policy cannot approve, but with a token of the installation.
+    plan = found["detail"]["plan_hash"]
+    _, refused = ebbtide(roles, *approve, "--plan", plan, "--by", "ann", code=2)
+    assert "own_approval" in refused
+    made, _ = ebbtide(roles, "brake", "token", "globex", job, "--plan", plan, "--json")
+    ebbtide(roles, *approve, "--plan", plan, "--by", "ann", "--token", made[0]["token"])
+    eventually(lambda: door.job(job)["state"] == "completed", what="the end of the brake")
+    eventually(lambda: set(left(database, "globex")) == kept, what="the sweep of exactly the plan")
+
+
+def _write(roles: Roles, database: str, table: str, count: int, days: int) -> set[str]:
+    """Write rows of that age to the store, and tell of them; return their ids."""
+    ids, at = {str(uuid.uuid4()) for _ in range(count)}, time.time_ns() // 1_000_000 - days * DAY_MS
+    with psycopg.connect(database) as connection, connection.cursor() as cursor:
+        rows = [(i, at / 1000) for i in ids]
+        cursor.executemany(f"insert into {table} values (%s, 'globex', to_timestamp(%s))", rows)
+    with Publisher(roles.settings.kafka_bootstrap, prefix=roles.settings.prefix, producer="test") as publisher:
+        for record in ids:
+            publisher.created("globex", table, record, at=at)
+    return ids
 
 
 def test_a_refused_event_is_listed_with_its_reason_and_opens_only_on_request(roles: Roles) -> None:
@@ -178,9 +230,10 @@ def test_a_refused_event_is_listed_with_its_reason_and_opens_only_on_request(rol
     assert [(i["org"], i["facts"]) for i in intents if i["kind"] == "revealed"] == [("", '{"letters":1}')]
 
 
-def left(database: str) -> list[str]:
+def left(database: str, org: str = "acme", table: str = "messages") -> list[str]:
     with psycopg.connect(database) as connection:
-        return [str(i) for (i,) in connection.execute("select id from messages")]
+        found = connection.execute(f"select id from {table} where org_id = %s", (org,))  # type: ignore[arg-type]
+        return [str(i) for (i,) in found]
 
 
 @pytest.mark.parametrize(

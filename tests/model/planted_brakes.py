@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streams.ledger import brake_rows, brakes, sweep
+from streams.ledger import brake_measure, brake_rows, brakes, sweep
 from streams.ledger.select_rows import Place
 from streams.ledger.set_digest import SetDigest
 
@@ -78,14 +78,14 @@ def what_went_today_forgotten(patch: Patch) -> None:
 
 
 def what_arrives_after_the_count_not_counted(patch: Patch) -> None:
-    measure = brakes._measure
+    measure = brake_measure.measure
 
     def roomy(work: Any, at: Place, *more: Any) -> int:
         cost = measure(work, at, *more)
         at.pair.room += 1_000 if at.pair.measure is None and at.pair.room >= 0 else 0
         return cost
 
-    patch.setattr(brakes, "_measure", roomy)
+    patch.setattr(brake_measure, "measure", roomy)
 
 
 def policies_that_mend_not_looked_at(patch: Patch) -> None:

@@ -210,6 +210,17 @@ def test_a_move_names_the_job_that_it_is_about(world: World, org: str, client: h
     assert moved.headers["Location"] == f"{B}/jobs/{record['request_id']}"
 
 
+def test_an_approval_names_the_plan_that_was_seen(world: World, org: str, client: httpx2.Client) -> None:
+    job = client.post(f"{B}/delete", json={"confirm_org_name": "Acme Boats"}).json()
+
+    approved = client.post(f"{B}/jobs/{job['id']}/approve", json={"plan": "ab" * 32})
+
+    (record,) = world.stand_in.of(org, "approve")
+    assert json.loads(record["body"]) == {"job": job["id"], "plan": "ab" * 32}
+    assert approved.status_code == 202
+    problem(client.post(f"{B}/jobs/{job['id']}/approve", json={"plan": "x" * 65}), 422, "invalid")
+
+
 def test_a_restore_names_the_deletion_that_it_ends_and_only_a_job_of_the_org(
     world: World, org: str, client: httpx2.Client
 ) -> None:
