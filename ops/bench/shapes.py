@@ -27,7 +27,7 @@ SHAPES: Mapping[str, ShapeRun] = {
     "live": ShapeRun(
         title="Live traffic of 200 orgs",
         full=Shape(records=1_500_000),
-        quick=Shape(records=250_000),
+        quick=Shape(records=200_000),
         rounds=(2, 3),
     ),
     "small-orgs": ShapeRun(
@@ -39,7 +39,7 @@ SHAPES: Mapping[str, ShapeRun] = {
     "batched": ShapeRun(
         title="Batched publishers",
         full=Shape(records=1_000_000),
-        quick=Shape(records=250_000),
+        quick=Shape(records=200_000),
         batched=True,
         rounds=(1, 2),
     ),
