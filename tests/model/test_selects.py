@@ -46,9 +46,9 @@ def everyone_listed(patch: Patch) -> None:
 
 
 def packs_passed_over(patch: Patch) -> None:
-    from streams.ledger import selects
+    from streams.ledger import packs, selects
 
-    patch.setattr(selects.packs, "all_wanted", lambda work: None)
+    patch.setattr(packs, "all_wanted", lambda work: None)
     patch.setattr(selects, "_waits", lambda work, run: False)
 
 
