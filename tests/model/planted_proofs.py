@@ -47,10 +47,10 @@ def what_was_made_anew_looked_for_before_packs_are_read(patch: Patch) -> None:
 def what_is_back_erased_under_the_same_id(patch: Patch) -> None:
     erase = proving._erase_again
 
-    def same(work: Any, target: str, name: str, head: Any, body: bytes) -> None:
+    def same(work: Any, target: str, name: str, *rest: Any) -> int:
         with pytest.MonkeyPatch.context() as within:
             within.setattr(cut, "batch_id", lambda *_: name)
-            erase(work, target, name, head, body)
+            return erase(work, target, name, *rest)
 
     patch.setattr(proving, "_erase_again", same)
 
