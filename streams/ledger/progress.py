@@ -7,10 +7,11 @@ promises.
 
 from __future__ import annotations
 
+from itertools import chain, islice
 from typing import Final
 
 from ebbtide.partition import partition_of
-from streams.ledger import again, keys, packs, sweep
+from streams.ledger import again, blocked_pairs, keys, packs, sweep
 from streams.ledger.state import Work
 
 _LOOK: Final = 32
@@ -31,7 +32,6 @@ def report(work: Work) -> None:
     oldest = oldest_due(work)
     for name in sorted(work.reported):
         row = work.target(name)
-        prefix = keys.BLOCKED + keys.text(name)
         record = {
             "work": "sweep",
             "target": name,
@@ -43,7 +43,7 @@ def report(work: Work) -> None:
             "records_acked": row.records_acked,
             "records_changed": row.records_changed,
             "pending": row.pending,
-            "blocked": next(iter(work.store.scan(prefix)), None) is not None,
+            "blocked": next(blocked_pairs.rows(work, name), None) is not None,
             "oldest_due_day": oldest,
             "closed_records": work.clock.closed,
         }
@@ -67,10 +67,10 @@ def _unlooked(work: Work) -> bool:
 def oldest_due(work: Work) -> int:
     """Return the oldest day since when something is due and waits, -1: nothing does. What is not looked at: today."""
     days = [work.today] if _unlooked(work) else []
-    for prefix in (keys.DUE, keys.BLOCKED):
-        start = bytes.fromhex(work.clock.due_from) if prefix == keys.DUE else b""
-        for looked, (key, value) in enumerate(work.store.scan(prefix, start)):
-            if looked == _LOOK or (prefix == keys.DUE and keys.read_due(key)[0] > work.today):
-                break
-            days.append(int.from_bytes(value, "big"))
+    waiting = chain.from_iterable(blocked_pairs.rows(work, target) for target in blocked_pairs.targets(work))
+    days += [int.from_bytes(value, "big") for _, value in islice(waiting, _LOOK)]
+    for key, value in islice(work.store.scan(keys.DUE, bytes.fromhex(work.clock.due_from)), _LOOK):
+        if keys.read_due(key)[0] > work.today:
+            break
+        days.append(int.from_bytes(value, "big"))
     return min(days, default=-1)

@@ -14,7 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.columns import Columns
-from streams.ledger import brakes, decide, due, holds, keys, marks, passes, segment_runs, segments, stranded
+from streams.ledger import (
+    blocked_pairs,
+    brakes,
+    decide,
+    due,
+    holds,
+    keys,
+    marks,
+    passes,
+    segment_runs,
+    segments,
+    stranded,
+)
 from streams.ledger.cut import Origin, room
 from streams.ledger.keys import Bucket, SegmentKey
 from streams.ledger.marks import Joined
@@ -36,26 +48,7 @@ def waiting(work: Work) -> tuple[str, str] | None:
     """Return the pair that is next: one whose target has room again, else the first that is due; None: nothing is."""
     if work.today < 0 or work.rules is None:
         return None
-    return _unblocked(work) or _due(work)
-
-
-def _unblocked(work: Work) -> tuple[str, str] | None:
-    """Return the pair that has waited longest for a target that has room again."""
-    start = keys.BLOCKED
-    while work.clock.blocked:
-        found = work.first(keys.BLOCKED, start)
-        if found is None:
-            break
-        target, org, category = keys.read_blocked(found[0])
-        row = work.target(target)
-        if row.blocked:
-            start = keys.BLOCKED + keys.text(target) + b"\xff" * 9
-        elif found[0].hex() < row.blocked_from:
-            start = bytes.fromhex(row.blocked_from)
-        else:
-            row.blocked_from = found[0].hex()
-            return org, category
-    return None
+    return blocked_pairs.next_pair(work) or _due(work)
 
 
 def _due(work: Work) -> tuple[str, str] | None:
