@@ -91,6 +91,16 @@ def all_wanted(work: Work) -> None:
     row.wanted |= bool(row.packs)
 
 
+def newest(row: PacksRow) -> int:
+    """Return the log offset of the newest pack that waits, -1: none does."""
+    return row.packs[-1][0] if row.packs else -1
+
+
+def reach(row: PacksRow, offset: int) -> bool:
+    """Whether a pack is left that was there at a log offset."""
+    return bool(row.packs) and row.packs[0][0] <= offset
+
+
 def waiting(row: PacksRow) -> bool:
     """Whether there is something to explode."""
     return row.exploding > 0 or (row.wanted and bool(row.packs))

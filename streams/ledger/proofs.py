@@ -23,7 +23,7 @@ import numpy as np
 
 from schemas.bodies import encode_columns
 from schemas.columns import Columns
-from streams.ledger import audited, counts, cut, keys, packs, rows
+from streams.ledger import audited, counts, cut, keys, rows
 from streams.ledger.concern import Mask
 from streams.ledger.rows import PendingHead, ProofHead, ProvingRow
 from streams.ledger.state import Work
@@ -157,8 +157,8 @@ def acked(work: Work, ack: dict[str, Any]) -> None:
         proving(work, target).residual += ack["left"]
         if head.level == GONE:
             work.store.put(keys.ungone(target, head.day, name), b"")
-        packs.all_wanted(work)  # what was made anew since may lie there
-        move(work, target, name, replace(head, state=LEFT, level=DELETED, look_at=0, cursor="", anew=[]), body)
+        back = replace(head, state=LEFT, level=DELETED, look_at=0, cursor="", anew=[], packs=-1)
+        move(work, target, name, back, body)
     else:
         level = _level(head, verdict, ack)
         if level != head.level:

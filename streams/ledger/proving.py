@@ -37,7 +37,11 @@ def waiting(work: Work) -> bool:
 
 def _is_early(work: Work, target: str, name: str) -> bool:
     """Whether rows are back, and packs that may say that they were made anew are not exploded yet."""
-    return packs.waiting(work.packs()) and work.store.get(keys.look(target, 0, name)) is not None
+    if not work.packs().packs or work.store.get(keys.look(target, 0, name)) is None:
+        return False
+    raw = work.store.get(keys.proof(target, name))
+    assert raw is not None
+    return packs.reach(work.packs(), ProofHead.unpack(rows.split(raw)[0]).packs)
 
 
 def run(work: Work, budget: int) -> int:
@@ -108,6 +112,11 @@ def _ask(work: Work, target: str, name: str, head: ProofHead, body: bytes) -> No
 def _erase_again(work: Work, target: str, name: str, head: ProofHead, body: bytes, budget: int) -> int:
     """Erase what was acknowledged and is there: under a new id, as a batch like any other. What was made anew since is
     looked for first, about `budget` records; return what it cost."""
+    if head.cursor == "" and head.packs < 0 and work.packs().packs:
+        # The answer may have come long ago, when the target had no room: what was made anew since may lie in a pack.
+        packs.all_wanted(work)
+        proofs.move(work, target, name, replace(head, packs=packs.newest(work.packs())), body)
+        return 1
     columns, cost = decode_columns(body), head.count
     if head.cursor is not None:
         head, looked = reborn.look(work, head, columns, budget)

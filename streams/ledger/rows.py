@@ -306,6 +306,7 @@ class ProofHead(Row):
     `ask` counts the orders sent; `level`: what was acknowledged so far. `counted`: how many of its rows each request
     counts; `requests`: those that all its rows belong to. When rows are back, `anew` are the ordinals of those that
     were made anew, and `cursor` is where the search for these goes on: a key (hex), "" at its start, None: it is over.
+    `packs`: the log offset up to which packs must be exploded before that search, -1: it needs none.
     """
 
     org: str
@@ -326,6 +327,7 @@ class ProofHead(Row):
     level: str = "deleted"
     cursor: str | None = ""
     anew: list[int] = field(default_factory=list)
+    packs: int = -1
 
 
 @dataclass(slots=True)

@@ -57,8 +57,7 @@ def begin(work: Work, org: str, said: Ask, subjects: bytes) -> None:
         run.asked = _PLANS + (at.offset << _ROW_BITS) + at.row
     work.store.put(run.scratch + b"a", rows.join(said, subjects))
     packs.all_wanted(work)
-    waits = work.packs().packs
-    run.packs = waits[-1][0] if waits else -1
+    run.packs = packs.newest(work.packs())
     work.store.put(keys.select(org, run.asked), run.pack())  # not a row added: this entry asks for a step by it
     work.clock.selects += 1
 

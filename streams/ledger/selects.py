@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from schemas.bodies import decompress, read_columns, read_subjects
-from streams.ledger import brakes, keys, order_list, record_orders, rows, select_list, snapshots, surveys
+from streams.ledger import brakes, keys, order_list, packs, record_orders, rows, select_list, snapshots, surveys
 from streams.ledger.brake_list import PlanLister, start_of
 from streams.ledger.keys import SegmentKey
 from streams.ledger.order_list import OrderLister
@@ -91,8 +91,7 @@ def _waits(work: Work, run: Run) -> bool:
     """Whether packs that were there before a list are not exploded yet, or too many orders are not answered."""
     if run.orders and work.rules is not None and work.clock.orders >= work.rules.pending_batches:
         return True
-    left = work.packs().packs
-    return run.phase == _WAIT and bool(left) and left[0][0] <= run.packs
+    return run.phase == _WAIT and packs.reach(work.packs(), run.packs)
 
 
 def run(work: Work, budget: int) -> int:

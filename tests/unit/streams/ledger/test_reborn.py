@@ -44,6 +44,19 @@ def test_a_record_that_was_made_anew_since_is_not_erased_for_the_one_before_it(m
     assert of_its_own.reason == "retention"
 
 
+@pytest.mark.parametrize("min_segment", [1, 100], ids=["a segment", "a pack"])
+def test_what_is_made_anew_while_the_target_has_no_room_is_not_erased_either(min_segment: int) -> None:
+    log, _, asked = erased(pending_batches=1)
+    log.frame(group(["z0"], day(1), subjects=[9]), min_segment=1)
+    (other,) = log.batches(log.erase("second", 9, through=5.5))  # it takes the only place
+    assert log.batches(log.verified(asked, "none", left=3)) == []
+    log.frame(group(["r1"], day(5.6), subjects=[7]), min_segment=min_segment)
+
+    (again,) = log.batches(log.ack(other))
+
+    assert again.ids == ["r0", "r2"]
+
+
 def test_where_all_were_made_anew_nothing_is_erased_and_the_request_ends() -> None:
     log, _, asked = erased()
     log.frame(group(IDS, day(5.6), subjects=[7, 7, 7]), min_segment=1)
