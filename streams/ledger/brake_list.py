@@ -16,7 +16,7 @@ import numpy as np
 
 from schemas.columns import Columns
 from streams.ledger import holds, keys
-from streams.ledger.concern import Mask
+from streams.ledger.concern import Mask, has_subjects
 from streams.ledger.keys import Position, SegmentKey
 from streams.ledger.rows import PairRow, Row, Segment
 from streams.ledger.select_list import Lister
@@ -28,12 +28,16 @@ from streams.ledger.state import DAY_S, Work
 
 @dataclass(slots=True)
 class Counted(Row):
-    """What a plan holds: records, the same by target, the log offset as of which, and their set's digest."""
+    """What a plan holds: records, the same by target, the log offset as of which, and their set's digest.
+
+    `beside`: how many of them are of categories that were not asked for, and go with their sources.
+    """
 
     records: int = 0
     targets: dict[str, int] = field(default_factory=dict)
     position: int = -1
     digest: str = ""
+    beside: int = 0
 
 
 class PlanLister(Lister):
@@ -101,9 +105,21 @@ class PlanLister(Lister):
         self.counted.records += int(there.sum())
         self._follow(columns.take(np.flatnonzero(there)))
 
+    def _may_follow(self) -> bool:
+        return not self.ask.everyone or bool(self._categories)
+
+    def _lies(self, category: str, columns: Columns) -> Mask:
+        if not self.concerns(category):
+            return np.zeros(len(columns), np.bool_)
+        lies: Mask = columns.clocks <= self.options["through_s"]
+        return lies if self.ask.everyone else lies & has_subjects(columns, self._refs)
+
     def _with_source(self, category: str, target: str, columns: Columns) -> None:
-        self.counted.records += len(columns)
-        super()._with_source(category, target, columns)
+        """Count what an erasure takes along, whatever its category: what is named there are the sources'."""
+        if len(columns):
+            self.counted.records += len(columns)
+            self.counted.beside += 0 if self.concerns(category) else len(columns)
+            self._add_derived(category, target, columns)
 
     def sent(self, category: str, target: str, columns: Columns) -> None:
         """What is on its way was decided before."""

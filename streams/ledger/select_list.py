@@ -170,7 +170,7 @@ class Lister:
     def _follow(self, sources: Columns) -> None:
         """List records derived from a person's, which an erasure would take along; those that name the person
         themselves are listed where they lie. Of everyone all are."""
-        if self.ask.everyone or not self._work.ensure_org(self._org).children:
+        if not self._may_follow() or not self._work.ensure_org(self._org).children:
             return
         left, seen = [sources], set(sources.ids.texts())
         while left:
@@ -178,17 +178,27 @@ class Lister:
             if not len(more):
                 continue
             for head, found in children.of(self._work, self._org, more):
-                others = np.flatnonzero(~has_subjects(found, self._refs))
+                others = np.flatnonzero(~self._lies(head.category, found))
                 names = found.ids.take(others).texts()
                 others = others[[name not in seen for name in names]] if len(others) else others
                 seen.update(names)
                 left.append(found.take(others))
-                if self.concerns(head.category):
-                    self._with_source(head.category, head.target, left[-1])
+                self._with_source(head.category, head.target, left[-1])
+
+    def _may_follow(self) -> bool:
+        """Whether anything is listed with its source alone."""
+        return not self.ask.everyone
+
+    def _lies(self, _category: str, columns: Columns) -> Mask:
+        """Tell which derived records are listed where they lie."""
+        return has_subjects(columns, self._refs)
 
     def _with_source(self, category: str, target: str, columns: Columns) -> None:
-        if not len(columns):
+        if not len(columns) or not self.concerns(category):
             return
+        self._add_derived(category, target, columns)
+
+    def _add_derived(self, category: str, target: str, columns: Columns) -> None:
         work = self._work
         plan = work.plan(work.ensure_org(self._org), category)
         store = target.removeprefix(keys.RETURNED)

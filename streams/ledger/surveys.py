@@ -26,7 +26,9 @@ def ask(work: Work, record: dict[str, Any]) -> None:
         work.answer(org, "surveyed", record["epoch"], 0, error, request_id=request)
         return
     categories = sorted(record["categories"])
-    at_most = kept(work, org, categories) + work.packs().records
+    row = work.org(org)
+    derived = row is not None and row.children  # what is derived goes too, whatever its category
+    at_most = kept(work, org, [] if derived else categories) + work.packs().records
     if at_most <= record["exact_over"]:
         body = {
             "records": at_most,
@@ -54,7 +56,7 @@ def counted(work: Work, org: str, said: Ask, options: dict[str, Any], found: Cou
     """Answer with what was counted."""
     body = {
         "records": found.records,
-        "kept": kept(work, org, said.categories),
+        "kept": kept(work, org, said.categories) + found.beside,
         "exact": True,
         "targets": found.targets,
         "digest": found.digest,

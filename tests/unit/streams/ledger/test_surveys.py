@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from tests.support.ledger_log import LedgerLog, category, day, group, ready
 
 IDS = [f"r{n:03}" for n in range(200)]
@@ -71,6 +75,51 @@ def test_what_is_derived_from_a_persons_record_counts_with_it() -> None:
     found = log.surveyed(log.survey("q", 1))
 
     assert (found["records"], found["targets"]) == (31, {"crm": 31, "lake": 11})
+
+
+@pytest.mark.parametrize("people", [(1,), ()], ids=["one person", "everyone"])
+@pytest.mark.parametrize("derived_names_people", [False, True])
+@pytest.mark.parametrize("through", [0.5, 3.0], ids=["before it was derived", "after"])
+def test_what_is_derived_counts_whatever_its_category_and_moment(
+    people: tuple[int, ...], derived_names_people: bool, through: float
+) -> None:
+    log = ready(category("messages", "365 d"), category("thumbs", "365 d"))
+    log.frame(group(["m0", "m1"], day(0), subjects=[1, 1]))
+    thumbs = [f"t{n}" for n in range(150)]
+    subjects = [1] * len(thumbs) if derived_names_people else None
+    log.frame(group(thumbs, day(1), category="thumbs", parents=["m0"] * len(thumbs), subjects=subjects))
+    log.frame(group(["of t0", "m2"], day(2), category="messages", parents=["t0", "t1"], subjects=[1, 1]))
+    asked: dict[str, Any] = {"categories": ["messages"], "through": through}
+
+    bound = log.surveyed(log.survey("q", *people, exact_over=99, **asked))
+    found = log.surveyed(log.survey("q", *people, **asked))
+    log.erase("q", *people, **asked)
+    log.to_day(3)
+
+    assert len(log.erased()) == 154
+    assert (found["records"], found["targets"]) == (154, {"crm": 154})
+    assert (bound["exact"], bound["records"]) == (True, 154)
+
+
+def test_a_share_is_of_what_is_named_and_of_what_goes_with_it() -> None:
+    log = ready(category("messages", "365 d"), category("thumbs", "365 d"))
+    log.frame(group(IDS[:10], day(0), subjects=[n % 2 for n in range(10)]))
+    thumbs = [f"t{n}" for n in range(100)]
+    log.frame(group(thumbs, day(1), category="thumbs", parents=[IDS[1]] * 3 + ["nobody's"] * 97))
+
+    found = log.surveyed(log.survey("q", 1, categories=["messages"]))
+
+    assert (found["records"], found["kept"]) == (8, 13)
+
+
+def test_what_is_derived_is_part_of_a_bound_also_where_categories_are_named() -> None:
+    log = ready(category("messages", "365 d"), category("thumbs", "365 d"))
+    log.frame(group(["m0"], day(0), subjects=[1]))
+    log.frame(group(IDS, day(1), category="thumbs", parents=["m0"] * len(IDS)))
+
+    found = log.surveyed(log.survey("q", 1, categories=["messages"], exact_over=1000))
+
+    assert (found["records"], found["kept"], found["exact"]) == (201, 201, False)
 
 
 def test_one_of_an_epoch_behind_is_answered_with_an_error() -> None:
