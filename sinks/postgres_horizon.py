@@ -19,16 +19,21 @@ from sinks.postgres_effects import Connection
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """Who may still see rows that died at or after transaction `xid`. `open_s` is None where nobody tells."""
+    """Who may still see rows that died at or after transaction `xid`.
+
+    `open_s`: for how many seconds, None where nobody tells; `since`: the same as a moment in UTC, which does not change
+    as long as the holder is the same.
+    """
 
     kind: str
     name: str
     xid: int
     open_s: float | None
+    since: str | None = None
 
     def words(self) -> str:
-        """Say who it is, with nothing of what it does."""
-        since = "" if self.open_s is None else f", open for {self.open_s:.0f} s"
+        """Say who it is, with nothing of what it does; while it is the same, in the same words: these are told once."""
+        since = "" if self.since is None else f", open since {self.since} UTC"
         return {
             "session": f"a transaction of session {self.name}{since}: end it (`pg_terminate_backend({self.name})`)",
             "prepared": f"a prepared transaction{since}: COMMIT PREPARED or ROLLBACK PREPARED it",
@@ -55,15 +60,17 @@ class Horizon:
 
 _NEXT: Final = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
 _HOLDERS: Final = """
-    SELECT 'session', pid::text, greatest(age(backend_xmin), age(backend_xid)), extract(epoch FROM now() - xact_start)
+    SELECT 'session', pid::text, greatest(age(backend_xmin), age(backend_xid)), extract(epoch FROM now() - xact_start),
+        to_char(xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
     FROM pg_stat_activity
     WHERE pid <> pg_backend_pid() AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL)
         AND (datname = current_database() OR datname IS NULL) AND backend_type <> 'autovacuum worker'
     UNION ALL
-    SELECT 'prepared', '', age(transaction), extract(epoch FROM now() - prepared)
+    SELECT 'prepared', '', age(transaction), extract(epoch FROM now() - prepared),
+        to_char(prepared AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
     FROM pg_prepared_xacts WHERE database = current_database()
     UNION ALL
-    SELECT 'slot', slot_name::text, age(xmin), NULL FROM pg_replication_slots WHERE xmin IS NOT NULL
+    SELECT 'slot', slot_name::text, age(xmin), NULL, NULL FROM pg_replication_slots WHERE xmin IS NOT NULL
 """
 _RELATIONS: Final = """
     WITH RECURSIVE below(oid) AS (
@@ -104,8 +111,14 @@ def horizon(connection: Connection) -> Horizon:
     assert row is not None
     following = int(str(row[0]))
     holders = [
-        Holder(kind=str(kind), name=str(name), xid=following - int(str(age)), open_s=_seconds(since))
-        for kind, name, age, since in connection.execute(_HOLDERS).fetchall()
+        Holder(
+            kind=str(kind),
+            name=str(name),
+            xid=following - int(str(age)),
+            open_s=_seconds(open_s),
+            since=None if since is None else str(since),
+        )
+        for kind, name, age, open_s, since in connection.execute(_HOLDERS).fetchall()
     ]
     return Horizon(following, tuple(sorted(holders, key=lambda holder: holder.xid)))
 

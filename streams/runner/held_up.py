@@ -2,7 +2,7 @@
 
     sink.apply ─ SinkUnavailable ─▶ VerifyAck with `ask` 0 for each batch: what is left is unknown, and why
 
-It decides nothing: the batches stay where they are and are tried again. The same words about the same batches are told
+It decides nothing: the batches stay where they are and are tried again. The same words about a batch are told
 once. Used by `streams.runner.runner`; `tests/unit/streams/runner/test_held_up.py` says what it promises.
 """
 
@@ -26,28 +26,27 @@ class HeldUp:
 
     def __init__(self, spec: RunnerSpec, sink: Sink) -> None:
         self._spec, self._sink = spec, sink
-        self._told: tuple[str, frozenset[str]] | None = None
+        self._told: dict[str, str] = {}
 
     def writes(self, jobs: Sequence[Job], error: Retry) -> list[Write]:
         """Return what is to be told of batches that could not be carried out, nothing where that was told before."""
-        ids = frozenset(job.batch.id for job in jobs)
-        told = (self._words(error), ids)
-        if not ids or told == self._told or not isinstance(error, SinkUnavailable):
+        if not jobs or not isinstance(error, SinkUnavailable):
             return []
-        self._told = told
-        return [self._write(job, told[0]) for job in jobs]
+        words, before = self._words(error), self._told
+        self._told = {job.batch.id: words for job in jobs}
+        return [self._write(job, words) for job in jobs if before.get(job.batch.id) != words]
 
     def carried_out(self) -> None:
         """Forget what was told: the next time it is news again."""
-        self._told = None
+        self._told = {}
 
-    def _words(self, error: Retry) -> str:
+    def _words(self, error: SinkUnavailable) -> str:
         """Say what the store itself names, such as an open transaction; else why it could not be used."""
         try:
             named = self._sink.bound().blocked_by
         except SinkUnavailable:
             named = ()
-        return "; ".join(named or (error.why if isinstance(error, SinkUnavailable) else str(error),))[:MAX_WORDS]
+        return "; ".join(named or (error.why,))[:MAX_WORDS]
 
     def _write(self, job: Job, words: str) -> Write:
         record: dict[str, Any] = {

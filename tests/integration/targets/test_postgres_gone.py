@@ -133,7 +133,7 @@ def test_erased_rows_are_gone_once_they_are_vacuumed_and_an_old_transaction_that
     assert [answer.level for answer in held] == [DELETED, DELETED]
     assert all(isinstance(answer.left, Unknown) for answer in held)
     assert all(f"session {pid}" in answer.blocked_by[0] for answer in held)
-    assert any(f"session {pid}" in text for text in bound.blocked_by)
+    assert any(f"session {pid}, open since 20" in text for text in bound.blocked_by)
     assert not after
     assert gone == [Gone(level=GONE, left=0)] * 2
     assert planted == [Gone(level="none", left=1)]

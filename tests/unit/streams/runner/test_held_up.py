@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from schemas.codec import full_codec
@@ -10,6 +11,7 @@ from schemas.seal import Seal
 from schemas.topics import Topics
 from sinks.base import Job, SinkUnavailable, Write
 from sinks.gone import Bound
+from sinks.postgres_horizon import Holder
 from streams.ledger.proofs import is_sound
 from streams.runner.held_up import HeldUp
 from streams.runner.spec import RunnerSpec
@@ -61,6 +63,32 @@ def test_it_is_told_once_and_again_when_it_is_news() -> None:
 
     assert told == [1, 0, 1, 0]
     assert len(later) == 1
+
+
+def test_a_batch_that_comes_to_those_that_wait_is_told_alone() -> None:
+    held_up = HeldUp(SPEC, Store())
+    other = Job(batch=replace(BATCH, id="cd" * 16), partition=2)
+
+    held_up.writes(JOBS, AWAY)
+
+    assert [record["batch_id"] for record in said(held_up.writes([*JOBS, other], AWAY))] == [other.batch.id]
+    assert held_up.writes([other], AWAY) == []
+
+
+def test_an_open_transaction_is_told_once_however_long_it_lasts() -> None:
+    store = Store()
+    held_up = HeldUp(SPEC, store)
+    holder = Holder(kind="session", name="7", xid=9, open_s=345.0, since="2026-11-26 07:42:38")
+
+    told = []
+    for now in (holder, replace(holder, open_s=346.0), replace(holder, open_s=3600.0), replace(holder, name="8")):
+        store.blocked = (now.words(),)
+        told += said(held_up.writes(JOBS, AWAY))
+
+    assert [record["blocked_by"].partition(":")[0] for record in told] == [
+        "a transaction of session 7, open since 2026-11-26 07",
+        "a transaction of session 8, open since 2026-11-26 07",
+    ]
 
 
 def test_what_is_not_the_stores_fault_is_not_told_as_such() -> None:
