@@ -107,7 +107,7 @@ def planned(work: Work, org: str, category: str, found: Counted) -> None:
         return
     changed = row.stale or row.policy != policy_of(at.plan)
     if row.state == CHECKING and not changed and found.digest == row.digest and at.pair.room >= 0:
-        row.state, at.pair.braked, at.pair.cut = APPROVED, GOES_ON, 0
+        row.state, at.pair.braked = APPROVED, GOES_ON
         _tell(work, org, category, row, APPROVED)
         due.place(work, org, category, at.pair)
         return
@@ -193,7 +193,6 @@ def _lift(work: Work, org: str, category: str, word: str) -> None:
     work.clock.brakes -= 1
     if pair is not None:
         pair.braked, pair.sure, pair.room, pair.measure = FREE, -1, 0, None
-        pair.cut = 0 if word == DONE else pair.cut
         due.place(work, org, category, pair)
 
 

@@ -101,6 +101,21 @@ def test_of_a_day_no_more_go_than_the_rate_allows() -> None:
     assert (states(log)[-1], log.brakes()[-1]["why"], plan_of(log)["records"]) == ("braked", "per_day", 1)
 
 
+def test_an_approval_takes_nothing_of_the_days_allowance_and_gives_no_other() -> None:
+    log = braked_log(category("messages", "30 d"), limits=Limits(share=1, at_least=10, per_day=60))
+    log.frame(group(IDS[:50], day(0)))
+    log.to_day(31)
+    log.frame(group(IDS[50:71], day(0)))
+    log.approve(plan_of(log))
+    assert (states(log)[-1], log.erased()) == ("done", IDS[:71])
+
+    log.frame(group(IDS[71:81], day(0)))  # the ten that are left of the day's
+    assert log.erased() == IDS[:81]
+    log.frame(group(IDS[81:82], day(0)))
+
+    assert (states(log)[-1], log.erased()) == ("braked", IDS[:81])
+
+
 def test_exactly_the_approved_plan_is_carried_out_and_the_brake_is_gone() -> None:
     log = filled(step_records=20)
     log.policy(short(), version=1)
