@@ -295,6 +295,39 @@ def test_the_end_of_a_whole_org_is_braked_and_approved() -> None:
     assert log.erased() == IDS[:100]
 
 
+def test_a_plan_of_such_a_clock_is_carried_out_whole_on_a_later_day() -> None:
+    limits = Limits(share=0.1, at_least=5)
+    log = braked_log(category("messages", "10 d", clock="deactivation"), step_records=20, limits=limits)
+    for n in range(40):
+        log.frame(group(IDS[n * 20 : n * 20 + 20], day(n / 5)))
+    log.frame(group(IDS[:700], day(9), kind="deactivated"))
+    log.to_day(20)
+    plan = plan_of(log)
+    log.to_day(22)
+
+    log.approve(plan)
+
+    assert log.erased() == IDS[:700]
+    assert states(log) == ["braked", "checking", "approved", "done"]
+    assert stats.clock(log.store).brakes == 0
+
+
+def test_such_a_plan_of_all_that_there_is_leaves_no_brake_behind() -> None:
+    log = braked_log(category("messages", "10 d", clock="deactivation"), step_records=20)
+    log.frame(group(IDS[:100], day(0)))
+    log.frame(group(IDS[:100], day(1), kind="deactivated"))
+    log.to_day(12)
+    plan = plan_of(log)
+    log.to_day(200)  # by when the events are forgotten with the last record
+
+    log.approve(plan)
+
+    assert log.erased() == IDS[:100]
+    assert states(log)[-1] == "done"
+    assert stats.clock(log.store).brakes == 0
+    assert not list(log.store.scan(keys.BRAKE))
+
+
 def test_requests_erase_what_is_braked() -> None:
     log = braked_log(category("messages", "365 d"))
     log.frame(group(IDS[:100], day(0), subjects=[n % 2 for n in range(100)]))
