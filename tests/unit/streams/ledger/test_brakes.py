@@ -328,6 +328,55 @@ def test_such_a_plan_of_all_that_there_is_leaves_no_brake_behind() -> None:
     assert not list(log.store.scan(keys.BRAKE))
 
 
+@pytest.mark.parametrize("step", [100, 10_000])
+@pytest.mark.parametrize("by", ["clock", "hold"])
+def test_rows_that_must_come_back_first_are_part_of_the_plan(by: str, step: int) -> None:
+    log = braked_log(category("messages", "30 d", clock="last_activity"), step_records=step)
+    for n in range(20):
+        log.frame(group(IDS[n * 50 : n * 50 + 50], day(n)))
+        log.frame(group(IDS[n * 50 + 5 : n * 50 + 50], day(25), kind="touched"))
+    if by == "hold":
+        log.hold(records=IDS[:1])
+    for n in range(31, 51):
+        log.to_day(n)
+    before = len(log.erased())
+    log.policy(short("1 d", clock="last_activity"), version=1)
+    if by == "hold":
+        log.release()
+    else:
+        log.policy(short("1 d", clock="created"), version=2)
+    plan = plan_of(log)
+    assert any(PairRow.unpack(value).gather for _, value in log.store.scan(keys.PAIR))
+
+    sends = log.approve(plan)
+
+    assert states(log, sends) == ["checking", "approved", "done"]
+    assert len(log.erased()) - before == plan["records"]
+
+
+def test_a_record_more_while_rows_come_back_voids_the_approval() -> None:
+    log = braked_log(category("messages", "30 d", clock="last_activity"), step_records=50)
+    for n in range(20):
+        log.frame(group(IDS[n * 50 : n * 50 + 50], day(n)))
+        log.frame(group(IDS[n * 50 + 5 : n * 50 + 50], day(25), kind="touched"))
+    for n in range(31, 51):
+        log.to_day(n)
+    before = len(log.erased())
+    log.policy(short("1 d", clock="last_activity"), version=1)
+    log.policy(short("1 d", clock="created"), version=2)
+    log.approve(plan_of(log), run=False)
+    while "approved" not in states(log):
+        log.step()
+    log.step()
+
+    log.frame(group(["more"], day(2)), run=False)
+    log.run()
+
+    assert states(log)[-2:] == ["void", "braked"]
+    assert plan_of(log)["records"] == 901
+    assert len(log.erased()) == before
+
+
 def test_requests_erase_what_is_braked() -> None:
     log = braked_log(category("messages", "365 d"))
     log.frame(group(IDS[:100], day(0), subjects=[n % 2 for n in range(100)]))
