@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from schemas.jobs import BRAKE, State
-from streams.coordinator import keys, plans
+from streams.coordinator import keys, plans, policies
 from streams.coordinator.rows import Brake, Job
 from streams.coordinator.work import Work
 
@@ -48,6 +48,9 @@ def told(work: Work, name: str, record: Mapping[str, Any], body: Mapping[str, An
     row.parts[partition] = {"state": word, "at": body["at"], "why": body["why"], "plan": body.get("plan")}
     if word == "void":
         plans.voided(work, job)
+    elif word == "braked":  # under another policy since, perhaps: whoever had a part in what is due stays named
+        setters = {*job.detail.get("set_by", ()), *policies.set_by(work, name, category)}
+        job.detail["set_by"] = sorted(setters)
     _follow(work, name, category, job, row)
 
 
@@ -59,14 +62,14 @@ def _open(work: Work, name: str, category: str) -> Job:
         request_id = f"{BRAKE}:{category}:{org.brakes}"
         if work.job(name, request_id) is None:
             break
-    now = work.entry.log_ms
+    now, setters = work.entry.log_ms, policies.set_by(work, name, category)
     return work.add_job(
         name,
         Job(
             request_id=request_id,
             kind=BRAKE,
             content="",
-            requested_by=org.policy_by,
+            requested_by=org.policy_by if org.policy_by in setters else min(setters, default=""),
             asked_at=work.now,
             requested_at=now,
             expires_at=now,

@@ -63,7 +63,7 @@ def check_approval(work: Work, name: str, job: Job, other: Job) -> None:
         now = work.entry.log_ms
         if not is_good(token, work.context.rules_key, org=name, job=other.request_id, plan=wanted, now_ms=now):
             raise No("bad_token", "token: is not one that the installation made for this plan, or has ended")
-    elif not job.requested_by or job.requested_by == other.requested_by:
+    elif not job.requested_by or job.requested_by in (other.requested_by, *other.detail.get("set_by", ())):
         raise No("own_approval", "requested_by: must name somebody else than who asked, or set the policy")
     other.detail |= {"approved_by": job.requested_by, "approved_plan": wanted, "approval": job.request_id}
     work.stats().approvals += 1

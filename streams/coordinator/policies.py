@@ -22,6 +22,7 @@ from streams.coordinator.locks import shortened_category
 from streams.coordinator.refusal import No
 from streams.coordinator.rows import Job, Org, Settings
 from streams.coordinator.work import Work
+from streams.ledger.concern import lineage
 from streams.ledger.retention import check_settings, template_settings
 
 
@@ -43,6 +44,7 @@ def policy(work: Work, name: str, job: Job, _: list[str]) -> None:
         job.detail = {"version": org.policy_version}
         work.to(job, State.COMPLETED, text="nothing differs from what is in force")
         return
+    _note_setter(org, settings, job.requested_by)
     org.settings, org.template = settings, template
     _publish(work, name, org, job)
     job.told = work.partitions_of(name, org)
@@ -54,6 +56,22 @@ def policy(work: Work, name: str, job: Job, _: list[str]) -> None:
     work.store.put(keys.waiting(name, org.policy_version), job.request_id.encode())
     work.to_ledger(job.told, "PolicySet", policy_set(work, name, org))
     work.to(job, State.PLANNING)
+
+
+def _note_setter(org: Org, new: Settings, who: str) -> None:
+    """Note who changes which fields: of what follows from them they cannot be the second person."""
+    for category in sorted({*org.settings, *new}):
+        before, after = org.settings.get(category, {}), new.get(category, {})
+        for name in SETTING_FIELDS[1:]:
+            if before.get(name, "") != after.get(name, ""):
+                org.setters.setdefault(category, {})[name] = who
+                org.policy_by = who
+
+
+def set_by(work: Work, name: str, category: str) -> set[str]:
+    """Return who set what holds for a category, in it or above it; of what nobody has set nobody did."""
+    setters = work.org(name).setters
+    return {who for each in lineage(work.rules, category) for who in setters.get(each, {}).values() if who}
 
 
 def lock(work: Work, name: str, job: Job, _: list[str]) -> None:
@@ -160,7 +178,6 @@ def _answered(job: Job, partition: int) -> bool:
 def _publish(work: Work, name: str, org: Org, job: Job) -> None:
     """Make a new version of an org's policy, and write it twice: as the newest, and for good."""
     org.policy_version += 1
-    org.policy_by = job.requested_by
     job.detail = {"version": org.policy_version}
     state = {
         "org": name,

@@ -37,8 +37,9 @@ class Org(Row):
     that have opened the present epoch, `awaited` how many answers of new partitions to its holds and erasures are still
     out. `locked_until` is a day since the epoch, -1 for none; `template` the one its settings were taken over from.
     `deletion` is the id of the deletion that is under way. `exports` counts the archives that were ever made of it.
-    `policy_by` is who set its policy last, `brakes` counts what was ever braked of it, and `asked` records its requests
-    were found to erase on day `asked_day`, without a person's approval.
+    `policy_by` is who changed its settings last, and `setters` who changed each field of each category's last.
+    `brakes` counts what was ever braked of it, and `asked` records its requests were found to erase on day `asked_day`,
+    without a person's approval.
     """
 
     version: int = 0
@@ -57,6 +58,7 @@ class Org(Row):
     deletion: str = ""
     exports: int = 0
     policy_by: str = ""
+    setters: dict[str, dict[str, str]] = field(default_factory=dict)
     brakes: int = 0
     asked_day: int = -1
     asked: int = 0

@@ -107,7 +107,7 @@ def planned(work: Work, org: str, category: str, found: Counted) -> None:
         return
     changed = row.stale or row.policy != policy_of(at.plan)
     if row.state == CHECKING and not changed and found.digest == row.digest and at.pair.room >= 0:
-        row.state, at.pair.braked, at.pair.cut = APPROVED, GOES_ON, 0
+        row.state, at.pair.braked = APPROVED, GOES_ON
         _tell(work, org, category, row, APPROVED)
         due.place(work, org, category, at.pair)
         return
@@ -176,12 +176,16 @@ def _as_approved(work: Work, at: Place) -> Place | None:
 
 
 def settle(work: Work, at: Place, handled: int, blocked: str | None) -> None:
-    """A pair had its chunk: if a person had approved that, and nothing of it is left, its brake is gone."""
+    """A pair had its chunk: if a person had approved that, and nothing of it is left, its brake is gone.
+
+    Where events start the clock, the next day is told as of today, which may be later than the plan's: so there only a
+    chunk that found nothing says that nothing is left.
+    """
     row = brake_rows.of(work, at.org_name, at.category) if at.pair.braked == GOES_ON else None
-    if row is None or blocked is not None:
+    if row is None or blocked is not None or at.pair.cursor is not None or at.pair.gather:
         return
     next_day = due.due_by_itself(work, at.org_name, at.category, at.pair, at.org, at.plan)
-    if not handled or next_day is None or next_day > row.day:
+    if not handled or next_day is None or (next_day > row.day and not at.plan.by_event):
         _lift(work, at.org_name, at.category, DONE)
 
 
@@ -193,7 +197,6 @@ def _lift(work: Work, org: str, category: str, word: str) -> None:
     work.clock.brakes -= 1
     if pair is not None:
         pair.braked, pair.sure, pair.room, pair.measure = FREE, -1, 0, None
-        pair.cut = 0 if word == DONE else pair.cut
         due.place(work, org, category, pair)
 
 

@@ -130,7 +130,11 @@ def _segment(work: Work, at: Place, key: SegmentKey, segment: Segment) -> str | 
 
 
 def gather(work: Work, org_name: str, category: str, pair: PairRow, budget: int) -> int:
-    """Bring rows back to their created days' buckets, about `budget`; return how many were handled."""
+    """Bring rows back to their created days' buckets, about `budget`; return how many were handled, at least one.
+
+    What is only moved takes nothing from the room that a braked pair's plan leaves: it is part of the plan already.
+    """
+    room = pair.room
     prefix = keys.segments(org_name, category)
     start = bytes.fromhex(pair.cursor) if pair.cursor is not None else prefix
     handled = 0
@@ -146,7 +150,9 @@ def gather(work: Work, org_name: str, category: str, pair: PairRow, budget: int)
             segments.store_by_day(work, org_name, category, key.target, columns)
     if not handled:
         pair.cursor, pair.gather, pair.spread = None, False, False
-    return handled
+    if pair.braked:
+        pair.room = room
+    return max(handled, 1)
 
 
 def _until(work: Work, prefix: bytes, start: bytes, budget: int) -> list[tuple[bytes, bytes]]:

@@ -91,7 +91,8 @@ def run(work: Work, budget: int) -> int:
     else:
         _tidy(work, at)
         due.place(work, org_name, category, pair, again=True)
-        if pair.oldest < 0 and not pair.marks and not pair.waiting and not brakes.remembers(work, at):
+        empty = pair.oldest < 0 and not pair.marks and not pair.waiting
+        if empty and not pair.braked and not brakes.remembers(work, at):  # a brake is lifted before its pair goes
             due.remove(work, pair)
             work.drop_pair(org_name, category)
     return handled + cost + PAIR_COST

@@ -151,6 +151,47 @@ def test_an_org_on_the_installations_own_policy_is_approved_by_anybody_who_is_na
     assert told(approve(desk, "ann"), "BrakeApproved") != {}
 
 
+def test_whoever_changes_the_policy_while_it_is_braked_cannot_approve_either() -> None:
+    desk = braked()
+    desk.ask("policy", {"settings": [{"category": "messages", "period": "2 d"}]}, requested_by="bob")
+    tell(desk, "braked", at=2, said=plan(95, "b2"))
+
+    for by in ("ann", "bob"):
+        assert told(approve(desk, by), "BrakeApproved") == {}
+        assert desk.state()["reason"] == "own_approval"
+
+    assert desk.state(JOB)["detail"]["set_by"] == ["ann", "bob"]
+    assert told(approve(desk, "eve"), "BrakeApproved") != {}
+
+
+def test_a_lock_and_settings_of_other_categories_do_not_hide_who_set_the_policy() -> None:
+    desk = Desk()
+    desk.org()
+    desk.ask("policy", {"settings": [{"category": "messages", "period": "1 d"}]}, requested_by="ann")
+    desk.ask("policy", {"settings": [{"category": "media", "period": "900 d"}]}, requested_by="bob")
+    assert desk.state()["state"] == "planning"
+    desk.ask("lock", {"until_day": 30_000}, requested_by="bob")
+    assert desk.state()["state"] == "completed"
+    tell(desk, "braked", said=plan())
+
+    assert desk.state(JOB)["requested_by"] == "ann"
+    assert told(approve(desk, "ann"), "BrakeApproved") == {}
+    assert desk.state()["reason"] == "own_approval"
+    assert told(approve(desk, "bob"), "BrakeApproved") != {}
+
+
+def test_another_field_of_the_category_does_not_hide_who_set_its_period() -> None:
+    desk = Desk()
+    desk.org()
+    desk.ask("policy", {"settings": [{"category": "messages", "period": "1 d"}]}, requested_by="ann")
+    desk.ask("policy", {"settings": [{"category": "messages", "clock": "last_activity"}]}, requested_by="bob")
+    tell(desk, "braked", said=plan())
+
+    assert desk.state(JOB)["requested_by"] == "bob"
+    for by in ("ann", "bob"):
+        assert told(approve(desk, by), "BrakeApproved") == {}
+
+
 def test_nobody_cancels_it_and_a_policy_that_is_set_right_completes_it() -> None:
     desk = braked()
 

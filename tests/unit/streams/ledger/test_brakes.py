@@ -101,6 +101,21 @@ def test_of_a_day_no_more_go_than_the_rate_allows() -> None:
     assert (states(log)[-1], log.brakes()[-1]["why"], plan_of(log)["records"]) == ("braked", "per_day", 1)
 
 
+def test_an_approval_takes_nothing_of_the_days_allowance_and_gives_no_other() -> None:
+    log = braked_log(category("messages", "30 d"), limits=Limits(share=1, at_least=10, per_day=60))
+    log.frame(group(IDS[:50], day(0)))
+    log.to_day(31)
+    log.frame(group(IDS[50:71], day(0)))
+    log.approve(plan_of(log))
+    assert (states(log)[-1], log.erased()) == ("done", IDS[:71])
+
+    log.frame(group(IDS[71:81], day(0)))  # the ten that are left of the day's
+    assert log.erased() == IDS[:81]
+    log.frame(group(IDS[81:82], day(0)))
+
+    assert (states(log)[-1], log.erased()) == ("braked", IDS[:81])
+
+
 def test_exactly_the_approved_plan_is_carried_out_and_the_brake_is_gone() -> None:
     log = filled(step_records=20)
     log.policy(short(), version=1)
@@ -278,6 +293,88 @@ def test_the_end_of_a_whole_org_is_braked_and_approved() -> None:
     assert (states(log)[-1], log.erased()) == ("braked", [])
     log.approve(plan_of(log))
     assert log.erased() == IDS[:100]
+
+
+def test_a_plan_of_such_a_clock_is_carried_out_whole_on_a_later_day() -> None:
+    limits = Limits(share=0.1, at_least=5)
+    log = braked_log(category("messages", "10 d", clock="deactivation"), step_records=20, limits=limits)
+    for n in range(40):
+        log.frame(group(IDS[n * 20 : n * 20 + 20], day(n / 5)))
+    log.frame(group(IDS[:700], day(9), kind="deactivated"))
+    log.to_day(20)
+    plan = plan_of(log)
+    log.to_day(22)
+
+    log.approve(plan)
+
+    assert log.erased() == IDS[:700]
+    assert states(log) == ["braked", "checking", "approved", "done"]
+    assert stats.clock(log.store).brakes == 0
+
+
+def test_such_a_plan_of_all_that_there_is_leaves_no_brake_behind() -> None:
+    log = braked_log(category("messages", "10 d", clock="deactivation"), step_records=20)
+    log.frame(group(IDS[:100], day(0)))
+    log.frame(group(IDS[:100], day(1), kind="deactivated"))
+    log.to_day(12)
+    plan = plan_of(log)
+    log.to_day(200)  # by when the events are forgotten with the last record
+
+    log.approve(plan)
+
+    assert log.erased() == IDS[:100]
+    assert states(log)[-1] == "done"
+    assert stats.clock(log.store).brakes == 0
+    assert not list(log.store.scan(keys.BRAKE))
+
+
+@pytest.mark.parametrize("step", [100, 10_000])
+@pytest.mark.parametrize("by", ["clock", "hold"])
+def test_rows_that_must_come_back_first_are_part_of_the_plan(by: str, step: int) -> None:
+    log = braked_log(category("messages", "30 d", clock="last_activity"), step_records=step)
+    for n in range(20):
+        log.frame(group(IDS[n * 50 : n * 50 + 50], day(n)))
+        log.frame(group(IDS[n * 50 + 5 : n * 50 + 50], day(25), kind="touched"))
+    if by == "hold":
+        log.hold(records=IDS[:1])
+    for n in range(31, 51):
+        log.to_day(n)
+    before = len(log.erased())
+    log.policy(short("1 d", clock="last_activity"), version=1)
+    if by == "hold":
+        log.release()
+    else:
+        log.policy(short("1 d", clock="created"), version=2)
+    plan = plan_of(log)
+    assert any(PairRow.unpack(value).gather for _, value in log.store.scan(keys.PAIR))
+
+    sends = log.approve(plan)
+
+    assert states(log, sends) == ["checking", "approved", "done"]
+    assert len(log.erased()) - before == plan["records"]
+
+
+def test_a_record_more_while_rows_come_back_voids_the_approval() -> None:
+    log = braked_log(category("messages", "30 d", clock="last_activity"), step_records=50)
+    for n in range(20):
+        log.frame(group(IDS[n * 50 : n * 50 + 50], day(n)))
+        log.frame(group(IDS[n * 50 + 5 : n * 50 + 50], day(25), kind="touched"))
+    for n in range(31, 51):
+        log.to_day(n)
+    before = len(log.erased())
+    log.policy(short("1 d", clock="last_activity"), version=1)
+    log.policy(short("1 d", clock="created"), version=2)
+    log.approve(plan_of(log), run=False)
+    while "approved" not in states(log):
+        log.step()
+    log.step()
+
+    log.frame(group(["more"], day(2)), run=False)
+    log.run()
+
+    assert states(log)[-2:] == ["void", "braked"]
+    assert plan_of(log)["records"] == 901
+    assert len(log.erased()) == before
 
 
 def test_requests_erase_what_is_braked() -> None:
