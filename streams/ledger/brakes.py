@@ -108,7 +108,7 @@ def planned(work: Work, org: str, category: str, listing: int, found: Counted) -
         _lift(work, org, category, LIFTED)
         return
     changed = row.stale or row.policy != policy_of(at.plan)
-    same = (found.records, found.digest) == (row.records, row.digest)
+    same = _is_same(row, found)
     if row.state == CHECKING and not changed and same and at.pair.room >= 0:
         row.state, at.pair.braked = APPROVED, GOES_ON
         _tell(work, org, category, row, APPROVED)
@@ -132,6 +132,11 @@ def planned(work: Work, org: str, category: str, listing: int, found: Counted) -
     row.state, row.records, row.digest = BRAKED, found.records, found.digest
     row.targets, row.action, row.told = dict(sorted(found.targets.items())), at.plan.action, True
     _tell(work, org, category, row, BRAKED)
+
+
+def _is_same(row: BrakeRow, found: Counted) -> bool:
+    """Whether a list has found what the row's plan holds: as many, and the same ones."""
+    return (found.records, found.digest) == (row.records, row.digest)
 
 
 def _again(work: Work, at: Place, row: BrakeRow) -> None:
