@@ -110,7 +110,7 @@ def _judge(work: Work, name: str, job: Job, survey: dict[str, Any]) -> bool:
         return False
     found = {p: {m: answer[m] for m in ("position", "records", "targets", "digest")} for p, answer in answers.items()}
     found = {p: plan for p, plan in found.items() if plan["records"]}
-    same = _digests(found) == _digests(survey["plans"])
+    same = _sets(found) == _sets(survey["plans"])
     if survey["approved"] and same:
         return True
     if survey["approved"]:
@@ -125,8 +125,8 @@ def _judge(work: Work, name: str, job: Job, survey: dict[str, Any]) -> bool:
     return False
 
 
-def _digests(found: Mapping[str, plans.Plan]) -> dict[str, str]:
-    return {partition: plan["digest"] for partition, plan in found.items()}
+def _sets(found: Mapping[str, plans.Plan]) -> dict[str, tuple[int, str]]:
+    return {partition: (plan["records"], plan["digest"]) for partition, plan in found.items()}
 
 
 def approved(work: Work, name: str, other: Job) -> None:

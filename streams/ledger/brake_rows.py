@@ -28,7 +28,8 @@ class BrakeRow(Row):
     `why`: the limit, share or per_day. `policy` names what holds for the pair: under another the plan is none. `digest`
     is that of the selection (`set_digest`). `approval`: the request that approved it. `voided` counts approvals that
     were void. `stale`: something has happened that a count which is under way may not have seen. `told`: the
-    coordinator knows of it. `seen`: the ledger day on which it was last held against its limits.
+    coordinator knows of it. `seen`: the ledger day on which it was last held against its limits. `listing`: which list
+    counts it (`Run.asked`), or did so last, 0: none has; what another has counted is not its plan.
     """
 
     state: str
@@ -45,6 +46,7 @@ class BrakeRow(Row):
     told: bool = False
     stale: bool = False
     seen: int = _NEVER
+    listing: int = 0
 
 
 def key_of(org: str, category: str) -> bytes:

@@ -83,30 +83,33 @@ def policy_of(plan: Plan) -> str:
 
 def _list(work: Work, org: str, category: str, row: BrakeRow) -> None:
     """Have the pair listed as of the row's day."""
+    select_list.drop(work, org, row.listing)
     row.stale = False
     options = json.dumps({"category": category, "day": row.day}, sort_keys=True)
-    select_list.begin(work, org, Ask("", 0, everyone=True, categories=[category], options=options, purpose=PLAN), b"")
+    said = Ask("", 0, everyone=True, categories=[category], options=options, purpose=PLAN)
+    row.listing = select_list.begin(work, org, said, b"")
 
 
-def began(work: Work, org: str, category: str) -> None:
+def began(work: Work, org: str, category: str, listing: int) -> None:
     """A plan shows the end of this entry: what comes to the pair from now on is not part of it."""
     row, at = brake_rows.of(work, org, category), _place(work, org, category)
-    if row is not None and at is not None:
+    if row is not None and row.listing == listing and at is not None:
         newest = at.plan.newest(row.day)
         at.pair.sure, at.pair.room, at.pair.measure = -1 if newest is None else newest, 0, None
 
 
-def planned(work: Work, org: str, category: str, found: Counted) -> None:
+def planned(work: Work, org: str, category: str, listing: int, found: Counted) -> None:
     """A plan is listed: it is told, or held against what was approved, or shows that nothing exceeds a limit."""
     row, at = brake_rows.of(work, org, category), _place(work, org, category)
-    if row is None:
+    if row is None or row.listing != listing:
         return
     limits = work.rules.limits(org, category) if work.rules is not None else None
     if at is None or limits is None:
         _lift(work, org, category, LIFTED)
         return
     changed = row.stale or row.policy != policy_of(at.plan)
-    if row.state == CHECKING and not changed and found.digest == row.digest and at.pair.room >= 0:
+    same = _is_same(row, found)
+    if row.state == CHECKING and not changed and same and at.pair.room >= 0:
         row.state, at.pair.braked = APPROVED, GOES_ON
         _tell(work, org, category, row, APPROVED)
         due.place(work, org, category, at.pair)
@@ -124,11 +127,16 @@ def planned(work: Work, org: str, category: str, found: Counted) -> None:
         _lift(work, org, category, LIFTED)
         at.pair.sure, at.pair.room = sure, room + late  # exact: what headers said is not asked again
         return
-    if row.digest != found.digest:  # else the plan is what it was, as of the offset that it had
+    if not same:  # else the plan is what it was, as of the offset that it had
         row.position = found.position
     row.state, row.records, row.digest = BRAKED, found.records, found.digest
     row.targets, row.action, row.told = dict(sorted(found.targets.items())), at.plan.action, True
     _tell(work, org, category, row, BRAKED)
+
+
+def _is_same(row: BrakeRow, found: Counted) -> bool:
+    """Whether a list has found what the row's plan holds: as many, and the same ones."""
+    return (found.records, found.digest) == (row.records, row.digest)
 
 
 def _again(work: Work, at: Place, row: BrakeRow) -> None:
@@ -193,6 +201,8 @@ def _lift(work: Work, org: str, category: str, word: str) -> None:
     row, pair = brake_rows.of(work, org, category), work.pair(org, category)
     if row is not None and row.told:
         _tell(work, org, category, row, word)
+    if row is not None:
+        select_list.drop(work, org, row.listing)
     work.drop_row(brake_rows.key_of(org, category), BrakeRow)
     work.clock.brakes -= 1
     if pair is not None:

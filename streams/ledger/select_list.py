@@ -49,8 +49,8 @@ class Ask(Row):
     purpose: str = EXPORT
 
 
-def begin(work: Work, org: str, said: Ask, subjects: bytes) -> None:
-    """Let a list be made; what lies in packs is stored first."""
+def begin(work: Work, org: str, said: Ask, subjects: bytes) -> int:
+    """Let a list be made; what lies in packs is stored first. Return what names it in its org."""
     run = Run(asked=work.offset, turn=work.next_turn(), orders=said.purpose == ORDERS, plan=said.purpose == PLAN)
     if run.plan:  # one entry may begin several: their rows need names that no offset has
         at = work.position()
@@ -60,6 +60,19 @@ def begin(work: Work, org: str, said: Ask, subjects: bytes) -> None:
     run.packs = packs.newest(work.packs())
     work.store.put(keys.select(org, run.asked), run.pack())  # not a row added: this entry asks for a step by it
     work.clock.selects += 1
+    return run.asked
+
+
+def drop(work: Work, org: str, asked: int) -> None:
+    """Let go of a list, made or not, with all that it has kept; of one that is gone there is nothing."""
+    key = keys.select(org, asked)
+    run = work.row(key, Run)
+    if run is None:
+        return
+    for row, _ in list(work.store.scan(run.scratch)):
+        work.store.delete(row)
+    work.drop_row(key, Run)
+    work.clock.selects -= 1
 
 
 def read_ask(work: Work, run: Run) -> tuple[Ask, bytes]:

@@ -111,9 +111,10 @@ def run(work: Work, budget: int) -> int:
     cost = _Reading(work, org, chosen, lister).run(budget)
     lister.send()
     if chosen.phase == len(PHASES):
-        _end(work, key, chosen, lister)
+        lister.end()
+        select_list.drop(work, org, chosen.asked)
         if isinstance(lister, PlanLister):
-            _told(work, org, lister)
+            _told(work, org, chosen, lister)
     return cost + _COST
 
 
@@ -122,23 +123,15 @@ def _begin_plan(work: Work, org: str, run: Run) -> None:
     category = str(PlanLister(work, org, run).options.get("category", ""))
     start_of(run, org, category)
     if category:
-        brakes.began(work, org, category)
+        brakes.began(work, org, category, run.asked)
 
 
-def _told(work: Work, org: str, lister: PlanLister) -> None:
+def _told(work: Work, org: str, run: Run, lister: PlanLister) -> None:
     """Hand a plan on to whoever wanted it."""
     if "category" in lister.options:
-        brakes.planned(work, org, lister.options["category"], lister.counted)
+        brakes.planned(work, org, lister.options["category"], run.asked, lister.counted)
     else:
         surveys.counted(work, org, lister.ask, lister.options, lister.counted)
-
-
-def _end(work: Work, key: bytes, run: Run, lister: Lister) -> None:
-    lister.end()
-    for row, _ in list(work.store.scan(run.scratch)):
-        work.store.delete(row)
-    work.drop_row(key, Run)
-    work.clock.selects -= 1
 
 
 def catch_up(work: Work) -> None:

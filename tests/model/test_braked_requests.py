@@ -76,7 +76,7 @@ def test_people_are_erased_within_the_limits_or_by_exactly_the_approved_plan(see
 @pytest.mark.parametrize("bug", ["any plan is the approved one", "one shard is not asked"])
 def test_a_bug_planted_into_it_is_found(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if bug == "any plan is the approved one":
-        monkeypatch.setattr(surveys, "_digests", sorted)
+        monkeypatch.setattr(surveys, "_sets", sorted)
     else:
         partitions = Work.partitions_of
         monkeypatch.setattr(Work, "partitions_of", lambda self, name, org: partitions(self, name, org)[:1])

@@ -33,7 +33,7 @@ BUGS: Mapping[Callable[[Patch], None], int] = {
     planted_brakes.what_went_today_forgotten: 8,
     planted_brakes.what_arrives_after_the_count_not_counted: 0,
     planted_brakes.policies_that_mend_not_looked_at: 4,
-    planted_brakes.plans_that_forget_a_record: 9,
+    planted_brakes.plans_that_forget_a_record: 3,
 }
 """Each with the seed that is played first, as it found it."""
 

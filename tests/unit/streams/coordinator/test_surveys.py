@@ -114,6 +114,16 @@ def test_one_record_more_and_the_approval_is_void() -> None:
     assert set(told(count(desk, 102, digest="b2", number=3), "Erase")) == {ONE}
 
 
+def test_another_number_of_records_is_another_plan_whatever_the_digest() -> None:
+    desk = braked()
+    approve(desk)
+
+    sends = count(desk, 102, number=2)
+
+    assert told(sends, "Erase") == {}
+    assert (desk.state("r-1")["state"], desk.state("r-1")["detail"]["records"]) == ("braked", 102)
+
+
 def test_who_asked_cannot_approve() -> None:
     desk = braked()
 

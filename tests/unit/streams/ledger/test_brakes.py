@@ -10,7 +10,9 @@ from schemas.brake import Brake, Limits
 from schemas.policy import Setting
 from schemas.rules import CategoryRules
 from streams.ledger import brake_rows, keys, select_list, stats
+from streams.ledger.brake_rows import BrakeRow
 from streams.ledger.rows import PairRow
+from streams.ledger.set_digest import SetDigest
 from streams.reducer import Send
 from tests.support.ledger_log import LedgerLog, category, day, group, intents, ready, rules
 
@@ -57,6 +59,55 @@ def test_a_policy_shortened_by_mistake_decides_nothing_and_tells_its_plan() -> N
     assert len(plan["digest"]) == 64
     log.to_day(12)
     assert log.erased() == []
+
+
+def test_a_list_of_a_brake_that_was_lifted_is_nobodys_plan() -> None:
+    log = filled(step_records=5)
+    braking = rules(
+        category("messages", "365 d"), category("logs"), version=3, brake=Brake(limits=HALF), step_records=5
+    )
+    log.policy(short(), version=1, run=False)
+    while not stats.clock(log.store).selects:
+        log.step()
+    log.step()
+    log.rules(rules(category("messages", "365 d"), category("logs"), version=2, step_records=5), run=False)
+    while stats.clock(log.store).brakes:
+        log.step()
+    assert stats.clock(log.store).selects == 0  # its list goes with it
+
+    log.rules(braking, run=False)
+    log.run()
+
+    plan = plan_of(log)
+    assert plan["records"] == 90 - len(log.erased())
+    assert [key for key, _ in log.store.scan(keys.SCRATCH)] == []
+
+
+def test_what_another_list_has_counted_is_not_the_plan() -> None:
+    log = filled()
+    log.policy(short(), version=1)
+    log.approve(plan_of(log), run=False)
+    key, value = next(log.store.scan(keys.BRAKE))
+    row = BrakeRow.unpack(value)
+    row.listing += 1
+    log.store.put(key, row.pack())
+
+    log.run()
+
+    assert (states(log)[-1], log.erased()) == ("checking", [])
+
+
+def test_another_number_of_records_is_another_plan_whatever_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SetDigest, "hex", lambda _: "0" * 64)
+    log = filled()
+    log.policy(short(), version=1)
+    plan = plan_of(log)
+    log.frame(group([IDS[5]], day(9), kind="deleted"))
+
+    log.approve(plan)
+
+    assert log.erased() == []
+    assert "void" in states(log)
 
 
 def test_other_categories_and_orgs_go_on() -> None:
@@ -462,7 +513,7 @@ def test_what_only_headers_count_is_not_told_to_anybody() -> None:
 def test_marks_that_were_looked_up_long_ago_count_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     listed: list[str] = []
     begin = select_list.begin
-    monkeypatch.setattr(select_list, "begin", lambda work, org, *more: (listed.append(org), begin(work, org, *more)))
+    monkeypatch.setattr(select_list, "begin", lambda work, org, *more: (listed.append(org), begin(work, org, *more))[1])
     log = braked_log(category("messages", "10 d", clock="deactivation"), limits=Limits(share=0.3, at_least=15))
     log.frame(group(IDS[:100], day(0)))
     for n in range(8):
