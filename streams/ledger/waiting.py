@@ -258,6 +258,8 @@ def go_on(work: Work, budget: int) -> int:
     for raw, old in _from(work, org, row, budget):
         row.cursor = (raw + b"\0").hex()
         cost += _move(work, org, row, raw, old)
+        if cost >= budget:
+            break
     if cost:
         work.store.put(key, row.pack())
     elif row.kept:

@@ -147,12 +147,16 @@ class Cluster:
         consumer.close()
         return found
 
-    def acks(self) -> list[dict[str, Any]]:
-        """Return every ack, with its partition."""
+    def answers(self) -> list[dict[str, Any]]:
+        """Return all that runners have said, with its partition; what is gone, or why nothing goes, has an `ask`."""
         return [
             {**CODEC.decode(value or b"")[1], "partition": partition}
             for partition, _, value in self.read_all(self.topics.acks)
         ]
+
+    def acks(self) -> list[dict[str, Any]]:
+        """Return what became of each batch and order."""
+        return [answer for answer in self.answers() if "ask" not in answer]
 
     def spec(self, **changes: Any) -> RunnerSpec:
         values: dict[str, Any] = {
