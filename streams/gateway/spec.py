@@ -17,8 +17,8 @@ class Limits:
     single_bytes: int = 256 << 10
     batch_bytes: int = 4 << 20
     skew_ms: int = 86_400_000
-    pack_messages: int = 131_072
-    pack_input_bytes: int = 24 << 20
+    pack_messages: int = 65_536
+    pack_input_bytes: int = 16 << 20
     pack_output_bytes: int = 6 << 20
     linger_ms: int = 100
     backlog_linger_ms: int = 1_000
