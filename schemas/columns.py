@@ -286,6 +286,14 @@ class Columns:
             targets=self.targets[first:stop] if self.targets is not None else None,
         )
 
+    def spans(self, counts: Sequence[int]) -> list[tuple[int, int]]:
+        """Return the earliest and the latest clock of each run of `counts` rows; none of them is 0."""
+        if not counts:
+            return []
+        starts = starts_of(np.array(counts, np.int64))
+        low, high = np.minimum.reduceat(self.clocks, starts), np.maximum.reduceat(self.clocks, starts)
+        return list(zip(low.tolist(), high.tolist(), strict=True))
+
     def lean(self) -> Columns:
         """Return the same rows without columns that say nothing."""
         subjects = self.subjects if self.subjects is not None and len(self.subjects.codes) else None

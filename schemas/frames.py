@@ -30,7 +30,6 @@ from schemas.bodies import (
     zigzag_differences,
 )
 from schemas.columns import Columns
-from schemas.ragged import starts_of
 from schemas.runs import encode_runs
 
 VERSION = 1
@@ -253,7 +252,7 @@ def encode_rows(
     in_small = np.repeat(is_small, counts)
     whole = rows.take(np.flatnonzero(~in_small)) if small else rows
     bodies = encode_runs(whole, sizes)
-    directory = _directory(large, sizes, _spans(whole, sizes))
+    directory = _directory(large, sizes, whole.spans(sizes))
     pack = b""
     if small:
         rest = rows if len(small) == len(counts) else rows.take(np.flatnonzero(in_small))
@@ -280,16 +279,7 @@ def decode_frame(body: bytes) -> FrameView:
 
 def pack_rows(headers: Sequence[GroupHeader], counts: Sequence[int], rows: Columns) -> Pack:
     """Return the pack of groups sorted by key whose `rows` lie one group after the other."""
-    return Pack(_directory(headers, counts, _spans(rows, counts)), encode_columns(rows))
-
-
-def _spans(rows: Columns, counts: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the earliest and the latest clock of each run of `counts` rows."""
-    if not counts:
-        return []
-    starts = starts_of(np.array(counts, np.int64))
-    low, high = np.minimum.reduceat(rows.clocks, starts), np.maximum.reduceat(rows.clocks, starts)
-    return list(zip(low.tolist(), high.tolist(), strict=True))
+    return Pack(_directory(headers, counts, rows.spans(counts)), encode_columns(rows))
 
 
 def _joined(a: tuple[GroupHeader, Columns], b: tuple[GroupHeader, Columns]) -> tuple[GroupHeader, Columns]:

@@ -56,10 +56,10 @@ def store(work: Work, buckets: Sequence[Bucket], sizes: Sequence[int], columns: 
     chosen[together] = True
     small = columns if len(together) == len(sizes) else columns.take(np.flatnonzero(np.repeat(chosen, sizes)))
     bodies = iter(encode_runs(small, [sizes[i] for i in together]))
-    low, high = _spans(columns, ends - sizes)
+    spans = columns.spans(sizes)
     for i, bucket in enumerate(buckets):
         if chosen[i]:
-            segments.add(work, bucket, Segment(sizes[i], low[i], high[i], False, next(bodies)))
+            segments.add(work, bucket, Segment(sizes[i], *spans[i], False, next(bodies)))
         else:
             segments.store_columns(work, bucket, segments.resolved(columns.slice(*bounds[i])))
 
@@ -71,10 +71,3 @@ def _with_repeats(columns: Columns, sizes: Sequence[int]) -> frozenset[int]:
     ranked = np.sort(proxies)
     again = ranked[1:][ranked[1:] == ranked[:-1]]
     return frozenset(run[np.isin(proxies, again)].tolist()) if len(again) else frozenset()
-
-
-def _spans(columns: Columns, starts: NDArray[np.int64]) -> tuple[list[int], list[int]]:
-    return (
-        np.minimum.reduceat(columns.clocks, starts).tolist(),
-        np.maximum.reduceat(columns.clocks, starts).tolist(),
-    )
