@@ -19,13 +19,19 @@ log = logging.getLogger(__name__)
 
 Place = tuple[str, int]
 _CHUNK = 5_000
+_FULL_WITHIN_S = 0.25
+"""How long a read may take to come back full while there is a backlog."""
 
 
 class Intake:
-    """The source consumer. `reached` maps each partition of ours to the offset below which all was handed out."""
+    """The source consumer. `reached` maps each partition of ours to the offset below which all was handed out.
 
-    def __init__(self, consumer: Consumer, spec: GatewaySpec) -> None:
+    `before_moving` is called, by `read` or the consumer's `close`, before partitions come or go.
+    """
+
+    def __init__(self, consumer: Consumer, spec: GatewaySpec, *, before_moving: Callable[[], None]) -> None:
         self._consumer, self._limits = consumer, spec.limits
+        self._before_moving = before_moving
         self.reached: dict[Place, int] = {}
         self._moved = False
         self.assignments = 0
@@ -55,7 +61,8 @@ class Intake:
         size = 0
         behind = False
         while len(found) < limits.pack_messages and size < limits.pack_input_bytes:
-            wait = (latest if behind else until) - time.monotonic()
+            now = time.monotonic()
+            wait = min(latest - now, _FULL_WITHIN_S) if behind else until - now
             if wait <= 0:
                 break
             got = self._consumer.consume(min(_CHUNK, limits.pack_messages - len(found)), wait)
@@ -91,11 +98,13 @@ class Intake:
             self.reached[place] = offset
 
     def _assigned(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        self._before_moving()
         self._moved = True
         self.assignments += 1
         self.reached = {(p.topic, p.partition): -1 for p in partitions}
 
     def _revoked(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        self._before_moving()
         self._moved = True
         for p in partitions:
             self.reached.pop((p.topic, p.partition), None)

@@ -10,10 +10,11 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, Producer
 from confluent_kafka.admin import AdminClient
 
 from schemas.codec import full_codec
@@ -22,12 +23,13 @@ from schemas.sequence import HEADER
 from schemas.sequence import Sequence as Numbered
 from schemas.subjects import SubjectKeys
 from streams.garbage import rare_collections
-from streams.gateway.clients import ANSWER_S, RouteReader, halt, ledger_producer, log_ends, source_consumer
+from streams.gateway.clients import RouteReader, ledger_producer, log_ends, source_consumer
 from streams.gateway.intake import Intake, Place, as_messages, offset_of, place_of, spans_of
 from streams.gateway.letters import dead_letter
 from streams.gateway.pack import Packed, Packer
 from streams.gateway.routing import Routes
 from streams.gateway.spec import GatewayHooks, GatewaySpec, NoHooks
+from streams.gateway.writer import Outgoing, Writer
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,7 @@ def run_gateway(spec: GatewaySpec, *, hooks: GatewayHooks | None = None, clock: 
     routes = Routes(spec.partitions)
     reader = RouteReader(spec, full_codec(spec.ids), routes)
     consumer = source_consumer(spec)
+    gateway: _Gateway | None = None
     try:
         while not reader.poll():
             if stop.is_set():
@@ -68,7 +71,9 @@ def run_gateway(spec: GatewaySpec, *, hooks: GatewayHooks | None = None, clock: 
                     gateway.turn()
                     gateway.tell_ready()
     finally:
-        consumer.close()
+        consumer.close()  # which settles what is still being written
+        if gateway is not None:
+            gateway.close()
         reader.close()
 
 
@@ -94,11 +99,11 @@ class _Gateway:
             producers=spec.producers,
             limits=spec.limits,
         )
-        self._producer = producer
         self._admin = AdminClient({**spec.client, "bootstrap.servers": spec.bootstrap})
         self._incarnation = time.time_ns() // 1_000_000  # the wall's: engine time may stand still
         self._sequences: Counter[int] = Counter()
-        self._intake = Intake(consumer, spec)
+        self._writer = Writer(producer, consumer)
+        self._intake = Intake(consumer, spec, before_moving=self._writer.settle)
         self._mark: _Mark | None = None
         self._asked = 0.0
         self._told = False
@@ -130,7 +135,14 @@ class _Gateway:
             self._write(found, spans_of(messages, places, packed.used), packed, mark)
             found = found[packed.used :]
             self._hooks.pack_seconds(time.monotonic() - began)
-        self._write([], {}, None, self._passed())
+        mark = self._passed()
+        self._write([], {}, None, mark)
+        if not noted and mark is None:
+            self._writer.settle()  # in silence nothing that follows would do it
+
+    def close(self) -> None:
+        """Let go of its thread."""
+        self._writer.close()
 
     def _ask(self) -> None:
         """Every now and then, note the time and how far the sources reach at this time."""
@@ -154,34 +166,25 @@ class _Gateway:
         return mark
 
     def _write(self, found: Sequence[Message], spans: _Spans, packed: Packed | None, mark: _Mark | None) -> None:
-        """Write one transaction, or nothing if there is nothing to say."""
+        """Have one transaction written, or nothing if there is nothing to say."""
         if packed is None and mark is None:
             return
-        try:
-            self._producer.begin_transaction()
-            if packed is not None:
-                self._write_pack(found, spans, packed)
-            if mark is not None:
-                self._write_mark(mark)
-            if spans:
-                self._producer.send_offsets_to_transaction(
-                    [TopicPartition(topic, p, following) for (topic, p), (_, following) in spans.items()],
-                    self._intake.consumer.consumer_group_metadata(),
-                    ANSWER_S,
-                )
-            self._producer.commit_transaction(ANSWER_S)
-        except (KafkaException, BufferError) as e:
-            raise halt("its transaction", e) from None
-        self._tell(packed, mark)
+        messages = [] if packed is None else [*self._frames(spans, packed), *self._letters(found, packed)]
+        if mark is not None:
+            messages += self._watermarks(mark)
+        following = {place: end for place, (_, end) in spans.items()}
+        self._writer.write(messages, following, told=partial(self._tell, packed, mark))
 
-    def _write_pack(self, found: Sequence[Message], spans: _Spans, packed: Packed) -> None:
+    def _frames(self, spans: _Spans, packed: Packed) -> Iterator[Outgoing]:
         sources = [
             {"topic": topic, "partition": partition, "first": first, "next": following}
             for (topic, partition), (first, following) in spans.items()
         ]
         for partition, (records, body) in sorted(packed.frames.items()):
             frame = self._codec.encode("Frame", {"sources": sources, "records": records, "body": body})
-            self._to_ledger(partition, frame)
+            yield self._to_ledger(partition, frame)
+
+    def _letters(self, found: Sequence[Message], packed: Packed) -> Iterator[Outgoing]:
         now = self._clock()
         for refusal in packed.refusals:
             message = found[refusal.message]
@@ -196,23 +199,22 @@ class _Gateway:
                 producer=refusal.producer,
                 now_ms=now,
             )
-            self._producer.produce(
-                self._spec.topics.dead_letters,
+            yield Outgoing(
+                topic=self._spec.topics.dead_letters,
+                partition=partition % self._spec.partitions,
                 key=topic.encode(),
                 value=self._codec.encode("DeadLetter", letter),
-                partition=partition % self._spec.partitions,
             )
 
-    def _write_mark(self, mark: _Mark) -> None:
+    def _watermarks(self, mark: _Mark) -> Iterator[Outgoing]:
         marks = [{"topic": t, "partition": p, "through": mark.now} for t, p in sorted(mark.ends)]
         value = self._codec.encode("Watermark", {"marks": marks})
-        for partition in range(self._spec.partitions):
-            self._to_ledger(partition, value)
+        return (self._to_ledger(partition, value) for partition in range(self._spec.partitions))
 
-    def _to_ledger(self, partition: int, value: bytes) -> None:
+    def _to_ledger(self, partition: int, value: bytes) -> Outgoing:
         self._sequences[partition] += 1
         header = Numbered(self._spec.writer, self._incarnation, self._sequences[partition]).encode()
-        self._producer.produce(self._spec.topics.ledger, value=value, partition=partition, headers=[(HEADER, header)])
+        return Outgoing(topic=self._spec.topics.ledger, partition=partition, value=value, headers=((HEADER, header),))
 
     def _tell(self, packed: Packed | None, mark: _Mark | None) -> None:
         if packed is not None:
