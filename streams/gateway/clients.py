@@ -65,7 +65,8 @@ def source_consumer(spec: GatewaySpec) -> Consumer:
             "queued.min.messages": 1_000_000,
             "queued.max.messages.kbytes": 32 << 10,
             "fetch.queue.backoff.ms": 5,
-            "max.partition.fetch.bytes": 8 << 20,
+            "max.partition.fetch.bytes": 2 << 20,
+            "fetch.max.bytes": 16 << 20,
             "topic.metadata.refresh.interval.ms": 30_000,
         }
     )
