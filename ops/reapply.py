@@ -22,6 +22,7 @@ from typing import Final, TypeVar
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from ops.reading import read_to_end
+from schemas.acks import acks_of
 from schemas.errors import Refused, Retry
 from sinks.base import Job, Sink, Source, Span, Unfinished
 from sinks.batch import Batch
@@ -203,10 +204,10 @@ class _Again:
         found: dict[bytes, frozenset[int]] = {}
         starts, _ = self._range(self._spec.topics.acks)
         for message in read_to_end(self._spec.bootstrap, self._spec.topics.acks, since=starts):
-            name, ack = self._spec.codec.decode(message.value() or b"")
-            if name == "Ack" and ack["target"] == self._sink.name and ack["outcome"] == "applied":
-                rows = frozenset(outcome["row"] for outcome in (*ack["withheld"], *ack["failed"]))
-                found[bytes.fromhex(ack["batch_id"])] = rows
+            for ack in acks_of(*self._spec.codec.decode(message.value() or b"")):
+                if ack["target"] == self._sink.name and ack["outcome"] == "applied":
+                    rows = frozenset(outcome["row"] for outcome in (*ack["withheld"], *ack["failed"]))
+                    found[bytes.fromhex(ack["batch_id"])] = rows
         return found
 
     def _range(self, topic: str) -> tuple[dict[int, int], int]:

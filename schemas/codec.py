@@ -31,6 +31,7 @@ INTERNAL_IDS: Mapping[str, int] = {
     "Preview": 43,
     "Select": 44,
     "OrderRecords": 45,
+    "Acks": 47,
     "Ack": 48,
     "Answer": 49,
     "ErasureBatch": 50,

@@ -152,7 +152,7 @@ class Rules:
     test_clock: bool = False
     max_leap_days: int = 2
     sources: Mapping[str, int] = field(default_factory=dict)
-    step_records: int = 10_000
+    step_records: int = 30_000
     pending_batches: int = 64
     batch_records: int = 1000
     resend_days: int = 45

@@ -15,6 +15,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from ops.bench.load import QUIET
+from schemas.acks import MOST, encode_acks
 from schemas.codec import full_codec
 from schemas.topics import Topics
 
@@ -55,6 +56,7 @@ def run(bootstrap: str, topics: Topics, target: str, partitions: int, stop: thre
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     while not stop.is_set():
+        answers: dict[int, list[dict[str, Any]]] = {}
         for message in consumer.consume(1000, 0.01):
             error = message.error()
             if error is not None:
@@ -67,8 +69,11 @@ def run(bootstrap: str, topics: Topics, target: str, partitions: int, stop: thre
             name, record = codec.decode(value)
             if name != "ErasureBatch":  # it is asked whether something is gone, and has nothing to prove
                 continue
-            answer = codec.encode("Ack", ack(record))
-            producer.produce(topics.acks, answer, key=message.key(), partition=partition)
+            answers.setdefault(partition, []).append(ack(record))
+        for partition, acks in answers.items():
+            for first in range(0, len(acks), MOST):
+                value = encode_acks(codec, acks[first : first + MOST])
+                producer.produce(topics.acks, value, partition=partition)
         producer.poll(0)
     producer.flush(10)
     consumer.close()

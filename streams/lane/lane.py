@@ -215,10 +215,9 @@ class Lane:
             record = self._inbox.take()
             at = monotonic()
             if record is None:
-                if at - batch.began >= limits.linger_s:
+                if at >= self._ends(batch):
                     return batch
-                paced = 0.0 if batch.awaited else self._closed_at + limits.pace_s - at
-                await self._inbox.wait_for(max(limits.quiet_s, paced))
+                await self._inbox.wait_for(max(limits.quiet_s, self._rests_until(batch) - at))
                 if not self._inbox and not self._halting:
                     return batch
                 continue
@@ -226,13 +225,24 @@ class Lane:
             if (
                 batch.entries + batch.repeats >= limits.entries
                 or batch.read_bytes + batch.send_bytes + overlay.size >= limits.bytes
-                or at - batch.began >= limits.linger_s
+                or at >= self._ends(batch)
             ):
                 return batch
             if at >= slice_end:
                 await asyncio.sleep(0)
                 slice_end = monotonic() + _SLICE_S
         return None
+
+    def _ends(self, batch: _Batch) -> float:
+        """When the checkpoint is closed though more comes."""
+        limits = self._spec.limits
+        return batch.began + (limits.linger_s if batch.sends else max(limits.linger_s, limits.rest_s))
+
+    def _rests_until(self, batch: _Batch) -> float:
+        """Until when it is kept open though nothing comes."""
+        if batch.awaited:
+            return 0.0
+        return self._closed_at + (self._spec.limits.pace_s if batch.sends else self._spec.limits.rest_s)
 
     def _apply(self, record: Record, batch: _Batch, overlay: Overlay) -> None:
         position = self._position

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from ebbtide.wire import Codec, WireError
+from schemas.acks import acks_of
 from schemas.errors import Halt
 from schemas.topics import Topics
 from streams.deadletter import dead_letter
@@ -96,7 +97,8 @@ class Ledger:
             case "Frame":
                 Intake(work, record["sources"]).frame(record["body"])
             case "Acked":
-                pending.acked(work, record["ack"])
+                for ack in record["acks"]:
+                    pending.acked(work, ack)
             case "HideAcked":
                 hides.acked(work, record["ack"])
             case "VerifyAcked":
@@ -125,12 +127,18 @@ class Ledger:
             name, record = self._context.codec.decode(entry.value)
         except WireError:
             return [self._dead_letter(entry)]
-        sound = ACKS.get(name)
-        if sound is None or not sound[1](record):
+        said, is_sound = ACKS.get(name, ("", None))
+        if is_sound is None:
             return [self._dead_letter(entry)]
+        several = acks_of(name, record)
+        sound = [ack for ack in several or [record] if is_sound(ack)]
+        letters = [] if len(sound) == len(several or [record]) else [self._dead_letter(entry)]
+        if not sound:
+            return letters
         work = Work(self._context, store, entry.offset)
-        work.send_own(sound[0], {"ack": record}, can_wait=True)  # others come behind it, and share its checkpoint
-        return work.sends
+        # Others come behind it, and share its checkpoint.
+        work.send_own(said, {"acks": sound} if several else {"ack": record}, can_wait=True)
+        return [*letters, *work.sends]
 
     def _dead_letter(self, entry: Entry) -> Send:
         context = self._context
@@ -141,6 +149,7 @@ class Ledger:
 
 ACKS: Final[Mapping[str, tuple[str, Callable[[dict[str, Any]], bool]]]] = {
     "Ack": ("Acked", pending.is_sound),
+    "Acks": ("Acked", pending.is_sound),
     "HideAck": ("HideAcked", hides.is_sound),
     "VerifyAck": ("VerifyAcked", proofs.is_sound),
 }
@@ -211,7 +220,7 @@ def _step(work: Work, number: int) -> None:
     if number != work.clock.step or not work.clock.stepping:
         return
     work.clock.stepping = False
-    budget = work.rules.step_records if work.rules is not None else 10_000
+    budget = work.rules.step_records if work.rules is not None else 30_000
     first = number % len(JOBS)
     for has_work, run in (*JOBS[first:], *JOBS[:first]):
         while budget > 0 and has_work(work):

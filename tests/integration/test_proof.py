@@ -26,6 +26,7 @@ from ops.local.stack import start_s3
 from ops.requests import RequestDoor
 from ops.timesource import DAY_MS, TimeSource
 from ops.topics import create_topics
+from schemas.acks import acks_of
 from schemas.codec import full_codec
 from schemas.topics import TopicSpec
 from streams.audit.entries import read_leaf
@@ -244,7 +245,7 @@ def test_a_job_is_done_when_all_is_proven_and_what_comes_back_meanwhile_is_erase
 def _acked(roles: Roles) -> set[str]:
     """Return the targets that have acknowledged a batch."""
     said = [full_codec().decode(m.value() or b"") for m in committed(roles.settings.kafka_bootstrap, roles.topics.acks)]
-    return {ack["target"] for name, ack in said if name == "Ack"}
+    return {ack["target"] for name, record in said for ack in acks_of(name, record)}
 
 
 def _metrics(roles: Roles, role: str) -> dict[str, str]:

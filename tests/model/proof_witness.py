@@ -55,7 +55,7 @@ class ProofWitness:
         self.exempt = 0
         self.found = 0
         self.made_anew = 0
-        self._begun: Proof | None = None
+        self._begun: dict[Name, Proof] = {}
         self._over: dict[Name, Proof] = {}
 
     @property
@@ -69,17 +69,16 @@ class ProofWitness:
         percent = self.oracle.percent
         sampled = int(name[1], 16) * 100 < percent << 128
         must = sampled or how["requested"] or bool(how["sure"]) or record["reason"] == "residual"
-        self._begun = Proof(record, rows, since=self._tick, bound=ack["gone_within_s"], must=must and bool(rows), **how)
-        self._begun_name = name
+        since, bound = self._tick, ack["gone_within_s"]
+        self._begun[name] = Proof(record, rows, since=since, bound=bound, must=must and bool(rows), **how)
 
     def rows_changed(self, put: set[Name], dropped: list[Name]) -> Iterable[tuple[Name, Proof]]:
         """Hold which proof rows came and went; yield those that must be erased again now."""
-        begun, self._begun = self._begun, None
-        if begun is not None:
-            name = self._begun_name
+        for name, begun in self._begun.items():
             assert name in put or not begun.must, f"batch {name} is acknowledged, and nobody proves that it is gone"
             if name in put:
                 self.open[name] = begun
+        self._begun = {}
         for name in dropped:
             proof = self.open.pop(name)
             if proof.left:

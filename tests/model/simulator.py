@@ -205,7 +205,8 @@ class Simulator(World):
             return
         name, body = ("", {}) if record.fact is not None else CODEC.decode(record.value)
         witness = self.witnesses[p]
-        again = witness.entry(record.fact, body["ack"] if name == "Acked" else None, record.log_ms)
+        acks = body["acks"] if name == "Acked" else []
+        again = witness.entry(record.fact, acks, record.log_ms)
         told = [s for s in entry.sends if s.topic.startswith(ERASURES) and s.value is not None]
         batches = [
             Sent(send.value, CODEC.decode(send.value)[1], entry.rows[send.key][1], entry.rows[send.key][0])
@@ -215,9 +216,8 @@ class Simulator(World):
         if name == "VerifyAcked":
             witness.verified(body["ack"])
         witness.proven(entry.handled.proofs, entry.handled.unproofs, entry.handled.anew)
-        ack = body["ack"] if name == "Acked" else None
         made = tuple(batch.record for batch in batches)
-        self.told.append(Line(p, record.offset, witness.oracle.today, record.fact, ack, made))
+        self.told.append(Line(p, record.offset, witness.oracle.today, record.fact, acks, made))
         witness.sent(batches, again)
         answers = [s.value for s in entry.sends if s.topic == TOPICS.answers and s.value is not None]
         for question in told:

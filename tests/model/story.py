@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +30,7 @@ class Line:
     offset: int
     day: int
     fact: Fact | None
-    ack: dict[str, Any] | None = field(repr=False)
+    acks: Sequence[dict[str, Any]] = field(repr=False)
     batches: tuple[dict[str, Any], ...] = field(repr=False)
 
 
@@ -56,9 +57,10 @@ def story(lines: list[Line], partition: int, key: Id | None) -> str:
                 words.append(
                     f"sends {batch['target']} {batch['batch_id'][:8]} {batch['org']}/{batch['category']} {rows}"
                 )
-        if line.ack is not None and (key is None or line.ack["batch_id"] in names):
-            kept = [row["row"] for row in (*line.ack["withheld"], *line.ack["failed"])]
-            words.insert(0, f"{line.ack['target']} {line.ack['batch_id'][:8]} {line.ack['outcome']}, kept {kept}")
+        for ack in line.acks:
+            if key is None or ack["batch_id"] in names:
+                kept = [row["row"] for row in (*ack["withheld"], *ack["failed"])]
+                words.insert(0, f"{ack['target']} {ack['batch_id'][:8]} {ack['outcome']}, kept {kept}")
         told += [f"  p{line.partition} @{line.offset} day {line.day}: {word}" for word in words]
     return "\n".join(told[-LINES:])
 

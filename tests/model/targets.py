@@ -1,5 +1,6 @@
 """Fake targets: they take batches in order and acknowledge them, with faults that a seed chooses.
 
+Acks go out one by one, or, as a seed chooses, all that a partition gets at a time in one message.
 Faults while a target is ill: silence, retries, withheld and failed rows, acks twice, of unknown batches, of rows that a
 batch has not, `hidden` before `deleted`. A target that is well applies every batch as soon as it is asked.
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+from schemas.acks import encode_acks
 from tests.model.broker import Draft, Partition, commit
 from tests.support.ledger_log import CODEC
 
@@ -61,6 +63,7 @@ class Target:
             while self._next[number] < len(log.records):
                 waiting[self._next[number]] = _read(log.records[self._next[number]].value)
                 self._next[number] += 1
+            together: list[dict[str, Any]] | None = [] if self._chance.random() < 0.5 else None
             for at, batch in list(waiting.items()):
                 if day < self.ill_until and random.random() < 0.4:
                     continue
@@ -70,9 +73,15 @@ class Target:
                         commit([Draft(partition.acks, CODEC.encode("VerifyAck", said))], log_ms)
                     del waiting[at]
                     continue
-                for ack in self._answer(random, batch, day < self.ill_until):
-                    commit([Draft(partition.acks, CODEC.encode("Ack", ack))], log_ms)
+                acks = self._answer(random, batch, day < self.ill_until)
+                if together is None:
+                    for ack in acks:
+                        commit([Draft(partition.acks, CODEC.encode("Ack", ack))], log_ms)
+                else:
+                    together += acks
                 del waiting[at]
+            if together:
+                commit([Draft(partition.acks, encode_acks(CODEC, together))], log_ms)
         return done
 
     def _answer(self, random: Random, batch: dict[str, Any], ill: bool) -> list[dict[str, Any]]:

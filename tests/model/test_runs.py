@@ -56,7 +56,7 @@ def test_a_long_life_with_many_faults_keeps_every_promise() -> None:
         faults=0.08,
     )
 
-    played = Simulator(7, shape=shape).run()
+    played = Simulator(8, shape=shape).run()
 
     assert sum(witness.returned for witness in played.witnesses) > 0
     assert sum(witness.followed for witness in played.witnesses) > 0

@@ -6,6 +6,7 @@ Called by the simulator for each committed entry with what it sent; raises `Brok
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,17 +64,17 @@ class Witness:
         self.orders = OrderWitness(self.oracle)
         self.proofs = ProofWitness(self.oracle)
         self._again: list[Sent] = []
-        self._rest: Sent | None = None
+        self._rest: list[Sent] = []  # of withdrawn batches, in the order of their acks
         self._gone: list[Id] = []
         self._twins: dict[tuple[Id, str], list[int]] = defaultdict(list)
 
-    def entry(self, fact: Fact | None, acked: dict[str, Any] | None, log_ms: int) -> tuple[str, str] | None:
-        """Take in an entry; return the (target, batch id) that the ledger must send again because of it."""
+    def entry(self, fact: Fact | None, acks: Sequence[dict[str, Any]], log_ms: int) -> list[tuple[str, str]]:
+        """Take in an entry; return the (target, batch id)s that the ledger must send again because of it."""
         if fact is not None:
             self.oracle.tell(fact, log_ms)
             if isinstance(fact, HoldSaid | ReleaseSaid | EraseSaid):
                 self.orders.told(fact)
-        return self._acked(acked) if acked is not None else None
+        return [name for ack in acks if (name := self._acked(ack)) is not None]
 
     def _acked(self, ack: dict[str, Any]) -> tuple[str, str] | None:
         name = (ack["target"], ack["batch_id"])
@@ -119,18 +120,19 @@ class Witness:
         left = [row for row, is_held in zip(rows, held, strict=True) if not is_held]
         if left:
             record = {**batch.record, "record_ids": [key[2] for key, _ in left]}
-            self._rest = Sent(b"", record, [clock for _, clock in left], batch.forced, requested=batch.requested)
+            clocks = [clock for _, clock in left]
+            self._rest.append(Sent(b"", record, clocks, batch.forced, requested=batch.requested))
         self.withdrawn += 1
         return True
 
     def _is_rest(self, name: tuple[str, str], batch: Sent) -> bool:
         """Whether a new batch is what is left of a withdrawn one."""
-        rest = self._rest
+        rest = self._rest[0] if self._rest else None
         if rest is None or {**batch.record, "batch_id": ""} != {**rest.record, "batch_id": ""}:
             return False
         if (batch.clocks, batch.forced) != (rest.clocks, rest.forced):
             raise Broken(f"batch {name} is not what is left of the withdrawn one: {rest.record}")
-        self._rest = None
+        self._rest.pop(0)
         self._known(name, batch, rest)
         return True
 
@@ -172,7 +174,7 @@ class Witness:
                 return True
         return False
 
-    def sent(self, batches: list[Sent], again: tuple[str, str] | None) -> None:
+    def sent(self, batches: list[Sent], again: list[tuple[str, str]]) -> None:
         """Judge the batches that one entry sent, in their order."""
         touched: list[Row] = []
         for batch in batches:
@@ -185,17 +187,17 @@ class Witness:
                 continue
             if known.raw != batch.raw:
                 raise Broken(f"batch {name} was sent again with other content")
-            if not known.pending:
+            if not known.pending and name not in again:  # an ack behind that which asked may have settled it
                 raise Broken(f"batch {name} was settled, and its id is used again")
             held = [key for key, _ in rows_of(known) if self.oracle.is_held(key)]
             if held:
                 raise Broken(f"batch {name} is sent again with held rows", partition=self.partition, key=held[0])
             self.resent += 1
-            again = None if again == name else again
-        if again is not None:
-            raise Broken(f"the target asked for batch {again} again and did not get it")
-        if self._rest is not None:
-            raise Broken(f"what is left of a withdrawn batch was not sent: {self._rest.record}")
+            again = [other for other in again if other != name]
+        if again:
+            raise Broken(f"the target asked for batch {again[0]} again and did not get it")
+        if self._rest:
+            raise Broken(f"what is left of a withdrawn batch was not sent: {self._rest[0].record}")
         if self._again:
             raise Broken(f"what is there again was not sent: {self._again[0].record}")
         for row in touched:

@@ -197,7 +197,7 @@ class LedgerLog:
     def _remember(self, entry: Entry, sends: Sequence[Send]) -> None:
         if entry.topic == TOPICS.ledger and CODEC.name_of(entry.value) == "Acked":
             record = CODEC.decode(entry.value)[1]
-            self.story.append(("ack", CODEC.encode("Ack", record["ack"])))
+            self.story += [("ack", CODEC.encode("Ack", ack)) for ack in record["acks"]]
         self.story += [("sent", s.value) for s in sends if s.topic.startswith(TOPICS.erasures("")) and s.value]
 
     def step(self) -> list[Send]:

@@ -22,6 +22,7 @@ from ops.datamaps import variables
 from ops.engine import prepare, role_settings
 from ops.settings import Settings, read_settings, to_environ
 from ops.supervisor import Role, Supervisor
+from schemas.acks import acks_of
 from schemas.codec import full_codec
 from schemas.datamap import load_data_map
 from schemas.topics import Topics
@@ -140,7 +141,7 @@ def running_role(
 
 def acknowledged(name: str, record: dict[str, Any]) -> int:
     """Return how many records an ack of a target says are gone from queries."""
-    return int(record["changed"]) if name == "Ack" and record["outcome"] == "applied" else 0
+    return sum(int(ack["changed"]) for ack in acks_of(name, record) if ack["outcome"] == "applied")
 
 
 def erasures(

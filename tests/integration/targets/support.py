@@ -12,6 +12,7 @@ from typing import Any, Self
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
+from schemas.acks import acks_of
 from schemas.codec import full_codec
 from schemas.seal import Seal
 from schemas.topics import Topics, all_topics
@@ -150,8 +151,10 @@ class Cluster:
     def answers(self) -> list[dict[str, Any]]:
         """Return all that runners have said, with its partition; what is gone, or why nothing goes, has an `ask`."""
         return [
-            {**CODEC.decode(value or b"")[1], "partition": partition}
+            {**answer, "partition": partition}
             for partition, _, value in self.read_all(self.topics.acks)
+            for name, record in [CODEC.decode(value or b"")]
+            for answer in acks_of(name, record) or [record]
         ]
 
     def acks(self) -> list[dict[str, Any]]:

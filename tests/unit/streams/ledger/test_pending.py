@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from schemas.policy import Setting
+from streams.ledger import keys
+from streams.ledger.rows import TargetRow
 from streams.reducer import Entry
 from tests.support.ledger_log import CODEC, TOPICS, LedgerLog, category, day, group, ready
 
@@ -186,6 +188,31 @@ def test_a_malformed_ack_becomes_a_dead_letter_and_changes_nothing(value: bytes)
 
     assert [send.topic for send in sends] == [TOPICS.dead_letters]
     assert dict(log.store.rows()) == before
+
+
+def test_acks_that_come_together_count_like_those_that_come_one_by_one_and_a_bad_one_keeps_none_back() -> None:
+    def told(together: bool) -> tuple[dict[str, int], list[str]]:
+        log = ready(batch_records=1)
+        log.frame(group(["a", "b", "c"], day(0)))
+        done = {"target": "crm", "level": "deleted", "outcome": "applied", "found": 1, "changed": 1}
+        good = [{**done, "batch_id": batch.id} for batch in log.batches(log.to_day(91))]
+        values = [CODEC.encode("Acks", {"acks": [*good[:2], {**good[0], "batch_id": "none"}, good[2]]})]
+        if not together:
+            values = [CODEC.encode("Ack", ack) for ack in good]
+        topics: list[str] = []
+        for offset, value in enumerate(values):
+            entry = Entry(topic=TOPICS.acks, partition=0, offset=offset, log_ms=5, value=value)
+            topics += [send.topic for send in log.feed(entry)]
+        log.run()
+        row = TargetRow.unpack(log.store.get(keys.target("crm")) or b"")
+        return {"pending": row.pending, "acked": row.batches_acked, "changed": row.records_changed}, topics
+
+    one_by_one, copied = told(together=False)
+    at_once, joined = told(together=True)
+
+    assert one_by_one == at_once == {"pending": 0, "acked": 3, "changed": 3}
+    assert copied == [TOPICS.ledger] * 3
+    assert joined == [TOPICS.dead_letters, TOPICS.ledger]
 
 
 def test_batches_carry_the_action_and_the_versions_that_decided_them() -> None:

@@ -48,7 +48,7 @@ def locked(log: LedgerLog, order: Batch, *rows: int) -> list[Send]:
     record = {"batch_id": order.id, "target": order.target, "level": "none", "outcome": "applied", "found": 0}
     withheld = [{"row": row, "reason": "lock"} for row in rows]
     done = {"changed": len(order.ids) - len(rows), "withheld": withheld, "failed": []}
-    return log.append("Acked", {"ack": record | done})
+    return log.append("Acked", {"acks": [record | done]})
 
 
 def nothing_left(log: LedgerLog) -> bool:
