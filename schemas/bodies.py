@@ -77,6 +77,12 @@ def planes(values: NDArray[Any], width: int) -> bytes:
     return values.astype(_UNSIGNED[width]).view(np.uint8).reshape(-1, width).T.tobytes()
 
 
+def from_planes(data: Bytes, n: int, width: int) -> NDArray[Any]:
+    """Turn `planes` of n values back."""
+    whole = np.ascontiguousarray(data.reshape(width, n).T)
+    return whole.reshape(-1).view(_UNSIGNED[width])
+
+
 def zigzag_differences(values: NDArray[Any]) -> NDArray[np.uint32]:
     """Return the differences from row to row of u32 `values`, small whichever their sign."""
     whole = values.astype(np.uint32)
@@ -113,10 +119,15 @@ def _unfold(folded: NDArray[np.uint32]) -> NDArray[np.uint32]:
 class Reader:
     """Reads a fixed layout from bytes; every claim is checked against what is left. Raises BadBody."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, at: int = 0) -> None:
         self._raw = data
         self._data = np.frombuffer(data, np.uint8)
-        self._at = 0
+        self._at = at
+
+    @property
+    def at(self) -> int:
+        """Where it reads next."""
+        return self._at
 
     def take(self, size: int) -> Bytes:
         if size > len(self._data) - self._at:
@@ -140,8 +151,7 @@ class Reader:
         return n
 
     def planes(self, n: int, width: int) -> NDArray[Any]:
-        whole = np.ascontiguousarray(self.take(n * width).reshape(width, n).T)
-        return whole.reshape(-1).view(_UNSIGNED[width])
+        return from_planes(self.take(n * width), n, width)
 
     def rest(self) -> bytes:
         return self.take(len(self._data) - self._at).tobytes()
@@ -180,10 +190,7 @@ def decode_columns(body: bytes) -> Columns:
 def read_columns(data: bytes) -> Columns:
     """Return the columns of one body that is decompressed already. Raises BadBody."""
     reader = Reader(data)
-    version, flags = reader.number(1), reader.number(1)
-    if version != VERSION:
-        raise BadBody(f"its version is {version}, known is {VERSION}")
-    n = reader.count(4)
+    flags, n = _read_head(reader)
     columns = Columns(
         ids=_read_ids(reader, n),
         clocks=undo_differences(reader.planes(n, 4)),
@@ -195,25 +202,60 @@ def read_columns(data: bytes) -> Columns:
     return columns
 
 
-def read_subjects(data: bytes) -> Subjects | None:
-    """Return the subject references of one decompressed body, None: it has none. What comes before is passed over.
+class Body:
+    """One decompressed body: its subjects, and what else is asked for. Raises BadBody, as all its methods do.
 
-    Raises BadBody.
+    A search asks most bodies for nothing but their subjects: ids, most of the bytes, are passed over.
     """
-    reader = Reader(data)
+
+    __slots__ = ("_clocks", "_data", "_folded", "_ids_at", "_plain", "_rows", "subjects")
+
+    def __init__(self, data: bytes) -> None:
+        reader = Reader(data)
+        flags, n = _read_head(reader)
+        self._data, self._rows, self._ids_at = data, n, reader.at
+        uuids = reader.number(1) == 1
+        self._plain = uuids and not flags & (_PARENTS | _TARGETS)
+        if uuids:
+            reader.take(16 * n)
+        else:
+            among = int(np.unpackbits(reader.take((n + 7) // 8), bitorder="little")[:n].sum())
+            reader.take(int(reader.planes(n - among, 2).sum()) + 16 * among)
+        self._folded = reader.take(4 * n)
+        self._clocks: NDArray[np.uint32] | None = None
+        self.subjects = _read_subjects(reader, n) if flags & SUBJECTS else None
+        if self._plain:
+            reader.end()
+
+    def __len__(self) -> int:
+        return self._rows
+
+    @property
+    def clocks(self) -> NDArray[np.uint32]:
+        """All clocks."""
+        if self._clocks is None:
+            self._clocks = undo_differences(from_planes(self._folded, self._rows, 4))
+        return self._clocks
+
+    def take(self, rows: NDArray[np.intp]) -> Columns:
+        """Return the rows at the ordinals `rows`, in that order; of UUIDs no others are read."""
+        if not self._plain:
+            return read_columns(self._data).take(rows)
+        reader = Reader(self._data, self._ids_at + 1)
+        uuids = reader.take(16 * self._rows).reshape(16, self._rows)[:, rows]
+        return Columns(
+            ids=Ids(np.ones(len(rows), np.bool_), np.full(len(rows), 16, np.int64), uuids.T.reshape(-1)),
+            clocks=self.clocks[rows],
+            subjects=self.subjects.take(rows) if self.subjects is not None else None,
+        )
+
+
+def _read_head(reader: Reader) -> tuple[int, int]:
+    """Return a body's flags and its number of rows."""
     version, flags = reader.number(1), reader.number(1)
     if version != VERSION:
         raise BadBody(f"its version is {version}, known is {VERSION}")
-    n = reader.count(4)
-    if not flags & SUBJECTS:
-        return None
-    if reader.number(1) == 1:
-        reader.take(16 * n)
-    else:
-        uuids = int(np.unpackbits(reader.take((n + 7) // 8), bitorder="little")[:n].sum())
-        reader.take(int(reader.planes(n - uuids, 2).sum()) + 16 * uuids)
-    reader.take(4 * n)
-    return _read_subjects(reader, n)
+    return flags, reader.count(4)
 
 
 def _write_ids(parts: list[bytes], ids: Ids) -> None:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from schemas.ragged import Bytes, Rows, Words, gather, gather_fixed, padded, siphash24, starts_of
 
 MAX_ID_BYTES = 1024
+ROW_BYTES = 17
+"""Of a row's clock, lengths and codes."""
 
 _DASHES = (8, 13, 18, 23)
 _BLOCKS = ((0, 0, 8), (8, 9, 13), (12, 14, 18), (16, 19, 23), (20, 24, 36))  # where the digits stand without dashes
@@ -262,6 +264,13 @@ class Columns:
 
     def __len__(self) -> int:
         return len(self.clocks)
+
+    @property
+    def size(self) -> int:
+        """About as many bytes as it makes before compression."""
+        size = len(self.ids.data) + ROW_BYTES * len(self)
+        size += 8 * len(self.subjects.codes) if self.subjects is not None else 0
+        return size + (len(self.parents.data) if self.parents is not None else 0)
 
     def take(self, rows: NDArray[np.intp]) -> Columns:
         """Return the rows at the ordinals `rows` (or a bool mask), in that order."""

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.bodies import Body
 from schemas.columns import Columns
 from streams.ledger import keys, rows
-from streams.ledger.concern import Mask, Refs, has_subjects, lineage
+from streams.ledger.concern import Mask, Owners, Refs, has_subjects, lineage, met_by
 from streams.ledger.rows import Row
 from streams.ledger.state import Work
+
+_NONE = np.zeros(0, np.intp)
 
 
 @dataclass(slots=True, frozen=True)
@@ -51,22 +54,31 @@ class Barrier:
         old: Mask = columns.clocks <= self.through_s
         return old if self.everyone or not bool(old.any()) else old & has_subjects(columns, self.refs)
 
+    def rows_of(self, body: Body) -> NDArray[np.intp]:
+        """Return the ordinals of `rows` of a body: its clocks are read only where its subjects are met."""
+        if self.everyone:
+            return np.flatnonzero(body.clocks <= self.through_s)
+        met = met_by(body.subjects, self.refs)
+        return _NONE if met is None else np.flatnonzero(met & (body.clocks <= self.through_s))
+
 
 class Barriers:
-    """All requests of one org."""
+    """All requests of one org: an org may have thousands, of which a few concern what is asked about."""
 
     def __init__(self, found: Iterable[Barrier]) -> None:
         self.by_id = {barrier.id: barrier for barrier in found}
-        self._refs = Refs(np.concatenate([np.zeros(0, np.uint64), *(b.refs.sorted for b in self.by_id.values())]))
-        self._through_s = max((barrier.through_s for barrier in self.by_id.values()), default=-1)
-        self._everyone = any(barrier.everyone for barrier in self.by_id.values())
+        all_of = list(self.by_id.values())
+        self._owners = Owners([barrier.refs for barrier in all_of])
+        self._all = np.array([barrier.everyone for barrier in all_of], np.bool_)
+        self._through_s = max((barrier.through_s for barrier in all_of), default=-1)
 
     def met(self, names: frozenset[str], columns: Columns) -> dict[str, Mask]:
         """Return for each request that concerns any of the rows which ones."""
-        old = columns.clocks <= self._through_s
-        if not bool(old.any()) or not (self._everyone or bool(has_subjects(columns, self._refs).any())):
+        if not bool((columns.clocks <= self._through_s).any()):
             return {}
-        found = {b.id: b.rows(columns) for b in self.by_id.values() if b.concerns(names)}
+        may = self._all | self._owners.of(columns.subjects)
+        asked = [barrier for barrier, one in zip(self.by_id.values(), may, strict=True) if one]
+        found = {barrier.id: barrier.rows(columns) for barrier in asked if barrier.concerns(names)}
         return {order: mask for order, mask in found.items() if bool(mask.any())}
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.columns import Columns, Ids, Subjects
-from schemas.ragged import Words
+from schemas.ragged import Words, starts_of
 from schemas.rules import Rules
 
 Mask = NDArray[np.bool_]
@@ -69,15 +69,45 @@ class Refs:
         return np.minimum(np.searchsorted(self.sorted, values), len(self.sorted) - 1)
 
 
+class Owners:
+    """Several sets of references, of which it is asked at once which are met."""
+
+    def __init__(self, sets: Sequence[Refs]) -> None:
+        refs = np.concatenate([np.zeros(0, np.uint64), *(one.sorted for one in sets)])
+        order = np.argsort(refs, kind="stable")
+        self._refs = refs[order]
+        self._owner = np.repeat(np.arange(len(sets)), np.array([len(one) for one in sets], np.int64))[order]
+        self._any = Refs(refs)
+        self._sets = len(sets)
+
+    def of(self, subjects: Subjects | None) -> Mask:
+        """Tell which sets have one of the references of `subjects`."""
+        mask = np.zeros(self._sets, np.bool_)
+        if subjects is None or not len(self._refs):
+            return mask
+        refs = subjects.refs()
+        met = refs[self._any.has(refs)]
+        first, stop = (np.searchsorted(self._refs, met, side) for side in ("left", "right"))
+        lengths = stop - first
+        mask[self._owner[np.repeat(first - starts_of(lengths), lengths) + np.arange(int(lengths.sum()))]] = True
+        return mask
+
+
 def has_subjects(columns: Columns, refs: Refs) -> Mask:
     """Tell which rows have one of `refs`."""
-    subjects = columns.subjects
+    mask = met_by(columns.subjects, refs)
+    return np.zeros(len(columns), np.bool_) if mask is None else mask
+
+
+def met_by(subjects: Subjects | None, refs: Refs) -> Mask | None:
+    """Tell which rows have one of `refs`, None: none has."""
     if subjects is None or not len(refs) or not len(subjects.codes):
-        return np.zeros(len(columns), np.bool_)
+        return None
+    if len(subjects.codes) < len(subjects.dictionary):  # some rows of many, with the dictionary of all
+        hit = refs.has(subjects.refs())
+        return rows_of(subjects, hit) if bool(hit.any()) else None
     hit = refs.has(subjects.dictionary)
-    if not bool(hit.any()):
-        return np.zeros(len(columns), np.bool_)
-    return rows_of(subjects, hit[subjects.codes])
+    return rows_of(subjects, hit[subjects.codes]) if bool(hit.any()) else None
 
 
 def rows_of(subjects: Subjects, met: Mask) -> Mask:

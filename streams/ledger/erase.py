@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.bodies import decode_columns, decompress, read_columns, read_subjects
+from schemas.bodies import Body, decode_columns, decompress
 from schemas.columns import Columns
 from streams.ledger import barriers, counts, holds, keys, packs, rows, segments, stranded, waiting
 from streams.ledger.barriers import Barrier, RequestDef
@@ -38,6 +38,8 @@ from streams.ledger.waiting import QueueHead, Rows
 PHASES: Final = (keys.KEPT, keys.AGAIN, keys.FORCED, keys.SEGMENT, keys.PENDING)
 """Where a search looks, in this order. What moves meanwhile meets the barrier."""
 _OF_ORG: Final = (keys.KEPT, keys.SEGMENT)
+PASSED: Final = 8
+"""So many records of a segment that a search for people passes over cost as much as one that it takes out."""
 
 
 def order(work: Work, record: dict[str, Any]) -> None:
@@ -102,15 +104,17 @@ def search(work: Work, budget: int) -> int:
         work.clock.scans = 0
         return 1
     org, request = keys.read_order(found[0], 9)
-    work.store.delete(found[0])
+    alone = work.clock.scans == 1  # then its place is the end of the queue as well
     known, row = barriers.of(work, org), counts.request(work, org, request)
     if known is None or row is None:
         raise KeyError("a request searches and is not there")
     cost = _Search(work, org, known.by_id[request], row).run(budget)
+    if row.phase == DONE or not alone:
+        work.store.delete(found[0])
     if row.phase == DONE:
         work.clock.scans -= 1
         work.counted.setdefault((org, request), False)
-    else:
+    elif not alone:
         work.store.put(keys.scan(work.next_turn(), org, request), b"")
     return max(cost, 1)
 
@@ -123,6 +127,7 @@ class _Search:
         self.org = org
         self.barrier = barrier
         self.row = row
+        self._taken: dict[tuple[str, str], list[Columns]] = {}  # by category and target
 
     def run(self, budget: int) -> int:
         cost = 0
@@ -133,27 +138,33 @@ class _Search:
             for key, value in found:
                 cost += self._look(kind, key, value)
                 self.row.cursor = (key + b"\0").hex()
+                if cost >= budget:
+                    break
             if not found:
                 last = self.row.phase == len(PHASES) - 1
                 self.row.phase, self.row.cursor = DONE if last else self.row.phase + 1, ""
+        for category, target in list(self._taken):
+            self._hand_on(category, target)
         return cost
 
     def _rows(self, prefix: bytes, budget: int) -> list[tuple[bytes, bytes]]:
-        """Return rows from the cursor on that cost about `budget`; they are read before any is settled."""
+        """Return rows from the cursor on that cost at least `budget`; they are read before any is settled."""
         found: list[tuple[bytes, bytes]] = []
         cost = 0
         for key, value in self.work.store.scan(prefix, bytes.fromhex(self.row.cursor)):
-            size = self._size(key, value)
-            if found and cost + size > budget:
-                break
             found.append((key, value))
-            cost += size
+            cost += self._size(key, value)
+            if cost >= budget:  # not after a look at the next one: to read a segment is most of what it costs
+                break
         return found
 
     def _size(self, key: bytes, value: bytes) -> int:
+        """Return what a row costs at least."""
         if key[:1] == keys.SEGMENT:
-            segment = Segment.unpack(value)
-            return segment.count if segment.min_s <= self.barrier.through_s else 1
+            count, earliest = Segment.span(value)
+            if earliest > self.barrier.through_s:
+                return 1
+            return count if self.barrier.everyone else max(1, count // PASSED)
         if key[:1] == keys.PENDING:
             head = PendingHead.unpack(rows.split(value)[0])
             return head.count if head.org == self.org else 1
@@ -165,36 +176,54 @@ class _Search:
         return key[:1] == keys.KEPT or keys.read_forced(key)[1] == self.org
 
     def _look(self, kind: bytes, key: bytes, value: bytes) -> int:
+        """Settle a row; return what it cost."""
+        size = self._size(key, value)
         if kind == keys.SEGMENT:
-            self._segment(keys.read_segment(key), Segment.unpack(value))
-        elif kind == keys.PENDING:
+            return size + self._segment(keys.read_segment(key), value)
+        if kind == keys.PENDING:
             self._batch(key, value)
         elif self._is_own(key):
             self._waiting(key, value)
-        return self._size(key, value)
+        return size
 
     def _concerns(self, category: str) -> bool:
         return self.barrier.concerns(lineage(self.work.rules, category))
 
-    def _segment(self, key: SegmentKey, segment: Segment) -> None:
-        """Take out what the request concerns, with what other requests concern there."""
+    def _segment(self, key: SegmentKey, value: bytes) -> int:
+        """Take out what the request concerns, with what other requests concern there; return what that cost."""
         work = self.work
-        if segment.min_s > self.barrier.through_s or not self._concerns(key.category):
-            return
-        body = decompress(segment.body)
-        if not self.barrier.everyone:
-            subjects = read_subjects(body)  # all that most segments need to be asked for
-            if subjects is None or not bool(self.barrier.refs.has(subjects.dictionary).any()):
-                return
-        ordinals = segments.alive_rows(work, key, segment)
-        columns = read_columns(body)
-        mine = np.flatnonzero(self.barrier.rows(columns))
-        at = np.intersect1d(mine, ordinals, assume_unique=True)
+        if Segment.span(value)[1] > self.barrier.through_s or not self._concerns(key.category):
+            return 0
+        segment = Segment.unpack(value)
+        body = Body(decompress(segment.body))
+        mine = self.barrier.rows_of(body)
+        if not len(mine):
+            return 0
+        dead = segments.dead_rows(work, key)
+        at = mine[~np.isin(mine, dead)] if len(dead) else mine
         if not len(at):
-            return
-        left = waiting.catch(work, key.bucket, columns.take(at))
-        if not len(left):  # else the rules have no place for them: they stay where they are
-            segments.mark_dead(work, key, segment, at)
+            return 0
+        found = body.take(at)
+        if not waiting.has_place(work, key.bucket):
+            waiting.catch(work, key.bucket, found)  # which says that they stay where they are
+            return 0
+        self._take(key, found)
+        rewritten = segments.mark_dead(work, key, segment, at)
+        return 0 if self.barrier.everyone else rewritten or len(at)
+
+    def _take(self, key: SegmentKey, found: Columns) -> None:
+        """Keep what was taken out until the step's other segments are looked at: a row of a queue costs as much as
+        many records. What is kept fits one row."""
+        parts = self._taken.setdefault((key.category, key.target), [])
+        rows, size = sum(map(len, parts)) + len(found), sum(part.size for part in parts) + found.size
+        if parts and (rows > segments.MAX_SEGMENT or size > segments.MAX_BYTES):
+            self._hand_on(key.category, key.target)
+        self._taken.setdefault((key.category, key.target), []).append(found)
+
+    def _hand_on(self, category: str, target: str) -> None:
+        """Queue what was taken out."""
+        parts = self._taken.pop((category, target))
+        waiting.catch(self.work, Bucket(self.org, category, 0, target), Columns.concat(parts))
 
     def _batch(self, key: bytes, value: bytes) -> None:
         """Watch a batch that is on its way with rows that the request concerns."""

@@ -359,16 +359,27 @@ class Segment:
     spread: bool
     body: bytes = field(repr=False)
 
+    @staticmethod
+    def span(value: bytes) -> tuple[int, int]:
+        """Return how many records a row has, and their earliest clock: its body is not copied."""
+        _, count, earliest, _ = _read_segment(value)
+        return count, earliest
+
     def pack(self) -> bytes:
         flags = _MOVED_DAYS if self.spread else 0
         return _SEGMENT.pack(VERSION, flags, self.count, self.min_s, self.max_s) + self.body
 
     @classmethod
     def unpack(cls, value: bytes) -> Segment:
-        version, flags, count, min_s, max_s = _SEGMENT.unpack_from(value)
-        if version != VERSION:
-            raise UnreadableRow(f"a segment has version {version}: this program reads {VERSION}; run a later one")
+        flags, count, min_s, max_s = _read_segment(value)
         return cls(count, min_s, max_s, bool(flags & _MOVED_DAYS), value[_SEGMENT.size :])
+
+
+def _read_segment(value: bytes) -> tuple[int, int, int, int]:
+    version, flags, count, min_s, max_s = _SEGMENT.unpack_from(value)
+    if version != VERSION:
+        raise UnreadableRow(f"a segment has version {version}: this program reads {VERSION}; run a later one")
+    return flags, count, min_s, max_s
 
 
 def join(head: Row, body: bytes) -> bytes:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.bodies import decode_columns, encode_columns
-from schemas.columns import Columns
+from schemas.columns import ROW_BYTES, Columns
 from streams.ledger import barriers, due, keys, snapshots, waiting
 from streams.ledger.keys import Bucket, SegmentKey
 from streams.ledger.rows import Segment
@@ -24,7 +24,6 @@ MAX_BYTES: Final = 4 << 20
 """Of one segment before compression: half of what a changelog record may hold."""
 SMALL: Final = 1024
 """So many records surely fit one segment, whatever their ids."""
-_ROW_BYTES: Final = 17  # clock, lengths and codes of a row
 LEVELS: Final = (512, 4096)
 """A segment of fewer records than these is of level 0, 1; others are of level 2 and stay as they are."""
 FAN_IN: Final = 8
@@ -102,10 +101,8 @@ def _cuts(columns: Columns) -> list[tuple[int, int]]:
     n = len(columns)
     bounds = [*range(0, n, MAX_SEGMENT), n]
     subjects, parents = columns.subjects, columns.parents
-    total = len(columns.ids.data) + 8 * len(subjects.codes) if subjects is not None else len(columns.ids.data)
-    total += _ROW_BYTES * n + (len(parents.data) if parents is not None else 0)
-    if total > MAX_BYTES:
-        sizes = columns.ids.lengths + _ROW_BYTES
+    if columns.size > MAX_BYTES:
+        sizes = columns.ids.lengths + ROW_BYTES
         sizes = sizes + 8 * subjects.counts if subjects is not None else sizes
         sizes = sizes + parents.lengths if parents is not None else sizes
         ends = np.cumsum(sizes)
@@ -191,10 +188,11 @@ def columns_of(segment: Segment) -> Columns:
     return decode_columns(segment.body)
 
 
-def mark_dead(work: Work, key: SegmentKey, segment: Segment, rows: NDArray[np.intp]) -> None:
+def mark_dead(work: Work, key: SegmentKey, segment: Segment, rows: NDArray[np.intp]) -> int:
     """Let rows of a segment be gone; a segment with more than a fifth dead is rewritten, an empty one removed.
 
-    Others are rewritten by `streams.ledger.rewrite`, some days after their first dead row.
+    Others are rewritten by `streams.ledger.rewrite`, some days after their first dead row. Returns how many records
+    were read and written again, 0: it was left as it is.
     """
     if work.clock.selects:
         snapshots.catch_segment(work, key, segment.pack())
@@ -202,15 +200,17 @@ def mark_dead(work: Work, key: SegmentKey, segment: Segment, rows: NDArray[np.in
     dead = np.union1d(before, rows.astype(np.uint16))
     if len(dead) >= segment.count:
         remove(work, key, segment)
-    elif 5 * len(dead) > segment.count:
+        return segment.count
+    if 5 * len(dead) > segment.count:
         rewrite(work, key, segment, dead)
-    else:
-        if since < 0:
-            since = work.today
-            work.clock.dead_from = min(work.clock.dead_from, since) if work.clock.dead else since
-            work.clock.dead += 1
-            work.store.put(keys.dead_since(since, key), b"")
-        work.store.put(key.pack(keys.DEAD), keys.u32(since) + dead.astype("<u2").tobytes())
+        return segment.count
+    if since < 0:
+        since = work.today
+        work.clock.dead_from = min(work.clock.dead_from, since) if work.clock.dead else since
+        work.clock.dead += 1
+        work.store.put(keys.dead_since(since, key), b"")
+    work.store.put(key.pack(keys.DEAD), keys.u32(since) + dead.astype("<u2").tobytes())
+    return 0
 
 
 def rewrite(work: Work, key: SegmentKey, segment: Segment, dead: NDArray[np.uint16]) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from schemas.bodies import decompress, read_columns, read_subjects
+from schemas.bodies import Body, decompress, read_columns
 from streams.ledger import brakes, keys, order_list, packs, record_orders, rows, select_list, snapshots, surveys
 from streams.ledger.brake_list import PlanLister, start_of
 from streams.ledger.keys import SegmentKey
@@ -168,12 +168,12 @@ def _list_caught(lister: Lister, caught: Caught) -> None:
 def _list_segment(lister: Lister, key: SegmentKey, segment: Segment, alive: np.ndarray[Any, np.dtype[np.intp]]) -> None:
     if lister.skips(key.category, segment):
         return
-    body = decompress(segment.body)
+    data = decompress(segment.body)
     if not lister.ask.everyone:
-        subjects = read_subjects(body)  # all that most segments need to be asked for
+        subjects = Body(data).subjects  # all that most segments need to be asked for
         if not lister.may_have(None if subjects is None else subjects.dictionary):
             return
-    columns = read_columns(body)
+    columns = read_columns(data)
     lister.placed(key.category, key.target, columns if len(alive) == segment.count else columns.take(alive))
 
 

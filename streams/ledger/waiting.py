@@ -206,15 +206,19 @@ def _adopted(work: Work, waiting: Rows) -> Iterator[Rows]:
         yield part
 
 
+def has_place(work: Work, bucket: Bucket) -> bool:
+    """Whether the rules know a bucket's category, and its target as one of the category's."""
+    plan = work.plan(work.ensure_org(bucket.org), bucket.category)
+    store = bucket.target.removeprefix(RETURNED)
+    return plan is not None and (not store or store in plan.targets)
+
+
 def catch(work: Work, bucket: Bucket, columns: Columns) -> Columns:
     """Take out what the org's requests erase before it is stored; return the rest."""
     masks = barriers.met(work, bucket.org, bucket.category, columns)
     if not masks:
         return columns
-    org = work.ensure_org(bucket.org)
-    plan = work.plan(org, bucket.category)
-    store = bucket.target.removeprefix(RETURNED)
-    if plan is None or (store and store not in plan.targets):
+    if not has_place(work, bucket):
         for row in counts.each(work, bucket.org, masks):
             row.skipped = True  # it is searched again when the rules have changed
         return columns

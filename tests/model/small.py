@@ -7,18 +7,20 @@ from contextlib import contextmanager
 
 import pytest
 
-from streams.ledger import merge, packs, segments
+from streams.ledger import erase, merge, packs, segments
 
 MAX_SEGMENT = 24
 
 
 @contextmanager
 def small_sizes() -> Iterator[None]:
-    """Let a segment hold at most MAX_SEGMENT records, four make a merge, and twelve packs be exploded."""
+    """Let a segment hold at most MAX_SEGMENT records, four make a merge, and twelve packs be exploded; and let a search
+    take many steps, so that much moves meanwhile."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(segments, "MAX_SEGMENT", MAX_SEGMENT)
         patch.setattr(segments, "LEVELS", (4, 12))
         patch.setattr(segments, "FAN_IN", 4)
         patch.setattr(merge, "FAN_IN", 4)
         patch.setattr(packs, "MAX_PACKS", 12)
+        patch.setattr(erase, "PASSED", 1)
         yield

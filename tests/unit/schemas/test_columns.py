@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from schemas.bodies import (
     BadBody,
+    Body,
     compress,
     decode_columns,
     decompress,
     encode_columns,
     read_columns,
-    read_subjects,
 )
 from schemas.columns import Columns, Ids, Subjects
 
@@ -92,15 +92,26 @@ def test_columns_come_back_as_they_were(given_columns: Columns) -> None:
 
 
 @given(columns())
-def test_subjects_are_read_alone_as_with_all_the_rest(given_columns: Columns) -> None:
+def test_subjects_and_clocks_are_read_alone_as_with_all_the_rest(given_columns: Columns) -> None:
     data = decompress(encode_columns(given_columns))
 
-    alone, whole = read_subjects(data), read_columns(data).subjects
+    body, whole = Body(data), read_columns(data)
 
-    assert (alone is None) == (whole is None)
-    if alone is not None and whole is not None:
-        assert np.array_equal(alone.counts, whole.counts)
-        assert np.array_equal(alone.refs(), whole.refs())
+    assert len(body) == len(whole)
+    assert np.array_equal(body.clocks, whole.clocks)
+    assert (body.subjects is None) == (whole.subjects is None)
+    if body.subjects is not None and whole.subjects is not None:
+        assert np.array_equal(body.subjects.counts, whole.subjects.counts)
+        assert np.array_equal(body.subjects.refs(), whole.subjects.refs())
+
+
+@given(columns(), st.data())
+def test_rows_are_read_alone_as_with_all_the_rest(whole: Columns, data: st.DataObject) -> None:
+    some = st.lists(st.integers(0, len(whole) - 1), max_size=5) if len(whole) else st.just([])
+    rows = np.array(data.draw(some), np.intp)
+    raw = decompress(encode_columns(whole))
+
+    assert same(Body(raw).take(rows), read_columns(raw).take(rows))
 
 
 @given(columns(), st.data())
@@ -127,7 +138,8 @@ def test_a_damaged_body_is_refused_or_read_but_never_breaks_out(whole: Columns, 
         with suppress(BadBody):
             decode_columns(bad)
         with suppress(BadBody):
-            read_subjects(decompress(bad))
+            found = Body(decompress(bad))
+            found.take(np.arange(len(found)))
 
 
 def test_a_claim_of_four_billion_rows_in_six_bytes_is_refused() -> None:

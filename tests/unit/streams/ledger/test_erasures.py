@@ -471,7 +471,7 @@ def test_rows_that_wait_for_a_target_go_on_when_the_rules_have_it_no_longer() ->
 
 
 def test_a_large_org_is_searched_in_steps_and_other_requests_get_their_turn() -> None:
-    log = ready(step_records=10)
+    log = ready(step_records=1)
     log.open("other")
     log.frame(*(group([f"{d}-{n}" for n in range(10)], day(d), subjects=[1] * 10) for d in range(1, 31)), min_segment=1)
     log.frame(group(["o1"], day(1), org="other", subjects=[1]), min_segment=1)
@@ -490,6 +490,40 @@ def test_a_large_org_is_searched_in_steps_and_other_requests_get_their_turn() ->
     assert steps > 25
     assert log.said("large")["scanned"]
     assert log.said("large")["found"] == 0
+
+
+@pytest.mark.parametrize(
+    ("who", "least", "most"),
+    [pytest.param(2, 1, 12, id="nobody's, passed over"), pytest.param(1, 30, 120, id="everybody's, taken out")],
+)
+def test_a_step_passes_over_many_records_and_takes_out_few(who: int, least: int, most: int) -> None:
+    log = ready(step_records=10, batch_records=1_000, pending_batches=1_000)
+    log.frame(*(group([f"{d}-{n}" for n in range(10)], day(d), subjects=[1] * 10) for d in range(1, 31)), min_segment=1)
+    log.to_day(32)
+    log.erase("large", who, run=False)
+    steps = 0
+
+    while log.own:
+        log.step()
+        steps += 1
+
+    assert least <= steps <= most
+    assert log.said("large")["found"] == (300 if who == 1 else 0)
+
+
+def test_what_is_found_in_many_segments_is_queued_together() -> None:
+    log = ready(step_records=1_000)
+    log.frame(
+        *(group([f"{d}-{n}" for n in range(10)], day(d), subjects=[1, *[2] * 9]) for d in range(1, 31)), min_segment=1
+    )
+    log.to_day(32)
+
+    log.erase("one", 1, run=False)
+    log.step()
+    log.step()
+
+    assert log.said("one")["found"] == 30
+    assert len(log.batches(log.sends)) == 1
 
 
 def test_answers_are_few_however_many_acks_there_are() -> None:
