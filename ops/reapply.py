@@ -138,21 +138,22 @@ class _Again:
         """Do what the messages say, in order: some batches at once, an order alone, as the runner does."""
         limits = self._spec.limits
         piece, rows, ends = Piece(), 0, dict(starts)
-        for read, message in enumerate(read_to_end(self._spec.bootstrap, self._topic, since=starts), 1):
-            if self._reader.is_question(message):  # it changes nothing
+        for number, message in enumerate(read_to_end(self._spec.bootstrap, self._topic, since=starts), 1):
+            read = self._reader.read(message)
+            if read.is_question:  # it changes nothing
                 continue
-            if self._reader.goes_alone(message):
+            if read.goes_alone:
                 self._carry_out(piece)
                 piece, rows = Piece(), 0
             partition, offset = int(message.partition() or 0), int(message.offset() or 0)
-            rows += self._reader.take(piece, message, partition)
+            rows += self._reader.take(piece, read, partition)
             first = piece.spans[partition].first if partition in piece.spans else ends[partition]
             piece.spans[partition] = Span(first, offset + 1)
             ends[partition] = offset + 1
             if piece.alone or len(piece.jobs) == limits.batches or rows >= limits.records:
                 self._carry_out(piece)
                 piece, rows = Piece(), 0
-            self._told(min(read, size), size)
+            self._told(min(number, size), size)
         self._carry_out(piece)
 
     def _carry_out(self, piece: Piece) -> None:
@@ -169,8 +170,9 @@ class _Again:
     def _erase(self, jobs: Sequence[Job], spans: Mapping[int, Span]) -> None:
         outcomes = self._persevering(lambda: self._brake.apply(self._source, jobs, spans))
         writes = [write for outcome in outcomes for write in outcome.writes]
-        if writes:
-            self._transactions.commit(writes, {}, self._consumer)
+        tombstones = [erased for outcome in outcomes for erased in outcome.tombstones]
+        if writes or tombstones:
+            self._transactions.commit(writes, {}, self._consumer, tombstones)
         done = self._done
         for job, receipt in zip(jobs, [outcome.receipt for outcome in outcomes], strict=True):
             assert receipt is not None  # outside services, which answer later, are not done again here

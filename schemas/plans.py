@@ -91,9 +91,14 @@ class KeyTemplate:
                 'such as "{org}/{id}"'
             )
 
+    @property
+    def parts(self) -> list[str]:
+        """The text before, the first part's name, the text between, the second part's name, the text after."""
+        return _KEY_PARTS.split(self.text)
+
     def parse(self, key: bytes) -> tuple[str, str] | None:
         """Return (org, id) of a key; None if the template cannot have made it from a well-formed org and id."""
-        before, first, between, _, after = _KEY_PARTS.split(self.text)
+        before, first, between, _, after = self.parts
         try:
             text = key.decode()
         except UnicodeDecodeError:

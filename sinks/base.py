@@ -117,6 +117,15 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tombstones:
+    """Many records without a value for one partition: each erases a key. Written as `Write`s are, all at once."""
+
+    topic: str
+    partition: int
+    keys: Sequence[bytes] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One batch and where it was read: its partition is also the one of its ack."""
 
@@ -130,6 +139,14 @@ class Outcome:
 
     receipt: Receipt | None
     writes: tuple[Write, ...] = ()
+    tombstones: tuple[Tombstones, ...] = ()
+
+    def records(self) -> Iterator[Write]:
+        """Yield all that is to be written, one by one."""
+        yield from self.writes
+        for erased in self.tombstones:
+            for key in erased.keys:
+                yield Write(topic=erased.topic, partition=erased.partition, key=key, value=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,6 +57,8 @@ class Batch:
     values: Mapping[str, Value] = field(default_factory=dict, repr=False)
     sealed: bytes = field(default=b"", repr=False)
     stamp: int = 0
+    _digest: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)
+    """The digest, once it was asked for."""
 
     def __post_init__(self) -> None:
         if not _BATCH_ID.match(self.id):
@@ -117,6 +119,11 @@ class Batch:
     @property
     def digest(self) -> bytes:
         """16 bytes over all that the batch says: an id that was used for other work does not stand for this one."""
+        if not self._digest:
+            self._digest.append(self._digested())
+        return self._digest[0]
+
+    def _digested(self) -> bytes:
         parts = [self.id, self.target, self.org, self.category, self.action, *self.record_ids]
         parts += [str(self.stamp)] if self.stamp else []
         parts += [self.sealed.hex()] if self.sealed else []  # not what it holds: few values would be soon guessed

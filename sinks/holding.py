@@ -107,7 +107,7 @@ class Spared:
         merged = replace(
             receipt, rows=batch.rows, withheld=tuple(sorted(withheld, key=lambda outcome: outcome.row)), failed=failed
         )
-        return Outcome(receipt=merged, writes=of_left.writes if of_left is not None else ())
+        return Outcome(receipt=merged) if of_left is None else replace(of_left, receipt=merged)
 
 
 def spare(job: Job, view: HoldsView, *, whole: bool = False) -> Spared:

@@ -9,8 +9,10 @@ none, as that would only write the key anew. Run by `streams.runner`; `tests/con
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,17 +22,18 @@ from confluent_kafka.admin import AdminClient
 from schemas.errors import Refused
 from schemas.plans import NUDGE_KEY, KafkaPlan
 from sinks.anonymise import Anonymiser
-from sinks.base import Job, NoPlan, Outcome, Page, Positions, SinkUnavailable, Source, Span, Upkeep, Write
+from sinks.base import Job, NoPlan, Outcome, Page, Positions, SinkUnavailable, Source, Span, Tombstones, Upkeep
 from sinks.batch import DELETE, RECTIFY, Batch, Receipt, RowOutcome, can
 from sinks.export import Left, Row, Rows, Wanted
 from sinks.gone import GONE, NONE, Bound, Gone, Unknown
 from sinks.hiding import NOT_HERE, Hidden, HideOrder
 from sinks.kafka_export import COLUMNS, read
 from sinks.kafka_gone import NOT_COVERED, KafkaFiles, Question
-from sinks.kafka_index import IndexBehind, KeyIndex, Place, Stored, TopicsChanged
+from sinks.kafka_index import IndexBehind, KeyIndex, Stored, TopicsChanged
 from sinks.kafka_live import topic_settings
+from sinks.kafka_places import MEMORY_BYTES, Place
 from sinks.kafka_residue import Holds
-from sinks.kafka_values import is_left, key_of, rewrite, rewriting
+from sinks.kafka_values import is_left, key_of, keys_of, rewrite, rewriting
 
 _WAIT_S: Final = 30.0
 
@@ -40,7 +43,10 @@ class TopicRefused(Refused):
 
 
 class KafkaSink:
-    """A target of kind `kafka`. Its topics lie on the engine's own cluster: a transaction spans one cluster."""
+    """A target of kind `kafka`. Its topics lie on the engine's own cluster: a transaction spans one cluster.
+
+    index_bytes: what the index of keys may take in memory before it goes to files.
+    """
 
     def __init__(
         self,
@@ -54,6 +60,7 @@ class KafkaSink:
         target_bootstrap: str | None = None,
         inventory: Callable[[Mapping[str, Any] | None], Page] | None = None,
         nudge_key: str | None = NUDGE_KEY,
+        index_bytes: int = MEMORY_BYTES,
     ) -> None:
         self._name = name
         self._bootstrap = bootstrap
@@ -63,7 +70,10 @@ class KafkaSink:
         self._client_config = dict(client_config or {})
         self._target_bootstrap = target_bootstrap or bootstrap
         self._inventory = inventory
+        self._index_bytes = index_bytes
         self._index: KeyIndex | None = None
+        self._ahead: Callable[[Sequence[Tombstones]], None] | None = None
+        self._written: dict[tuple[str, int], int] = {}  # tombstones of the last `apply`, by topic and partition
         self._nudge_key = None if nudge_key is None else nudge_key.encode()
         topics = {plan.topic for plan in self._plans.values()}
         self._files = KafkaFiles(bootstrap, self._client_config, topics, nudge_key=self._nudge_key)
@@ -119,14 +129,40 @@ class KafkaSink:
     def apply(self, _source: Source, jobs: Sequence[Job], _spans: Mapping[int, Span]) -> list[Outcome]:
         for job in jobs:
             self.plan(job.batch.category, job.batch.action)
+        self._written = {}
         if not jobs:
             return []
         with self._unavailable():
             index = self._caught_up()
-            done: dict[tuple[str, bytes], str] = {}
-            outcomes = [self._apply(index, job.batch, done) for job in jobs]
-        self._files.erased((write.topic, write.partition) for outcome in outcomes for write in outcome.writes)
+            index.rest()
+            rewritten: defaultdict[str, set[bytes]] = defaultdict(set)
+            erased: Counter[tuple[str, int]] = Counter()
+            # What reads values may have to read on, and would wait for its own open transaction.
+            ahead = self._ahead if all(job.batch.action == DELETE for job in jobs) else None
+            outcomes = []
+            for job in jobs:
+                outcome = self._apply(index, job.batch, rewritten)
+                for stones in outcome.tombstones:
+                    erased[stones.topic, stones.partition] += len(stones.keys)
+                if ahead is not None:
+                    ahead(outcome.tombstones)
+                    outcome = replace(outcome, tombstones=())
+                outcomes.append(outcome)
+        others = {(write.topic, write.partition) for outcome in outcomes for write in outcome.writes}
+        self._written = {place: count for place, count in erased.items() if place not in others}
+        self._files.erased(erased.keys() | others)
         return outcomes
+
+    def ahead_to(self, ahead: Callable[[Sequence[Tombstones]], None]) -> None:
+        """Hand over tombstones as soon as they are made, and not in outcomes: they are sent while the next are looked
+        for. They belong to the transaction of the outcomes, and are taken back if `apply` raises."""
+        self._ahead = ahead
+
+    def written(self) -> None:
+        """Take note that what the last `apply` returned is committed, in one transaction: it need not be read again."""
+        if self._index is not None:
+            self._index.erased(self._written)
+        self._written = {}
 
     def hide(self, _source: Source, _order: HideOrder, _spans: Mapping[int, Span]) -> Hidden:
         """A log cannot hide: whoever reads it reads what is there."""
@@ -176,6 +212,8 @@ class KafkaSink:
     def upkeep(self) -> Upkeep:
         """Return the nudges that are due: docs/gone.md."""
         with self._unavailable():
+            if self._index is not None:
+                self._index.follow()
             return self._files.upkeep()
 
     def inventory(self, cursor: Mapping[str, Any] | None) -> Page:
@@ -204,43 +242,39 @@ class KafkaSink:
             self._index.close()
             self._index = None
 
-    def _apply(self, index: KeyIndex, batch: Batch, done: dict[tuple[str, bytes], str]) -> Outcome:
-        """Return what is to be written for one batch; `done` are the keys of earlier batches of the transaction."""
+    def _apply(self, index: KeyIndex, batch: Batch, rewritten: defaultdict[str, set[bytes]]) -> Outcome:
+        """Return what is to be written for one batch. What an earlier batch of the transaction has erased is no more in
+        the index; what it has `rewritten`, by topic, is found and stays."""
         plan = self._plans[batch.category]
         if batch.action == RECTIFY and not batch.values_of(plan.rectify):
             return Outcome(receipt=Receipt.all_cannot(batch))
-        rows: dict[bytes, int] = {}
-        withheld = []
-        for row, record_id in enumerate(batch.record_ids):
-            key = key_of(plan.key, batch.org, record_id)
-            if key is None:
-                withheld.append(RowOutcome(row, "cannot"))
-            else:
-                rows.setdefault(key, row)
-        places = {k: p for k, p in index.places(plan.topic, list(rows)).items() if done.get((plan.topic, k)) != DELETE}
+        keys = keys_of(plan.key, batch.org, batch.record_ids)
+        withheld = tuple(RowOutcome(row, "cannot") for row, key in enumerate(keys) if key is None)
         if batch.action == DELETE:
-            writes = [
-                Write(topic=plan.topic, partition=place.partition, key=key, value=None)
-                for key, found in places.items()
-                for place in found
-            ]
-            failed: list[RowOutcome] = []
-            changed = len(places)
-        else:
-            todo = {k: p for k, p in places.items() if (plan.topic, k) not in done}
-            living, stored = self._living(index, plan, todo)
-            places = {k: p for k, p in places.items() if k not in todo or k in living}
-            writes, broken = rewrite(plan.topic, rewriting(plan, batch, self._anonymiser), living, stored)
-            failed = [RowOutcome(row, "failed") for row in sorted(rows[key] for key in broken)]
-            changed = len({write.key for write in writes})
-        done.update({(plan.topic, key): batch.action for key in places})
+            count, there = index.take(plan.topic, [key for key in keys if key is not None])
+            receipt = Receipt(
+                batch_id=batch.id, rows=batch.rows, found=count, changed=count, withheld=withheld, level=batch.level
+            )
+            stones = [Tombstones(topic=plan.topic, partition=p, keys=erased) for p, erased in sorted(there.items())]
+            return Outcome(receipt=receipt, tombstones=tuple(stones))
+        rows: dict[bytes, int] = {}
+        for row, key in enumerate(keys):
+            if key is not None:
+                rows.setdefault(key, row)
+        done = rewritten[plan.topic]
+        places = index.places(plan.topic, list(rows))
+        todo = {key: found for key, found in places.items() if key not in done}
+        living, stored = self._living(index, plan, todo)
+        places = {key: found for key, found in places.items() if key not in todo or key in living}
+        writes, broken = rewrite(plan.topic, rewriting(plan, batch, self._anonymiser), living, stored)
+        done.update(places)
         receipt = Receipt(
             batch_id=batch.id,
             rows=batch.rows,
             found=len(places),
-            changed=changed,
-            withheld=tuple(withheld),
-            failed=tuple(failed),
+            changed=len({write.key for write in writes}),
+            withheld=withheld,
+            failed=tuple(RowOutcome(row, "failed") for row in sorted(rows[key] for key in broken)),
             level=batch.level,
         )
         return Outcome(receipt=receipt, writes=tuple(writes))
@@ -253,7 +287,7 @@ class KafkaSink:
         gone = {key: found for key, found in places.items() if any(place not in stored for place in found)}
         if not gone:
             return dict(places), stored
-        index.catch_up()
+        index.catch_up(anew=False)
         for key, found in gone.items():
             if index.places(plan.topic, [key]).get(key) != found:
                 raise SinkUnavailable(self._name, "a record was overwritten while it was being anonymised")
@@ -264,7 +298,7 @@ class KafkaSink:
         return {key: found for key, found in living.items() if found}, stored
 
     def _keys(self, plan: KafkaPlan, batch: Batch) -> list[bytes]:
-        return [key for i in batch.record_ids if (key := key_of(plan.key, batch.org, i)) is not None]
+        return [key for key in keys_of(plan.key, batch.org, batch.record_ids) if key is not None]
 
     def _holds(self, plan: KafkaPlan, batch: Batch) -> Holds:
         """Return what says whether a value in the topic should be gone by now."""
@@ -280,6 +314,7 @@ class KafkaSink:
                 {plan.topic for plan in self._plans.values()},
                 directory=self._directory,
                 client_config=self._client_config,
+                memory_bytes=self._index_bytes,
             )
         try:
             self._index.catch_up()

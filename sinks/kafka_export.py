@@ -13,7 +13,8 @@ from typing import Final, NoReturn
 
 from sinks.base import SinkUnavailable
 from sinks.export import Json, Left, Row, Value, one_line
-from sinks.kafka_index import KeyIndex, Place, Stored
+from sinks.kafka_index import KeyIndex, Stored
+from sinks.kafka_places import Place
 
 COLUMNS: Final = ("record_id", "value", "value_base64", "headers")
 

@@ -1,18 +1,14 @@
 """Where each key of some compacted topics lives now: partitions and offsets, found by reading the topics.
 
 Producers may use any partitioner, so a tombstone can only be put right by looking. The index is made anew at each
-start and kept up to date by reading on; on disk there are only keyed hashes (the key of the hash lives in this
-process alone) and numbers, so the files say nothing about anybody. Used by `sinks.kafka`;
-`tests/integration/targets/test_kafka.py` says what it promises.
+start and kept up to date by reading on, but for what the sink itself has erased: where offsets tell that nobody else
+has written meanwhile, that need not be read. Used by `sinks.kafka`; `tests/integration/targets/test_kafka.py` says what
+it promises.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import secrets
-import shutil
-import struct
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,10 +24,12 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
-from rocksdict import Options, Rdict, WriteBatch
 
-_PLACE = struct.Struct(">IQ")
+from sinks.kafka_places import MEMORY_BYTES, KeyPlaces, Place
+
 _WAIT_S = 30.0
+_MARKER_S = 0.5
+"""How long the marker of a committed transaction is waited for."""
 _AT_ONCE = 100
 _READ_ON = 5_000
 """Offsets between two wanted records that are cheaper to read over than to seek past."""
@@ -43,12 +41,6 @@ class IndexBehind(Exception):
 
 class TopicsChanged(Exception):
     """A topic was deleted and made anew: open a new index. Never leaves `sinks`."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
-    partition: int
-    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +66,10 @@ class KeyIndex:
         client_config: Mapping[str, str],
         patience_s: float = 20.0,
         open_s: float = 5.0,
+        memory_bytes: int = MEMORY_BYTES,
     ) -> None:
         self._topics = sorted(set(topics))
-        self._directory = directory
         self._patience_s, self._open_s = patience_s, open_s
-        self._secret = secrets.token_bytes(32)
         config: dict[str, str | int | float | bool] = {**client_config, "bootstrap.servers": bootstrap}
         self._admin = AdminClient(config)
         reading = {
@@ -94,32 +85,67 @@ class KeyIndex:
         self._values = Consumer({**reading, "queued.min.messages": 1, "queued.max.messages.kbytes": 4_096})
         self._reached: dict[tuple[str, int], int] = {}
         self._ids: dict[str, str] = {}
-        shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir(parents=True)
-        options = Options(raw_mode=True)
-        options.create_if_missing(True)
-        options.set_write_buffer_size(32 << 20)
-        self._db = Rdict(str(directory / "keys"), options)
+        self._keys = KeyPlaces(directory, memory_bytes=memory_bytes)
+        self._own: dict[tuple[str, int], int] = {}
+        self._following = False
 
     def close(self) -> None:
         """Close, and remove the files."""
         self._consumer.close()
         self._values.close()
-        self._db.close()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        self._keys.close()
 
-    def catch_up(self) -> None:
+    def take(self, topic: str, keys: Sequence[bytes]) -> tuple[int, dict[int, list[bytes]]]:
+        """Take out keys that are being erased; return how many live, and by partition those that live there.
+
+        All that was taken is put back, unless `erased` says that it is gone.
+        """
+        return self._keys.take(topic, keys)
+
+    def erased(self, counts: Mapping[tuple[str, int], int]) -> None:
+        """Take note that what was taken is erased by one transaction, which is committed, with so many tombstones in
+        each topic and partition, and nothing else there."""
+        self._keys.keep()
+        for place, count in counts.items():
+            self._own[place] = 0 if place in self._own else count  # two transactions: what they wrote is read
+
+    def catch_up(self, *, anew: bool = True) -> None:
         """Read on to where every topic ends now, open transactions included. Raises IndexBehind, KafkaException.
 
         Only committed records count, but their end does not do: a commit returns before its markers are written, so
         for a moment our own tombstones of just now would not be seen, and what they erased would be written anew.
-        So the end is the one of all records, and what is still open is waited for.
+        So the end is the one of all records, and what is still open is waited for. `anew`: what was taken is put back.
         """
+        if anew:
+            self._keys.undo()
         if not self._reached:
             self._start()
         if self._topic_ids() != self._ids:
             raise TopicsChanged("a topic was made anew")
-        ends = self._ends()
+        self._pass_own()
+        ends = self._ends(IsolationLevel.READ_UNCOMMITTED)
+        if any(self._reached[place] < end for place, end in ends.items()):
+            self._follow()
+            self._read_to(ends)
+
+    def follow(self) -> None:
+        """Fetch what comes, so that it is here before compaction takes it away. Raises KafkaException."""
+        if self._reached:
+            self._pass_own()
+            self._follow()
+
+    def rest(self) -> None:
+        """Fetch nothing: what the sink is about to erase would come, to no use."""
+        if self._following:
+            self._consumer.unassign()
+            self._following = False
+
+    def _follow(self) -> None:
+        if not self._following:
+            self._consumer.assign([TopicPartition(*place, offset) for place, offset in self._reached.items()])
+            self._following = True
+
+    def _read_to(self, ends: Mapping[tuple[str, int], int]) -> None:
         patience = time.monotonic() + self._open_s
         while any(self._reached[place] < end for place, end in ends.items()):
             before = dict(self._reached)
@@ -131,20 +157,34 @@ class KeyIndex:
                     f"a topic was not read to its end for {self._open_s:g} s: a transaction in it may be open"
                 )
 
+    def _pass_own(self) -> None:
+        """Go on behind our own tombstones where nothing but them, and the marker of their transaction, was written.
+
+        Where the end of all records is the one that the committed ones had a moment before, no transaction was open
+        there: ours, too, has its marker. If there are as many offsets as our records and one, nobody else has written.
+        A commit returns before its markers are written, and they are waited for: reading would have to do that as well.
+        """
+        own, self._own = {place: count for place, count in self._own.items() if count}, {}
+        until = time.monotonic() + _MARKER_S
+        while own and time.monotonic() < until:
+            stable = self._ends(IsolationLevel.READ_COMMITTED)
+            ends = self._ends(IsolationLevel.READ_UNCOMMITTED)
+            for place, count in list(own.items()):
+                alone = self._reached[place] + count + 1
+                if stable[place] == ends[place] == alone:
+                    self._reached[place] = alone
+                if stable[place] == alone or ends[place] > alone:
+                    del own[place]
+            if own:
+                time.sleep(0.002)
+
     def places(self, topic: str, keys: Sequence[bytes]) -> dict[bytes, list[Place]]:
         """Return where each key lives, only for keys that live somewhere."""
-        found = {}
-        for key in keys:
-            row = self._db.get(self._hash(topic, key))
-            if row:
-                found[key] = [Place(*place) for place in _PLACE.iter_unpack(row)]
-        return found
+        return self._keys.places(topic, keys)
 
     def forget(self, topic: str, key: bytes, place: Place) -> None:
         """Take out a place that compaction has emptied: its tombstone was gone before it was read."""
-        row = self._hash(topic, key)
-        left = [p for p in _PLACE.iter_unpack(self._db.get(row) or b"") if p != (place.partition, place.offset)]
-        self._db[row] = b"".join(_PLACE.pack(*p) for p in left)
+        self._keys.forget(topic, key, place)
 
     def read(self, topic: str, places: Iterable[Place]) -> dict[Place, Stored]:
         """Return the records at `places`; one that was overwritten meanwhile is left out. Raises IndexBehind."""
@@ -191,45 +231,29 @@ class KeyIndex:
                 raise KafkaException(metadata.error)
             self._reached |= {(topic, partition): 0 for partition in metadata.partitions}
         self._ids = self._topic_ids()
-        self._consumer.assign([TopicPartition(topic, partition, 0) for topic, partition in self._reached])
 
     def _topic_ids(self) -> dict[str, str]:
         asked = self._admin.describe_topics(TopicCollection(self._topics), request_timeout=_WAIT_S)
         return {topic: str(answer.result(_WAIT_S).topic_id) for topic, answer in asked.items()}
 
-    def _ends(self) -> dict[tuple[str, int], int]:
+    def _ends(self, level: IsolationLevel) -> dict[tuple[str, int], int]:
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         asked = {TopicPartition(topic, partition): latest for topic, partition in self._reached}
-        answers = self._admin.list_offsets(
-            asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_WAIT_S
-        )
+        answers = self._admin.list_offsets(asked, isolation_level=level, request_timeout=_WAIT_S)
         return {(tp.topic, tp.partition): answer.result(_WAIT_S).offset for tp, answer in answers.items()}
 
     def _take(self, messages: Sequence[Message]) -> None:
-        changed: dict[bytes, dict[int, int | None]] = {}
         for message in messages:
             topic, partition, offset = str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
             error = message.error()
             if error is None:
-                place = changed.setdefault(self._hash(topic, message.key() or b""), {})
-                place[partition] = None if message.value() is None else offset
+                lives = message.value() is not None
+                self._keys.put(topic, message.key() or b"", Place(partition, offset), lives=lives)
                 self._reached[topic, partition] = offset + 1
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._reached[topic, partition] = max(self._reached[topic, partition], offset)
             elif error.fatal() or error.code() == KafkaError._AUTO_OFFSET_RESET:
                 raise KafkaException(error)
-        batch = WriteBatch(raw_mode=True)
-        for key, places in changed.items():
-            known: dict[int, int | None] = dict(_PLACE.iter_unpack(self._db.get(key) or b""))
-            live = {partition: offset for partition, offset in {**known, **places}.items() if offset is not None}
-            if live:
-                batch.put(key, b"".join(_PLACE.pack(*place) for place in sorted(live.items())))
-            else:
-                batch.delete(key)
-        self._db.write(batch)
-
-    def _hash(self, topic: str, key: bytes) -> bytes:
-        return hashlib.blake2b(topic.encode() + b"\0" + key, digest_size=16, key=self._secret).digest()
 
 
 def _headers(message: Message) -> tuple[tuple[str, bytes | None], ...]:

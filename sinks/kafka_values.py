@@ -5,25 +5,41 @@ Used by `sinks.kafka`, whose tests say what it promises.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
 
 from schemas.plans import KafkaPlan, KeyTemplate
 from sinks.anonymise import Anonymiser
 from sinks.base import Write
 from sinks.batch import RECTIFY, Batch
 from sinks.json_fields import anonymised, as_json, rectified
-from sinks.kafka_index import Place, Stored, json_object
-
-_PART: Final = re.compile(r"\{(org|id)\}")
+from sinks.kafka_index import Stored, json_object
+from sinks.kafka_places import Place
 
 
 def key_of(template: KeyTemplate, org: str, record_id: str) -> bytes | None:
     """Return the key of a record, None where the key could be read as another org's record."""
-    parts = {"org": org, "id": record_id}
-    key = _PART.sub(lambda part: parts[part[1]], template.text).encode()
-    return key if template.parse(key) == (org, record_id) else None
+    return keys_of(template, org, (record_id,))[0]
+
+
+def keys_of(template: KeyTemplate, org: str, record_ids: Sequence[str]) -> list[bytes | None]:
+    """Return the key of each record, None where the key could be read as another org's record.
+
+    A key is read up to the first text that stands between its parts: the first part and that text must hold no
+    earlier one, and neither part is empty. Where the org comes first, that is the same for all of its records.
+    """
+    before, first, between, _, after = template.parts
+    if first == "org":
+        if not org or (org + between).find(between) != len(org):
+            return [None] * len(record_ids)
+        head = before + org + between
+        return [f"{head}{record_id}{after}".encode() if record_id else None for record_id in record_ids]
+    tail = between + org + after
+    return [
+        f"{before}{record_id}{tail}".encode()
+        if org and record_id and (record_id + between).find(between) == len(record_id)
+        else None
+        for record_id in record_ids
+    ]
 
 
 Rewrite = Callable[[Mapping[str, object]], Mapping[str, object]]

@@ -1,10 +1,10 @@
 """PostgreSQL: rows deleted or anonymised in batches, exactly once.
 
 The store's own position and the receipts move in the same transaction as the rows (`sinks.postgres_positions`), so
-a kill -9 at any instant leaves both or neither. All batches of one call first go through in one transaction without
-savepoints; only if a row refuses is it done again carefully, batch by batch, and the refusing rows are found by
-halving (`sinks.postgres_work`). Run by `streams.runner`; `tests/contract/test_sinks.py` and
-`tests/integration/targets/` say what it promises.
+a kill -9 at any instant leaves both or neither. All batches of one call first go through together, in one transaction
+without savepoints (`sinks.postgres_together`). If rows are not there it is done again batch by batch, to count them;
+only if a row refuses carefully, and the refusing rows are found by halving (`sinks.postgres_work`). Run by
+`streams.runner`; `tests/contract/test_sinks.py` and `tests/integration/targets/` say what it promises.
 """
 
 from __future__ import annotations
@@ -33,10 +33,12 @@ from sinks.postgres_effects import Connection, residual
 from sinks.postgres_gone import NOT_COVERED, VACUUM_EVERY_S, PostgresPages
 from sinks.postgres_hiding import Hider
 from sinks.postgres_holds import HoldTable
+from sinks.postgres_keys import adapt
 from sinks.postgres_patience import Patience, cut_after
 from sinks.postgres_table import PlanRefused, Table, bind
+from sinks.postgres_together import NotAllThere
 from sinks.postgres_vacuum import PLAIN
-from sinks.postgres_work import ROW_ERRORS, Work, why
+from sinks.postgres_work import ROW_ERRORS, Way, Work, why
 
 _TRY_AGAIN = (errors.SerializationFailure, errors.DeadlockDetected)
 
@@ -81,6 +83,7 @@ class PostgresSink:
         self._tables: dict[str, Table] = {}
         self._readable: dict[str, Table] = {}
         self._connection: Connection | None = None
+        self._apart = False  # whether batches are done one by one, after rows were not there or it took too long
         self._holds = HoldTable(name)
         self._pages = PostgresPages(name, self._for_vacuums, mode=vacuum, every_s=vacuum_every_s)
         self._hider = Hider(
@@ -137,11 +140,15 @@ class PostgresSink:
             self.check()
         for job in jobs:
             self.plan(job.batch.category, job.batch.action)
-        careful = False
+        careful, apart = False, self._apart
         for attempt in range(self._limits.deadlock_attempts):
             try:
                 with self._using(rows_may_refuse=True) as connection:
-                    return self._transaction(connection, source, jobs, spans, careful=careful)
+                    work = Work(self._name, self._tables, self._anonymiser, self._limits.careful_lock_s)
+                    way = work.carefully if careful else work.fast if apart else work.together
+                    return self._transaction(connection, source, jobs, spans, way)
+            except NotAllThere:
+                self._apart = apart = True
             except _TRY_AGAIN:
                 time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - two that collided part ways
             except ROW_ERRORS:
@@ -249,7 +256,7 @@ class PostgresSink:
         return sorted({(plan.schema, plan.table) for plan in self._plans.values()})
 
     def _transaction(
-        self, connection: Connection, source: Source, jobs: Sequence[Job], spans: Mapping[int, Span], *, careful: bool
+        self, connection: Connection, source: Source, jobs: Sequence[Job], spans: Mapping[int, Span], way: Way
     ) -> list[Outcome]:
         with connection.pipeline() as pipeline:
             connection.execute("SET CONSTRAINTS ALL IMMEDIATE")  # else a deferred one would refuse the whole commit
@@ -262,10 +269,17 @@ class PostgresSink:
         digests = [job.batch.digest for job in jobs]
         new = {d: job.batch for d, job in zip(digests, jobs, strict=True) if d not in receipts}
         batches = list(new.values())
-        work = Work(self._name, self._tables, self._anonymiser, self._limits.careful_lock_s)
-        made = [work.careful(connection, batch) for batch in batches] if careful else work.fast(connection, batches)
-        own.save(connection, self._name, source, spans, list(zip(batches, made, strict=True)))
+        try:
+            made = way(connection, batches)
+        except errors.QueryCanceled:
+            self._apart = True  # a smaller statement may end in time
+            raise
+        with connection.pipeline():
+            own.save(connection, self._name, source, spans, list(zip(batches, made, strict=True)))
         connection.commit()
+        deleted = [receipt for batch, receipt in zip(batches, made, strict=True) if batch.action == DELETE]
+        if deleted:
+            self._apart = any(receipt.missing for receipt in deleted)
         plans = [self._plans[batch.category] for batch, receipt in zip(batches, made, strict=True) if receipt.changed]
         self._pages.touch((plan.schema, plan.table) for plan in plans)
         receipts |= dict(zip(new, made, strict=True))
@@ -307,7 +321,7 @@ class PostgresSink:
         return self._connect(f"ebbtide-vacuum-{self._name}", 0, self._limits.lock_s, 0)
 
     def _connect(self, application: str, statement_s: float, lock_s: float, idle_s: float) -> Connection:
-        return psycopg.connect(
+        connection: Connection = psycopg.connect(
             self._dsn,
             connect_timeout=max(2, int(self._limits.connect_s)),
             application_name=application[:63],
@@ -315,3 +329,5 @@ class PostgresSink:
             f"-c idle_in_transaction_session_timeout={int(idle_s * 1000)} "
             "-c default_transaction_isolation=read\\ committed",
         )
+        adapt(connection)
+        return connection

@@ -101,22 +101,28 @@ class Table:
         """Return the org as a value of its column, None where no row can be its."""
         return parse_key(self.org.base, org)
 
+    def of_category(self) -> tuple[sql.Composable, list[object]]:
+        """Return the condition for rows `t` of the category, and its parameters."""
+        conditions = [
+            sql.SQL("t.{} = CAST(%s::text AS {})").format(sql.Identifier(column.name), sql.SQL(column.type_sql))
+            for column in self.where
+        ]
+        return sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("true"), list(self.where.values())
+
     def of_org(self, org: Key) -> tuple[sql.Composed, list[object]]:
         """Return the condition for rows `t` of the category and the org, and its parameters."""
-        conditions = [
-            sql.SQL("t.{} = %s").format(sql.Identifier(self.org.name)),
-            *(
-                sql.SQL("t.{} = CAST(%s::text AS {})").format(sql.Identifier(column.name), sql.SQL(column.type_sql))
-                for column in self.where
-            ),
-        ]
-        return sql.SQL(" AND ").join(conditions), [org, *self.where.values()]
+        condition, args = self.of_category()
+        return sql.SQL("t.{} = %s AND {}").format(sql.Identifier(self.org.name), condition), [org, *args]
 
     def chosen(self, org: Key, keys: Sequence[Key]) -> tuple[sql.Composed, list[object]]:
         """Return the condition for rows `t` of the category, the org and the keys, and its parameters."""
+        return self.named(org, list(keys))
+
+    def named(self, org: Key, keys: object) -> tuple[sql.Composed, list[object]]:
+        """As `chosen`; `keys` is an array parameter."""
         condition, args = self.of_org(org)
         named = sql.SQL("t.{} = ANY(%s::{}[])").format(sql.Identifier(self.key.name), sql.SQL(self.key.type_sql))
-        return sql.SQL("{} AND {}").format(condition, named), [*args, list(keys)]
+        return sql.SQL("{} AND {}").format(condition, named), [*args, keys]
 
 
 _COLUMNS = """

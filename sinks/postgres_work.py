@@ -1,4 +1,5 @@
-"""Batches done to the rows within an open transaction: all at once, or one by one to find the rows that refuse.
+"""Batches done to the rows within an open transaction: all at once, batch by batch to count the rows that are not
+there, or carefully to find the rows that refuse.
 
 Called by `sinks.postgres`, whose tests cover it.
 """
@@ -6,7 +7,7 @@ Called by `sinks.postgres`, whose tests cover it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
@@ -16,11 +17,16 @@ from sinks.anonymise import Anonymiser
 from sinks.batch import DELETE, HIDE, RECTIFY, UNHIDE, Batch, Receipt, RowOutcome
 from sinks.postgres_effects import Connection, Count, anonymise, free_keys, hide, rectify, send_delete
 from sinks.postgres_table import Key, Table
+from sinks.postgres_together import delete_together, fits
 
 log = logging.getLogger(__name__)
 
 # A row says no: its own fault (constraint, value, trigger), or somebody else holds it. The others can go on.
 ROW_ERRORS = (psycopg.IntegrityError, psycopg.DataError, errors.RaiseException, errors.LockNotAvailable)
+
+
+Way = Callable[[Connection, Sequence[Batch]], list[Receipt]]
+"""How batches are done in the caller's transaction."""
 
 
 @dataclass(slots=True)
@@ -42,29 +48,43 @@ class Work:
     anonymiser: Anonymiser
     lock_s: float
 
+    def together(self, connection: Connection, batches: Sequence[Batch]) -> list[Receipt]:
+        """As `fast`, with few statements. Raises NotAllThere as well: then none of it may stay either."""
+        deletes = [batch for batch in batches if batch.action == DELETE]
+        if not fits(connection, self.tables, deletes):
+            return self.fast(connection, batches)
+        return self._with_others(connection, batches, iter(delete_together(connection, self.tables, deletes)))
+
     def fast(self, connection: Connection, batches: Sequence[Batch]) -> list[Receipt]:
         """Do all of them without a savepoint. Raises what a row refuses with: then none of it may stay."""
-        counts: dict[int, Count] = {}
+        pending = []
         with connection.pipeline():
-            pending = {}
-            for n, batch in enumerate(batches):
+            for batch in batches:
                 if batch.action == DELETE:
                     table, org, keys = self._bound(batch)
-                    pending[n] = send_delete(connection, table, org, [key for _, key in keys])
-        for n, batch in enumerate(batches):
+                    pending.append(send_delete(connection, table, org, [key for _, key in keys]))
+        return self._with_others(connection, batches, (sent.count() for sent in pending))
+
+    def _with_others(self, connection: Connection, batches: Sequence[Batch], deleted: Iterator[Count]) -> list[Receipt]:
+        """Do what is no delete, and return the receipts of all in their order."""
+        receipts = []
+        for batch in batches:
             if batch.action == DELETE:
-                counts[n] = pending[n].count()
+                receipts.append(_receipt(batch, next(deleted)))
+            elif self._cannot(batch):
+                receipts.append(Receipt.all_cannot(batch))
             else:
                 table, _, keys = self._bound(batch)
-                counts[n] = self._effect(connection, batch, table, [key for _, key in keys])
-        return [
-            Receipt.all_cannot(batch) if self._cannot(batch) else _receipt(batch, counts[n])
-            for n, batch in enumerate(batches)
-        ]
+                receipts.append(_receipt(batch, self._effect(connection, batch, table, [key for _, key in keys])))
+        return receipts
 
     def _cannot(self, batch: Batch) -> bool:
         """Whether a batch sets fields of which this target has none: the data map was changed since."""
         return batch.action == RECTIFY and not batch.values_of(self.tables[batch.category].plan.rectify)
+
+    def carefully(self, connection: Connection, batches: Sequence[Batch]) -> list[Receipt]:
+        """Do what can be done of each, and list the rows that refuse."""
+        return [self.careful(connection, batch) for batch in batches]
 
     def careful(self, connection: Connection, batch: Batch) -> Receipt:
         """Do what can be done of `batch`, and list the rows that refuse."""

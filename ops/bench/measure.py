@@ -39,9 +39,18 @@ class Meter:
         self._peaks = dict.fromkeys(pids, 0)
 
     def watch(
-        self, progress: Callable[[], int], *, total: int, warm_up: int = 0, patience_s: float = 120.0
+        self,
+        progress: Callable[[], int],
+        *,
+        total: int,
+        warm_up: int = 0,
+        patience_s: float = 120.0,
+        look_s: float = _LOOK_S,
+        go: Callable[[], None] = lambda: None,
     ) -> Measured:
         """Poll `progress`, a count that only grows, until it is `total`; return what was done after `warm_up`.
+
+        `go` is called when the clock has started, and lets the work begin; the end is seen at most `look_s` late.
 
         The clock starts at the first look that finds `warm_up` done, with what was done by then taken off. Where that
         leaves less than half of `total`, because progress comes in large steps, it starts at the call instead.
@@ -50,6 +59,7 @@ class Meter:
         begin = self._sample(0)
         start = begin if warm_up == 0 else None
         last = begin
+        go()
         while True:
             now = self._sample(progress())
             if now.done > total:
@@ -62,7 +72,7 @@ class Meter:
                 last = now
             elif now.at_s - last.at_s > patience_s:
                 raise Stalled(f"no progress for {patience_s:g} s at {now.done} of {total} records")
-            time.sleep(_LOOK_S)
+            time.sleep(look_s)
         start = start or begin
         return Measured(
             records=now.done - start.done,

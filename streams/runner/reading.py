@@ -43,8 +43,27 @@ class Piece:
     refused: list[tuple[int, Receipt]] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A message, the name of its schema ("" where it has none), and what it says, or why it says nothing."""
+
+    message: Message
+    name: str
+    said: Batch | Question | HideOrder | WireError | BadBatch
+
+    @property
+    def goes_alone(self) -> bool:
+        """Whether it goes through the store alone: an order, of which a batch beside it might concern the same rows."""
+        return self.name in ("HideOrder", "RecordOrder")
+
+    @property
+    def is_question(self) -> bool:
+        """Whether it asks if a batch is gone, and is none itself."""
+        return self.name == "VerifyBatch"
+
+
 class Reader:
-    """Reads the messages of one sink's topic."""
+    """Reads the messages of one sink's topic. `read` may be called by another thread."""
 
     def __init__(self, spec: RunnerSpec, sink: Sink) -> None:
         self._spec = spec
@@ -69,52 +88,58 @@ class Reader:
                 log.warning("kafka client", extra={"target": self._sink.name, "why": error.name()})
         return good
 
-    def goes_alone(self, message: Message) -> bool:
-        """Whether it goes through the store alone: an order, of which a batch beside it might concern the same rows."""
-        return self._name_of(message) in ("HideOrder", "RecordOrder")
-
-    def is_question(self, message: Message) -> bool:
-        """Whether it asks if a batch is gone, and is none itself."""
-        return self._name_of(message) == "VerifyBatch"
-
-    def _name_of(self, message: Message) -> str:
+    def read(self, message: Message) -> Read:
+        """Decode a message; a bad one is told apart here, and put aside by `take`."""
+        name = ""
         try:
-            return self._spec.codec.name_of(message.value() or b"")
-        except WireError:
-            return ""
+            name = self._spec.codec.name_of(message.value() or b"")
+            return Read(message, name, self._said(message, name))
+        except (WireError, BadBatch) as error:
+            return Read(message, name, error)
 
-    def fits(self, piece: Piece, message: Message) -> bool:
+    def _said(self, message: Message, name: str) -> Batch | Question | HideOrder:
+        if name == "HideOrder":
+            return self._decode_order(message)
+        if name == "VerifyBatch":
+            return self._decode_question(message)
+        batch = self.decode(message)
+        _ = batch.digest  # worked out here, and not while the store's transaction is open
+        return batch
+
+    def fits(self, piece: Piece, read: Read) -> bool:
         """Whether it may be done in one go with what has been taken."""
         if not piece.spans:
             return True
-        return not self.goes_alone(message) and self.is_question(message) == bool(piece.questions)
+        return not read.goes_alone and read.is_question == bool(piece.questions)
 
-    def take(self, piece: Piece, message: Message, partition: int) -> int:
+    def take(self, piece: Piece, read: Read, partition: int) -> int:
         """Add one message to `piece`; return its rows."""
+        said = read.said
+        if isinstance(said, WireError):
+            self._drop(piece, read.message, "undecodable", str(said))
+        elif isinstance(said, BadBatch):
+            self._drop(piece, read.message, said.reason, str(said))
+            if said.batch_id is not None:
+                piece.refused.append((partition, Receipt.all_failed(said.batch_id, said.rows)))
+        elif isinstance(said, HideOrder):
+            piece.order, piece.alone = said, True
+        elif isinstance(said, Question):
+            piece.questions.append(said)
+            return said.batch.rows
+        else:
+            return self._take_batch(piece, read.message, said, partition)
+        return 0
+
+    def _take_batch(self, piece: Piece, message: Message, batch: Batch, partition: int) -> int:
         try:
-            if self._name_of(message) == "HideOrder":
-                piece.order, piece.alone = self._decode_order(message), True
-                return 0
-            if self.is_question(message):
-                question = self._decode_question(message, partition)
-                piece.questions.append(question)
-                return question.batch.rows
-            batch = self.decode(message)
             self._sink.plan(batch.category, batch.action)
-        except WireError as error:
-            self._drop(piece, message, "undecodable", str(error))
         except NoPlan as error:
             self._drop(piece, message, "no_plan", str(error))
             piece.refused.append((partition, Receipt.all_failed(batch.id, batch.rows)))
-        except BadBatch as error:
-            self._drop(piece, message, error.reason, str(error))
-            if error.batch_id is not None:
-                piece.refused.append((partition, Receipt.all_failed(error.batch_id, error.rows)))
-        else:
-            piece.jobs.append(Job(batch=batch, partition=partition))
-            piece.alone |= batch.action not in (DELETE, ANONYMISE)
-            return batch.rows
-        return 0
+            return 0
+        piece.jobs.append(Job(batch=batch, partition=partition))
+        piece.alone |= batch.action not in (DELETE, ANONYMISE)
+        return batch.rows
 
     def decode(self, message: Message) -> Batch:
         """Return its batch. Raises WireError, BadBatch."""
@@ -126,8 +151,9 @@ class Reader:
             raise BadBatch("it is for another target, whose batch it is not ours to answer", reason="other_target")
         return batch
 
-    def _decode_question(self, message: Message, partition: int) -> Question:
-        question = Question.from_record(self._spec.codec.decode(message.value() or b"")[1], partition)
+    def _decode_question(self, message: Message) -> Question:
+        record = self._spec.codec.decode(message.value() or b"")[1]
+        question = Question.from_record(record, int(message.partition() or 0))
         if question.batch.target != self._sink.name:
             raise BadBatch("it asks about another target, not ours to answer", reason="other_target")
         return question

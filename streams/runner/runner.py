@@ -13,16 +13,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from ebbtide.wire import WireError
 from schemas.errors import Reject, Retry
-from sinks.base import Outcome, Sink, Source, Span, Unfinished, Write
+from sinks.base import Sink, Source, Span, Unfinished, Write
 from sinks.hiding import HideOrder
+from sinks.kafka import KafkaSink
 from streams.runner.brake import Brake, Holds, NoHolds
+from streams.runner.fetched import Fetched
 from streams.runner.held_up import HeldUp
 from streams.runner.hooks import NoHooks, RunnerHooks
 from streams.runner.keeping import Keeper
@@ -35,6 +37,8 @@ from streams.runner.verifying import BoundTold, ask
 log = logging.getLogger(__name__)
 
 _WAIT_S = 30.0
+_AT_ONCE = 16
+"""Messages that are asked of the client in one call."""
 
 
 class TargetRunner:
@@ -64,12 +68,14 @@ class TargetRunner:
         self._joined = 0  # grows with every change of the assignment
         self._settled = 0  # the assignment whose starts are known
         self._next: dict[int, int] = {}
-        self._left: list[Message] = []
+        self._fetched = Fetched(self._reader.read)
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set. Raises Halt when going on would break a promise."""
         self._consumer = Consumer(self._spec.consumer_config(self._group))
         self._transactions = Transactions(self._spec, self._group)
+        if isinstance(self._sink, KafkaSink):
+            self._sink.ahead_to(self._transactions.ahead)
         try:
             for _ in self._until_done(stop, self._open):
                 pass
@@ -79,6 +85,7 @@ class TargetRunner:
                 self._turn(stop)
         finally:
             closed_quietly(self._consumer)
+            self._fetched.close()
             self._sink.close()
 
     def _open(self) -> None:
@@ -177,20 +184,20 @@ class TargetRunner:
 
     def _keep_alive(self) -> None:
         """Let the client see rebalances, so that it keeps its place in the group."""
-        self._left += self._still_ours(self._consumer.consume(1, 0.0), self._joined)
+        self._fetch(1, 0.0)
 
     # --- assignment ---
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._joined += 1
         self._assigned = sorted(tp.partition for tp in partitions)
-        self._left = []
+        self._fetched.clear()
         consumer.assign([])  # nothing is read before the store has said how far it is: `_settle_starts`
 
     def _on_revoke(self, consumer: Consumer, _: list[TopicPartition]) -> None:
         self._joined += 1
         self._assigned = []
-        self._left = []
+        self._fetched.clear()
         consumer.unassign()
 
     def _settle_starts(self) -> None:
@@ -240,36 +247,41 @@ class TargetRunner:
     # --- reading ---
 
     def _read(self) -> Piece:
-        """Read some batches, at most what one transaction may hold."""
+        """Take what was fetched, at most what one transaction may hold; wait a moment where nothing was."""
         limits = self._spec.limits
         joined = self._joined
-        fresh = self._consumer.consume(max(1, limits.batches - len(self._left)), 0.0 if self._left else limits.linger_s)
-        messages = self._left + self._still_ours(fresh, joined)
-        if joined != self._joined:
-            return Piece()
+        if self._fetched.empty and self._fetch(1, limits.linger_s):
+            self._fetch(min(_AT_ONCE, limits.batches) - 1, limits.gather_s)
+        self._read_ahead()
         piece = Piece()
-        records = 0
-        for taken, message in enumerate(messages):
-            partition, offset = int(message.partition() or 0), int(message.offset() or 0)
-            if not self._reader.fits(piece, message):
-                self._left = messages[taken:]
+        records = taken = 0
+        while joined == self._joined and (read := self._fetched.first()) is not None:
+            if not self._reader.fits(piece, read):
                 break
-            rows = self._reader.take(piece, message, partition)
-            records += rows
+            self._fetched.pop()
+            partition, offset = int(read.message.partition() or 0), int(read.message.offset() or 0)
+            records += self._reader.take(piece, read, partition)
+            taken += 1
             span = piece.spans.get(partition)
             piece.spans[partition] = Span(span.first if span else self._next[partition], offset + 1)
-            if records >= limits.records or piece.alone:
-                self._left = messages[taken + 1 :]
+            if records >= limits.records or taken >= limits.batches or piece.alone:
                 break
-        else:
-            self._left = []
         self._next.update({partition: span.next for partition, span in piece.spans.items()})
         return piece
 
-    def _still_ours(self, messages: Sequence[Message], joined: int) -> list[Message]:
-        """Drop what was fetched under an assignment that has ended: it is read again from the store's position."""
-        good = self._reader.valid(messages)
-        return good if joined == self._joined == self._settled else []
+    def _read_ahead(self) -> None:
+        """Fetch what is there already: it is decoded while the store works on the next piece."""
+        while self._fetched.coming_bytes < self._spec.limits.ahead_bytes and self._fetch(_AT_ONCE, 0.0):
+            pass
+
+    def _fetch(self, most: int, wait_s: float) -> bool:
+        """Fetch some messages; return whether there were any. What an assignment that has ended gave is dropped: it is
+        read again from the store's position."""
+        joined = self._joined
+        messages = self._reader.valid(self._consumer.consume(most, wait_s)) if most > 0 else []
+        if joined == self._joined == self._settled:
+            self._fetched.add(messages)
+        return bool(messages)
 
     # --- doing ---
 
@@ -282,17 +294,24 @@ class TargetRunner:
             self._answer(piece)
             return
         began = time.monotonic()
-        outcomes = self._brake.apply(self._source, piece.jobs, piece.spans)
+        try:
+            outcomes = self._brake.apply(self._source, piece.jobs, piece.spans)
+        except Retry:
+            self._transactions.give_up()
+            raise
         self._hooks.on_up()
         self._hooks.on_applied(len(outcomes), sum(j.batch.rows for j in piece.jobs), time.monotonic() - began)
         receipts = [(job.partition, o.receipt) for job, o in zip(piece.jobs, outcomes, strict=True) if o.receipt]
         receipts += piece.refused
-        writes = self._writes(outcomes)
+        writes = [write for outcome in outcomes for write in outcome.writes]
+        tombstones = [erased for outcome in outcomes for erased in outcome.tombstones]
         within = {"gone_within_s": self._bound.within_s()} if receipts else {}
         writes += [self._ack(partition, receipt.ack(self._sink.name) | within) for partition, receipt in receipts]
         writes += dead_letter_writes(self._spec, self._transactions, piece.letters, "ledger")
         offsets = {(self._topic, partition): span.next for partition, span in piece.spans.items()}
-        self._transactions.commit(writes, offsets, self._consumer)
+        self._transactions.commit(writes, offsets, self._consumer, tombstones)
+        if isinstance(self._sink, KafkaSink):
+            self._sink.written()
         self._held_up.carried_out()
         for _, receipt in receipts:
             self._hooks.on_receipt(receipt)
@@ -337,10 +356,6 @@ class TargetRunner:
             self._hooks.on_verified(said.level, said.left)
         for letter in piece.letters:
             self._hooks.on_dead_letter(letter.reason)
-
-    @staticmethod
-    def _writes(outcomes: Sequence[Outcome]) -> list[Write]:
-        return [write for outcome in outcomes for write in outcome.writes]
 
     def _ack(self, partition: int, record: Mapping[str, object]) -> Write:
         value = self._spec.codec.encode("Ack", record)

@@ -16,13 +16,16 @@ from schemas.values import ValuesSeal
 class RunnerLimits:
     """How much is taken into one store transaction, and how long to wait. Times in seconds.
 
-    `records` bounds the rows of one transaction (a single batch is always taken whole). `upkeep_s` is how often the
-    sink is asked for its upkeep, `bound_s` how often for its bound.
+    `batches` and `records` bound one transaction (a single batch is always taken whole); what comes within `gather_s`
+    of the first batch goes with it. `ahead_bytes` is how much is read while the store is at work. `upkeep_s` is how
+    often the sink is asked for its upkeep, `bound_s` how often for its bound.
     """
 
-    batches: int = 64
+    batches: int = 500
     records: int = 50_000
     linger_s: float = 0.2
+    gather_s: float = 0.02
+    ahead_bytes: int = 4 << 20
     backoff_first_s: float = 0.2
     backoff_most_s: float = 30.0
     session_s: float = 12.0

@@ -15,10 +15,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from ebbtide.partition import partition_of
 from schemas.errors import Halt, Retry
-from sinks.base import Write
+from sinks.base import Tombstones, Write
 from streams.runner.spec import RunnerSpec
 
 _WAIT_S = 30.0
+_AT_ONCE = 5_000
 
 
 class KafkaAway(Retry):
@@ -58,7 +59,7 @@ class Transactions:
     def __init__(self, spec: RunnerSpec, group: str) -> None:
         self._producer = Producer(spec.producer_config(group))
         self._partitions: dict[str, int] = {}
-        self._failed: list[KafkaError] = []
+        self._begun = False
 
     def start(self) -> None:
         """Fence whoever had this place before, and end what it left open. Raises KafkaAway, Fenced."""
@@ -67,20 +68,40 @@ class Transactions:
         except KafkaException as error:
             raise _sorted(error) from None
 
-    def commit(self, writes: Iterable[Write], offsets: Mapping[tuple[str, int], int], consumer: Consumer) -> None:
+    def ahead(self, tombstones: Iterable[Tombstones]) -> None:
+        """Write what the next `commit` will commit, or `give_up` take back. Raises KafkaAway: as if it had; Fenced."""
+        try:
+            self._begin()
+            for erased in tombstones:
+                self._produce_all(erased)
+        except KafkaException as error:
+            raise self._ended(error) from None
+
+    def give_up(self) -> None:
+        """Take back what was written ahead. Raises KafkaAway, Fenced."""
+        if self._begun:
+            self._abort()
+
+    def commit(
+        self,
+        writes: Iterable[Write],
+        offsets: Mapping[tuple[str, int], int],
+        consumer: Consumer,
+        tombstones: Iterable[Tombstones] = (),
+    ) -> None:
         """Write everything and commit. Raises KafkaAway: nothing is written; Fenced."""
         try:
-            self._producer.begin_transaction()
+            self._begin()
+            for erased in tombstones:
+                self._produce_all(erased)
             for write in writes:
                 self._produce(write)
             positions = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
             self._producer.send_offsets_to_transaction(positions, consumer.consumer_group_metadata(), _WAIT_S)
             self._producer.commit_transaction(_WAIT_S)
+            self._begun = False
         except KafkaException as error:
-            problem = _sorted(error)
-            if isinstance(problem, KafkaAway):
-                self._abort()
-            raise problem from None
+            raise self._ended(error) from None
 
     def partition_for(self, topic: str, key: bytes) -> int:
         """Return the partition of `key` in a topic that is not written by partition number."""
@@ -102,7 +123,28 @@ class Transactions:
             except BufferError:
                 self._producer.poll(0.1)
 
+    def _produce_all(self, erased: Tombstones) -> None:
+        """Hand over many records in one call. The client marks those for which its queue has no room."""
+        for first in range(0, len(erased.keys), _AT_ONCE):
+            left: list[dict[str, Any]] = [{"key": key} for key in erased.keys[first : first + _AT_ONCE]]
+            while self._producer.produce_batch(erased.topic, left, erased.partition) < len(left):
+                left = [message for message in left if message.pop("_error", None) is not None]
+                self._producer.poll(0.1)
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._producer.begin_transaction()
+            self._begun = True
+
+    def _ended(self, error: KafkaException) -> KafkaAway | Fenced:
+        """Return what a client error means, after the transaction is aborted if that is possible."""
+        problem = _sorted(error)
+        if isinstance(problem, KafkaAway):
+            self._abort()
+        return problem
+
     def _abort(self) -> None:
+        self._begun = False
         try:
             self._producer.abort_transaction(_WAIT_S)
         except KafkaException as error:

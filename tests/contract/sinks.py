@@ -360,7 +360,7 @@ class KafkaBench:
         producer.init_transactions(30)
         producer.begin_transaction()
         for outcome in outcomes:
-            for write in outcome.writes:
+            for write in outcome.records():
                 producer.produce(write.topic, write.value, write.key, write.partition)
         producer.commit_transaction(30)
         return [outcome.receipt for outcome in outcomes if outcome.receipt]

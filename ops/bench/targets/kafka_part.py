@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from confluent_kafka import Producer
 
-from ops.bench.contender import Measured
+from ops.bench.contender import Broker, Measured
 from ops.bench.digest import Digest, digest
 from ops.bench.load import QUIET, create_topic
 from ops.bench.results import NotTheSameWork
@@ -20,7 +20,7 @@ from ops.bench.targets.pair import in_turns, section_of_pair
 from ops.bench.targets.roles import PARTITIONS, PATIENCE_S, RunningRole, acknowledged, erasures, running_role
 from ops.reading import read_to_end
 
-_KEYS = {True: 30_000, False: 200_000}
+_KEYS = {True: 200_000, False: 400_000}
 _ROUNDS = {True: 2, False: 3}
 _VALUE = b'{"name": "' + b"x" * 180 + b'"}'
 _MAP = """\
@@ -65,7 +65,7 @@ def run_kafka(stage: Stage, *, keys: int | None = None, rounds: int | None = Non
         found = in_turns(
             {
                 "ebbtide": lambda n: _ours(role, producer, ours, n, count),
-                "bare producer": lambda n: _theirs(bootstrap, producer, theirs, n, count),
+                "bare producer": lambda n: _theirs(stage.broker, producer, theirs, n, count),
             },
             rounds=rounds or _ROUNDS[stage.quick],
         )
@@ -100,15 +100,15 @@ def _ours(role: RunningRole, producer: Producer, topic: str, number: int, count:
     return measured
 
 
-def _theirs(bootstrap: str, producer: Producer, topic: str, number: int, count: int) -> Measured:
+def _theirs(broker: Broker, producer: Producer, topic: str, number: int, count: int) -> Measured:
     ids = _ids(number, count)
     keys = [f"acme/{one}".encode() for one in ids]
     _fill(producer, topic, keys)
     rows = [{"key": key, "value": None} for key in keys]
-    with timed() as timing:
+    with timed(broker.pid) as timing:
         producer.produce_batch(topic, rows)
         producer.flush()
-    _check(bootstrap, topic, number, ids)
+    _check(broker.bootstrap, topic, number, ids)
     return timing.of(count)
 
 

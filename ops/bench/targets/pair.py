@@ -39,6 +39,10 @@ def section_of_pair(
             f"{cpu[subject] / cpu[bare]:.2f}" if cpu[bare] else "",
         ],
     ]
+    brokers = {name: median(m.broker_cpu_seconds * 1e6 / m.records for m in all_of) for name, all_of in found.items()}
+    if brokers[bare]:
+        row = "the broker's CPU seconds a million"
+        rows.append([row, *(f"{brokers[name]:.2f}" for name in found), f"{brokers[subject] / brokers[bare]:.2f}"])
     count, records = len(found[subject]), found[subject][0].records
     said = f"Medians of {count} {'round' if count == 1 else 'rounds'}, {records:,} records."
     return Section(

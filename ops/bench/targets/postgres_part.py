@@ -2,7 +2,7 @@
 
 Both have a table of the same make and rows; a tenth of the rows is not due, and must be what is left. ebbtide's side is
 the role `target:crm`, from batches in its topic to their acks; the bare side finds rows by its index and deletes them
-where they lie, with a commit every 5 000.
+where they lie, with as many rows a transaction.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from ops.bench.stage import Stage
 from ops.bench.targets.bare import timed
 from ops.bench.targets.pair import in_turns, section_of_pair
 from ops.bench.targets.roles import RunningRole, acknowledged, erasures, running_role
+from streams.runner.spec import RunnerLimits
 
-_ROWS = {True: 200_000, False: 500_000}
+_ROWS = {True: 300_000, False: 1_000_000}
 _ROUNDS = {True: 2, False: 3}
-_COMMIT_ROWS = 5_000
+_COMMIT_ROWS = RunnerLimits().records
+"""As many as the runner takes into one transaction."""
 _MAP = """\
 version: 1
 targets:

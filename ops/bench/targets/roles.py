@@ -32,6 +32,8 @@ BATCH_RECORDS = 1_000
 """As many as the ledger puts into one batch."""
 PATIENCE_S = 180.0
 CODEC = full_codec()
+_LOOK_S = 0.005
+"""A whole measurement takes half a second or more."""
 
 
 class Counted:
@@ -87,13 +89,21 @@ class RunningRole:
         return Topics(self.settings.prefix)
 
     def work(self, messages: Sequence[tuple[str, int, bytes]], records: int) -> Measured:
-        """Hand over (topic, partition, value), and measure until `records` more are done. Raises Stalled."""
+        """Hand over (topic, partition, value) in one transaction, as the ledger does, and measure until `records` more
+        are done. The clock starts with the commit, before which the role sees nothing. Raises Stalled."""
         meter = Meter({self.name: self.pid}, self.broker_pid)
         before = self._done
+        self._producer.begin_transaction()
         for topic, partition, value in messages:
             self._producer.produce(topic, value, partition=partition)
         self._producer.flush()
-        found = meter.watch(lambda: self.counted.progress() - before, total=records, patience_s=PATIENCE_S)
+        found = meter.watch(
+            lambda: self.counted.progress() - before,
+            total=records,
+            patience_s=PATIENCE_S,
+            look_s=_LOOK_S,
+            go=self._producer.commit_transaction,
+        )
         self._done += records
         return found
 
@@ -130,7 +140,10 @@ def running_role(
     prepare(settings, load_data_map(path, variables(settings)), report=lambda _: None)
     supervisor = Supervisor([Role(role, to_environ(role_settings(settings, role)))], directory / "roles")
     counted = Counted(bootstrap, counted_topic(Topics(prefix)), count)
-    producer = Producer({**QUIET, "bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 5})
+    producer = Producer(
+        {**QUIET, "bootstrap.servers": bootstrap, "transactional.id": f"{prefix}-bench", "linger.ms": 5}
+    )
+    producer.init_transactions()
     try:
         supervisor.start()
         yield RunningRole(role, settings, supervisor.pids[role], broker_pid, counted, producer)

@@ -132,7 +132,7 @@ def test_an_open_transaction_and_a_planted_value_are_named_and_nothing_is_gone_b
     stranger.begin_transaction()
     stranger.produce(topic, b"{}", b"other/1", 1)
     assert stranger.flush(30) == 0
-    for write in outcome.writes:
+    for write in outcome.records():
         cluster.send_raw(topic, write.value, key=write.key, partition=write.partition)
     broker = BrokerFiles(stack_dir, prefix)
 

@@ -1,0 +1,212 @@
+"""Which key lives where: the newest keys in memory, all others in files.
+
+    put ─▶ memory, the keys as they are ─▶ full ─▶ files: keyed hashes and numbers
+
+A key may live in several partitions, and each has its own newest offset. What is in memory goes on top of what is in
+the files; topics of fewer than some hundred thousand keys never need them. The key of the hashes lives in this process
+alone, so the files say nothing about anybody. Used by `sinks.kafka_index`; `tests/unit/sinks/test_kafka_places.py`
+says what it promises.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import shutil
+import struct
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, repeat
+from pathlib import Path
+from typing import Final
+
+from rocksdict import Options, Rdict, WriteBatch
+
+MEMORY_BYTES: Final = 96 << 20
+_KEY_BYTES: Final = 160
+"""What a key costs in memory beside its own bytes: objects, and its share of the table."""
+_AT_ONCE: Final = 10_000
+_PLACE: Final = struct.Struct(">IQ")
+_PARTITION_BITS: Final = 20
+_PARTITIONS: Final = (1 << _PARTITION_BITS) - 1
+
+_Moves = dict[int, int | None]
+"""Partition to offset; None: it has left."""
+_Known = int | _Moves
+"""Of most keys one place is known, and nothing in the files: offset and partition in one number."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    partition: int
+    offset: int
+
+
+class KeyPlaces:
+    """The places of the keys of some topics. `directory` is wiped when it is opened and closed."""
+
+    def __init__(self, directory: Path, *, memory_bytes: int = MEMORY_BYTES) -> None:
+        self._directory = directory
+        self._memory_bytes = memory_bytes
+        self._secret = secrets.token_bytes(32)
+        self._memory: defaultdict[str, dict[bytes, _Known]] = defaultdict(dict)
+        self._used = 0
+        self._files: Rdict | None = None
+        self._taken: list[tuple[str, Sequence[bytes], list[_Known | None]]] = []
+        self._taken_places: list[tuple[str, bytes, Place]] = []
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+
+    def close(self) -> None:
+        """Close, and remove the files."""
+        if self._files is not None:
+            self._files.close()
+            self._files = None
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def put(self, topic: str, key: bytes, place: Place, *, lives: bool) -> None:
+        """Take note that a key was written at `place`, or, where it does not live, erased."""
+        memory = self._memory[topic]
+        known = memory.get(key)
+        if known is None:
+            self._put_first(memory, key, place, lives=lives)
+        elif isinstance(known, int):
+            partition, offset = known & _PARTITIONS, known >> _PARTITION_BITS
+            if lives:
+                here = partition == place.partition
+                memory[key] = _one(place) if here else {partition: offset, place.partition: place.offset}
+            elif partition == place.partition:
+                self._drop(memory, key)
+        elif lives or self._files is not None:
+            known[place.partition] = place.offset if lives else None
+        else:
+            known.pop(place.partition, None)
+            if not known:
+                self._drop(memory, key)
+
+    def _put_first(self, memory: dict[bytes, _Known], key: bytes, place: Place, *, lives: bool) -> None:
+        """Put a key of which memory says nothing; that it was erased matters only if the files may say more."""
+        if self._files is not None:
+            memory[key] = {place.partition: place.offset if lives else None}
+        elif lives:
+            memory[key] = _one(place)
+        else:
+            return
+        self._used += len(key) + _KEY_BYTES
+        if self._used > self._memory_bytes:
+            self._spill()
+
+    def take(self, topic: str, keys: Sequence[bytes]) -> tuple[int, dict[int, list[bytes]]]:
+        """Take out `keys`; return how many lived, and by partition those that lived there.
+
+        Until `keep` is called, `undo` puts them back.
+        """
+        there: defaultdict[int, list[bytes]] = defaultdict(list)
+        if self._files is not None:
+            found = self.places(topic, list(dict.fromkeys(keys)))
+            for key, places in found.items():
+                for place in places:
+                    there[place.partition].append(key)
+                    self._taken_places.append((topic, key, place))
+                    self.put(topic, key, place, lives=False)
+            return len(found), there
+        taken = list(map(self._memory[topic].pop, keys, repeat(None)))
+        self._taken.append((topic, keys, taken))
+        count = 0
+        for key, known in zip(keys, taken, strict=True):
+            if known is not None:
+                count += 1
+                self._used -= len(key) + _KEY_BYTES
+                for partition in (known & _PARTITIONS,) if isinstance(known, int) else known:
+                    there[partition].append(key)
+        return count, there
+
+    def keep(self) -> None:
+        """What was taken out is gone for good."""
+        self._taken.clear()
+        self._taken_places.clear()
+
+    def undo(self) -> None:
+        """Put back what was taken out and has not been written anew since."""
+        for topic, key, place in self._taken_places:
+            self._put_back(topic, key, place)
+        for topic, keys, taken in self._taken:
+            for key, known in zip(keys, taken, strict=True):
+                for place in _places(known):
+                    self._put_back(topic, key, place)
+        self.keep()
+
+    def _put_back(self, topic: str, key: bytes, place: Place) -> None:
+        if all(now.partition != place.partition for now in self.places(topic, [key]).get(key, ())):
+            self.put(topic, key, place, lives=True)
+
+    def places(self, topic: str, keys: Sequence[bytes]) -> dict[bytes, list[Place]]:
+        """Return where each key lives, only for keys that live somewhere."""
+        found: dict[bytes, list[Place]] = {}
+        memory = self._memory[topic]
+        of_files = self._of_files(topic, keys)
+        for key in keys:
+            known = memory.get(key)
+            if isinstance(known, int):
+                found[key] = _places(known)
+            elif live := _live(of_files.get(key, {}), known or {}):
+                found[key] = [Place(partition, offset) for partition, offset in live]
+        return found
+
+    def forget(self, topic: str, key: bytes, place: Place) -> None:
+        """Take out a place that is empty, unless the key has moved on in that partition."""
+        if place in self.places(topic, [key]).get(key, ()):
+            self.put(topic, key, place, lives=False)
+
+    def _drop(self, memory: dict[bytes, _Known], key: bytes) -> None:
+        del memory[key]
+        self._used -= len(key) + _KEY_BYTES
+
+    def _of_files(self, topic: str, keys: Sequence[bytes]) -> Mapping[bytes, Mapping[int, int]]:
+        if self._files is None:
+            return {}
+        rows = self._files.get([self._hash(topic, key) for key in keys])
+        return {key: dict(_PLACE.iter_unpack(row)) for key, row in zip(keys, rows, strict=True) if row}
+
+    def _spill(self) -> None:
+        """Bring what is in memory into the files."""
+        files = self._files if self._files is not None else self._opened()
+        for topic, memory in self._memory.items():
+            left = iter(memory.items())
+            while some := dict(islice(left, _AT_ONCE)):
+                base = self._of_files(topic, list(some))
+                batch = WriteBatch(raw_mode=True)
+                for key, known in some.items():
+                    moves: _Moves = {known & _PARTITIONS: known >> _PARTITION_BITS} if isinstance(known, int) else known
+                    if live := _live(base.get(key, {}), moves):
+                        batch.put(self._hash(topic, key), b"".join(_PLACE.pack(*place) for place in live))
+                    elif key in base:
+                        batch.delete(self._hash(topic, key))
+                files.write(batch)
+        self._files = files
+        self._memory.clear()
+        self._used = 0
+
+    def _opened(self) -> Rdict:
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.set_write_buffer_size(32 << 20)
+        return Rdict(str(self._directory / "keys"), options)
+
+    def _hash(self, topic: str, key: bytes) -> bytes:
+        return hashlib.blake2b(topic.encode() + b"\0" + key, digest_size=16, key=self._secret).digest()
+
+
+def _places(known: _Known | None) -> list[Place]:
+    if isinstance(known, int):
+        return [Place(known & _PARTITIONS, known >> _PARTITION_BITS)]
+    return [Place(partition, offset) for partition, offset in (known or {}).items() if offset is not None]
+
+
+def _one(place: Place) -> int:
+    return place.offset << _PARTITION_BITS | place.partition
+
+
+def _live(base: Mapping[int, int], moves: Mapping[int, int | None]) -> list[tuple[int, int]]:
+    return sorted((p, offset) for p, offset in {**base, **moves}.items() if offset is not None)
