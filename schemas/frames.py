@@ -12,24 +12,17 @@ ones share one body in a `Pack`. The gateway encodes, the ledger core decodes an
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from schemas.bodies import (
-    BadBody,
-    Reader,
-    compress,
-    decode_columns,
-    decompress,
-    encode_columns,
-    planes,
-    undo_differences,
-    zigzag_differences,
-)
+from schemas.bodies import BadBody, Reader, decode_columns, encode_columns
 from schemas.columns import Columns
+from schemas.directories import KINDS, MAX_GROUPS, Directory, Texts
+from schemas.ragged import starts_of
 from schemas.runs import encode_runs
 
 VERSION = 1
@@ -37,10 +30,6 @@ MAX_SEGMENT = 8192
 """Rows of one group at most; the encoder splits."""
 MIN_SEGMENT = 64
 """Rows from which a group has a body of its own."""
-MAX_GROUPS = 1 << 20
-
-KINDS = ("record", "touched", "deleted", "moved", "deactivated", "reactivated", "contract", "named")
-"""What a group says of its rows; `created` and `derived` events are both "record"."""
 
 _CODES = {kind: i for i, kind in enumerate(KINDS)}
 GroupKey = tuple[str, str, str, str, int, str]
@@ -149,6 +138,11 @@ class Pack:
         return pack_rows(headers, counts, Columns.concat([c for _, c in ordered]))
 
     @staticmethod
+    def made_of(directory: Directory, columns: Columns) -> Pack:
+        """Build from groups as columns, whose rows lie one group after the other in `columns`."""
+        return Pack(directory.encode(), encode_columns(columns))
+
+    @staticmethod
     def merge(packs: Sequence[Pack]) -> Pack:
         """Return one pack of all groups. Groups with equal keys and source become one while they fit a segment."""
         found: dict[tuple[GroupKey, int], list[tuple[GroupHeader, Columns]]] = {}
@@ -184,13 +178,23 @@ class Pack:
     def columns(self) -> Columns:
         """All rows, group after group."""
         columns = decode_columns(self._body)
-        if len(columns) != sum(g.count for g in self._groups):
+        if len(columns) != self.count:
             raise BadBody("its directory and its body differ in rows")
         return columns
 
     @cached_property
+    def directory(self) -> Directory:
+        """Its groups as columns. Raises BadBody."""
+        return Directory.decode(self._directory)
+
+    @cached_property
     def _groups(self) -> list[Group]:
-        return _read_directory(self._directory, pack=self)
+        return _groups(self.directory, pack=self)
+
+    def chosen(self, rows: NDArray[np.intp]) -> list[Group]:
+        """Return the groups at the ordinals `rows`."""
+        starts = starts_of(self.directory.counts)[rows].tolist()
+        return [replace(g, place=(self, at)) for g, at in zip(_groups(self.directory.take(rows)), starts, strict=True)]
 
     def groups(self) -> list[Group]:
         """Return its groups in order of their keys, without reading the body."""
@@ -199,7 +203,7 @@ class Pack:
     @property
     def count(self) -> int:
         """How many rows it has."""
-        return sum(g.count for g in self._groups)
+        return int(self.directory.counts.sum())
 
     def __iter__(self) -> Iterator[Group]:
         return iter(self._groups)
@@ -233,31 +237,30 @@ def encode_frame(groups: Sequence[tuple[GroupHeader, Columns]], *, min_segment: 
 def encode_rows(
     headers: Sequence[GroupHeader], counts: Sequence[int], rows: Columns, *, min_segment: int = MIN_SEGMENT
 ) -> bytes:
-    """Return the frame of groups sorted by key whose `rows` lie one group after the other.
+    """Return the frame of groups sorted by key whose `rows` lie one group after the other."""
+    return encode_groups(directory_of(headers, counts, rows.spans(counts)), rows, min_segment=min_segment)
 
-    This is the gateway's way in: small groups cost no numpy call of their own.
-    """
-    large: list[GroupHeader] = []
-    sizes: list[int] = []
-    small: list[int] = []
-    for i, (header, count) in enumerate(zip(headers, counts, strict=True)):
-        if count < min_segment:
-            small.append(i)
-        else:
-            pieces = [min(MAX_SEGMENT, count - first) for first in range(0, count, MAX_SEGMENT)]
-            large += [header] * len(pieces)
-            sizes += pieces
-    is_small = np.zeros(len(counts), np.bool_)
-    is_small[small] = True
-    in_small = np.repeat(is_small, counts)
-    whole = rows.take(np.flatnonzero(~in_small)) if small else rows
-    bodies = encode_runs(whole, sizes)
-    directory = _directory(large, sizes, whole.spans(sizes))
+
+def encode_groups(directory: Directory, rows: Columns, *, min_segment: int = MIN_SEGMENT) -> bytes:
+    """Do the same for groups as columns. This is the gateway's way in: no group costs a call of its own."""
+    is_small = directory.counts < min_segment
+    small, large = np.flatnonzero(is_small), np.flatnonzero(~is_small)
+    in_small = np.repeat(is_small, directory.counts)
+    whole = rows.take(np.flatnonzero(~in_small)) if len(small) else rows
+    pieces = [
+        min(MAX_SEGMENT, count - first)
+        for count in directory.counts[large].tolist()
+        for first in range(0, count, MAX_SEGMENT)
+    ]
+    split = directory.take(np.repeat(large, -(-directory.counts[large] // MAX_SEGMENT)))
+    if len(pieces) > len(large):
+        split = split.of_rows(np.array(pieces, np.int64), whole.clocks)
+    bodies, head = encode_runs(whole, pieces), split.encode()
     pack = b""
-    if small:
-        rest = rows if len(small) == len(counts) else rows.take(np.flatnonzero(in_small))
-        pack = pack_rows([headers[i] for i in small], [counts[i] for i in small], rest).encode()
-    out = [bytes((VERSION,)), np.uint32(len(large)).tobytes(), np.uint32(len(directory)).tobytes(), directory]
+    if len(small):
+        rest = rows if len(small) == len(directory) else rows.take(np.flatnonzero(in_small))
+        pack = Pack.made_of(directory.take(small), rest).encode()
+    out = [bytes((VERSION,)), np.uint32(len(pieces)).tobytes(), np.uint32(len(head)).tobytes(), head]
     out.append(np.array([len(b) for b in bodies], "<u4").tobytes())
     return b"".join([*out, *bodies, pack])
 
@@ -272,14 +275,14 @@ def decode_frame(body: bytes) -> FrameView:
     directory = reader.take(reader.number(4)).tobytes()
     sizes = reader.array(count, "<u4").tolist()
     bodies = [reader.take(size).tobytes() for size in sizes]
-    large = _read_directory(directory, bodies=bodies)
+    large = _groups(Directory.decode(directory), bodies=bodies)
     rest = reader.rest()
     return FrameView(large=large, small=Pack.decode(rest) if rest else None)
 
 
 def pack_rows(headers: Sequence[GroupHeader], counts: Sequence[int], rows: Columns) -> Pack:
     """Return the pack of groups sorted by key whose `rows` lie one group after the other."""
-    return Pack(_directory(headers, counts, rows.spans(counts)), encode_columns(rows))
+    return Pack(directory_of(headers, counts, rows.spans(counts)).encode(), encode_columns(rows))
 
 
 def _joined(a: tuple[GroupHeader, Columns], b: tuple[GroupHeader, Columns]) -> tuple[GroupHeader, Columns]:
@@ -288,52 +291,44 @@ def _joined(a: tuple[GroupHeader, Columns], b: tuple[GroupHeader, Columns]) -> t
     return header, Columns.concat([a[1], b[1]])
 
 
-_TEXTS = ("org", "category", "target", "name")
-
-
-def _directory(headers: Sequence[GroupHeader], counts: Sequence[int], clocks: Sequence[tuple[int, int]]) -> bytes:
-    """Return headers as columns in one zstd frame: each text once, numbers by planes."""
+def directory_of(headers: Sequence[GroupHeader], counts: Sequence[int], clocks: Sequence[tuple[int, int]]) -> Directory:
+    """Return groups, with how many rows each has and their earliest and latest clock, as columns."""
     n = len(headers)
-    parts = [np.uint32(n).tobytes(), bytes(_CODES[h.kind] for h in headers)]
-    for name in _TEXTS:
-        texts: list[str] = [getattr(h, name) for h in headers]
-        distinct = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-        raw = [text.encode() for text in distinct]
-        parts += [np.uint32(len(raw)).tobytes(), planes(np.array([len(r) for r in raw], np.uint16), 2), *raw]
-        parts.append(planes(zigzag_differences(np.array([distinct[t] for t in texts], np.uint32)), 4))
-    parts.append(planes(zigzag_differences(np.array([h.day for h in headers], np.uint32)), 4))
-    parts.append(planes(np.array([h.source for h in headers], np.uint16), 2))
-    first = np.array([h.first for h in headers], np.uint64)
-    parts += [planes(first, 8), planes(np.array([h.next for h in headers], np.uint64) - first, 8)]
-    low = np.array([c[0] for c in clocks], np.uint32)
-    parts += [planes(np.array(counts, np.uint32), 4), planes(zigzag_differences(low), 4)]
-    parts.append(planes(np.array([c[1] for c in clocks], np.uint32) - low, 4))
-    return compress(b"".join(parts))
+    return Directory(
+        kinds=np.fromiter((_CODES[h.kind] for h in headers), np.uint8, n),
+        orgs=Texts.of([h.org for h in headers]),
+        categories=Texts.of([h.category for h in headers]),
+        targets=Texts.of([h.target for h in headers]),
+        names=Texts.of([h.name for h in headers]),
+        days=np.fromiter((h.day for h in headers), np.int64, n),
+        sources=np.fromiter((h.source for h in headers), np.int64, n),
+        first=np.fromiter((h.first for h in headers), np.uint64, n),
+        next=np.fromiter((h.next for h in headers), np.uint64, n),
+        counts=np.array(counts, np.int64),
+        low=np.fromiter((low for low, _ in clocks), np.uint32, n),
+        high=np.fromiter((high for _, high in clocks), np.uint32, n),
+    )
 
 
-def _read_directory(data: bytes, *, bodies: Sequence[bytes] | None = None, pack: Pack | None = None) -> list[Group]:
-    reader = Reader(decompress(data))
-    n = reader.count(4, MAX_GROUPS)
-    kinds = reader.take(n).tolist()
-    if kinds and max(kinds) >= len(KINDS):
-        raise BadBody(f"a group's kind is {max(kinds)}, known are {len(KINDS)}")
-    orgs, categories, targets, names = (_read_texts(reader, n) for _ in _TEXTS)
-    days = undo_differences(reader.planes(n, 4)).tolist()
-    sources = reader.planes(n, 2).tolist()
-    first = reader.planes(n, 8)
-    following = (first + reader.planes(n, 8)).tolist()
-    counts = reader.planes(n, 4).tolist()
-    low = undo_differences(reader.planes(n, 4))
-    high = (low + reader.planes(n, 4)).tolist()
-    reader.end()
-    if bodies is not None and len(bodies) != n:
-        raise BadBody(f"its directory names {n} groups, it carries {len(bodies)} bodies")
-    columns = zip(
-        kinds, orgs, categories, targets, days, names, sources, first.tolist(), following, strict=True
-    )  # fmt: skip
+def _groups(directory: Directory, *, bodies: Sequence[bytes] | None = None, pack: Pack | None = None) -> list[Group]:
+    """Return a directory's groups: with bodies of their own, or with their places in a pack."""
+    if bodies is not None and len(bodies) != len(directory):
+        raise BadBody(f"its directory names {len(directory)} groups, it carries {len(bodies)} bodies")
+    rows = zip(
+        directory.kinds.tolist(),
+        *(texts.list() for texts in (directory.orgs, directory.categories, directory.targets, directory.names)),
+        directory.days.tolist(),
+        directory.sources.tolist(),
+        directory.first.tolist(),
+        directory.next.tolist(),
+        directory.counts.tolist(),
+        directory.low.tolist(),
+        directory.high.tolist(),
+        strict=True,
+    )
     groups = []
     at = 0
-    for i, (kind, org, category, target, day, name, source, begin, end) in enumerate(columns):
+    for i, (kind, org, category, target, name, day, source, first, following, count, low, high) in enumerate(rows):
         header = GroupHeader(
             kind=KINDS[kind],
             org=org,
@@ -342,30 +337,18 @@ def _read_directory(data: bytes, *, bodies: Sequence[bytes] | None = None, pack:
             day=day,
             name=name,
             source=source,
-            first=begin,
-            next=end,
+            first=first,
+            next=following,
         )
         groups.append(
             Group(
                 header=header,
-                count=counts[i],
-                min_s=int(low[i]),
-                max_s=high[i],
+                count=count,
+                min_s=low,
+                max_s=high,
                 own_body=bodies[i] if bodies is not None else None,
                 place=(pack, at) if pack is not None else None,
             )
         )
-        at += counts[i]
+        at += count
     return groups
-
-
-def _read_texts(reader: Reader, n: int) -> list[str]:
-    lengths = reader.planes(reader.count(4, MAX_GROUPS), 2).tolist()
-    try:
-        texts = [reader.take(length).tobytes().decode() for length in lengths]
-    except UnicodeDecodeError:
-        raise BadBody("a group's text is not UTF-8") from None
-    codes = undo_differences(reader.planes(n, 4))
-    if n and int(codes.max()) >= len(texts):
-        raise BadBody("a text code lies beyond its texts")
-    return [texts[c] for c in codes.tolist()]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -115,6 +116,38 @@ def decode_runs(bodies: Sequence[bytes]) -> Columns:
     runs = [_plain(raw) for raw in raws]
     found = _read([run for run in runs if run is not None]) if all(runs) else None
     return found if found is not None else Columns.concat([read_columns(raw) for raw in raws])
+
+
+def distinct_ids(body: bytes) -> list[str] | None:
+    """Return the ids of a body's rows; None: they are of both forms, one stands twice, or there are parents or targets.
+
+    Without numpy: this is for bodies of a few rows. What else the body holds is not looked at. Raises BadBody.
+    """
+    raw = decompress(body)
+    if len(raw) <= _IDS_AT or raw[0] != VERSION or raw[1] & ~SUBJECTS:
+        return None
+    n = int.from_bytes(raw[2:6], "little")
+    found = _uuids(raw, n) if raw[6] == 1 else _texts(raw, n)
+    return found if found and len(set(found)) == n else None
+
+
+def _uuids(raw: bytes, n: int) -> list[str] | None:
+    end = _IDS_AT + 16 * n
+    if len(raw) < end:
+        return None
+    digits = [raw[_IDS_AT + row : end : n].hex() for row in range(n)]
+    return [f"{d[:8]}-{d[8:12]}-{d[12:16]}-{d[16:20]}-{d[20:]}" for d in digits]
+
+
+def _texts(raw: bytes, n: int) -> list[str] | None:
+    at = _IDS_AT + (n + 7) // 8
+    if any(raw[_IDS_AT:at]):
+        return None  # some are UUIDs
+    lengths = [raw[i] | raw[i + n] << 8 for i in range(at, at + n)]
+    bounds = [*accumulate(lengths, initial=at + 2 * n)]
+    if bounds[-1] > len(raw):
+        return None
+    return [raw[first:stop].decode() for first, stop in pairwise(bounds)]
 
 
 def _plain(raw: bytes) -> _Run | None:

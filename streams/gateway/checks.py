@@ -7,7 +7,6 @@ A label's texts are judged once for all its rows, what differs by row in numpy. 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from schemas.reasons import CODES
 from schemas.rules import Rules
 from schemas.subjects import MAX_SUBJECT_BYTES
 from streams.gateway.events import CONTRACT, DEACTIVATED, DERIVED, MOVED, NAMED, Events, Messages, Slices
-from streams.gateway.labels import Label
+from streams.gateway.labels import Labels, Rest
 
 MAX_ORG_BYTES = 256
 MAX_NAME_BYTES = 256
@@ -31,7 +30,7 @@ Flags = NDArray[np.bool_]
 
 
 def check_rows(
-    messages: Messages, events: Events, labels: Sequence[Label], codes: Rows, *, rules: Rules, now_ms: int, skew_ms: int
+    messages: Messages, events: Events, labels: Labels, codes: Rows, *, rules: Rules, now_ms: int, skew_ms: int
 ) -> NDArray[np.uint8]:
     """Return each row's reason code, 0 for none."""
     by_label = _judge(labels, rules)
@@ -77,28 +76,27 @@ def control(buffer: Bytes, text: Slices) -> Flags:
     return flags
 
 
-def _judge(labels: Sequence[Label], rules: Rules) -> NDArray[np.uint8]:
-    """Return each label's reason code. What does not hang on the org is judged once for all orgs."""
-    known: dict[tuple[int, str, str, str], tuple[bool, int]] = {}
-    codes = np.zeros(len(labels), np.uint8)
-    for i, label in enumerate(labels):
-        rest = label.kind, label.category, label.target, label.name
-        found = known.get(rest)
-        if found is None:
-            text = bool(_CONTROL.search(label.category + label.target + label.name))
-            found = known[rest] = text, CODES.get(_unbound(label, rules), 0)
-        if not label.org:
-            codes[i] = CODES["missing_org"]
-        elif len(label.org) > MAX_ORG_BYTES or len(label.org.encode()) > MAX_ORG_BYTES:
-            codes[i] = CODES["bad_org"]
-        elif found[0] or _CONTROL.search(label.org):
-            codes[i] = CODES["bad_text"]
-        else:
-            codes[i] = found[1]
-    return codes
+def _judge(labels: Labels, rules: Rules) -> NDArray[np.uint8]:
+    """Return each label's reason code: its org's texts are judged once for all its labels, the rest for all orgs."""
+    of_org = np.array([_of_org(org) for org in labels.orgs], np.uint8)[labels.org]
+    of_rest = np.array([CODES.get(_unbound(rest, rules), 0) for rest in labels.rests], np.uint8)[labels.rest]
+    texts = np.array([bool(_CONTROL.search(r.category + r.target + r.name)) for r in labels.rests], np.bool_)
+    of_rest = np.where(texts[labels.rest], CODES["bad_text"], of_rest)
+    unnamed = (of_org > 0) & (of_org != CODES["bad_text"])
+    found: NDArray[np.uint8] = np.where(unnamed | ((of_org > 0) & ~texts[labels.rest]), of_org, of_rest)
+    return found.astype(np.uint8)
 
 
-def _unbound(label: Label, rules: Rules) -> str:
+def _of_org(org: str) -> int:
+    """Return what speaks against an org's name, as a code."""
+    if not org:
+        return CODES["missing_org"]
+    if len(org) > MAX_ORG_BYTES or (4 * len(org) > MAX_ORG_BYTES and len(org.encode()) > MAX_ORG_BYTES):
+        return CODES["bad_org"]
+    return CODES["bad_text"] if not org.isprintable() and _CONTROL.search(org) else 0
+
+
+def _unbound(label: Rest, rules: Rules) -> str:
     """Return what speaks against the label's category, target and name, "" for nothing."""
     if label.category or label.kind < DEACTIVATED:
         if not rules.accepts(label.category):

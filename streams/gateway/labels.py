@@ -8,6 +8,8 @@ depends on it. `tests/unit/streams/gateway/test_pack.py` says what it promises.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -20,8 +22,18 @@ _HASH_BITS = 48  # with 100 000 combinations in a pack, two share a hash once in
 _SEED, _FACTOR = (np.uint64(secrets.randbits(64) | 1) for _ in range(2))
 
 
+class Rest(NamedTuple):
+    """What of a combination does not name the org: few differ. `kind` is the event's number."""
+
+    kind: int
+    category: str
+    target: str
+    name: str
+    producer: str
+
+
 class Label(NamedTuple):
-    """One combination that occurs. `kind` is the event's number."""
+    """One combination that occurs."""
 
     kind: int
     org: str
@@ -31,14 +43,36 @@ class Label(NamedTuple):
     producer: str
 
 
-def label_rows(buffer: Bytes, events: Events) -> tuple[list[Label], Rows]:
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The combinations that occur: number i is of `orgs[org[i]]` and `rests[rest[i]]`.
+
+    With very many small orgs there are nearly as many as rows, so nothing is made for each.
+    """
+
+    orgs: Sequence[str]
+    org: Rows
+    rests: Sequence[Rest]
+    rest: Rows
+
+    def __len__(self) -> int:
+        return len(self.org)
+
+    def __getitem__(self, i: int) -> Label:
+        rest = self.rests[self.rest[i]]
+        return Label(rest.kind, self.orgs[self.org[i]], *rest[1:])
+
+
+def label_rows(buffer: Bytes, events: Events) -> tuple[Labels, Rows]:
     """Return the combinations and each row's index among them."""
-    firsts, codes = _alike(buffer, events)
-    org, category = events.org.take(firsts), events.category.take(firsts)
+    firsts, codes = _alike(buffer, (events.head, events.target, events.name, events.producer))
+    kinds, org, category = events.kind[firsts], events.org.take(firsts), events.category.take(firsts)
     target, name, producer = events.target.take(firsts), events.name.take(firsts), events.producer.take(firsts)
-    kinds = events.kind[firsts].tolist()
-    texts = [_texts(buffer, s) for s in (org, category, target, name, producer)]
-    return [*map(Label._make, zip(kinds, *texts, strict=True))], codes
+    orgs, org_of = _alike(buffer, (org,))
+    rests, rest_of = _alike(buffer, (category, target, name, producer), kinds)
+    texts = [_texts(buffer, s.take(rests)) for s in (category, target, name, producer)]
+    found = [*map(Rest._make, zip(kinds[rests].tolist(), *texts, strict=True))]
+    return Labels(_texts(buffer, org.take(orgs)), org_of, found, rest_of), codes
 
 
 def _texts(buffer: Bytes, slices: Slices) -> list[str]:
@@ -51,10 +85,14 @@ def _texts(buffer: Bytes, slices: Slices) -> list[str]:
     return [raw[a:b].decode() for a, b in bounds]
 
 
-def _alike(buffer: Bytes, events: Events) -> tuple[NDArray[np.intp], Rows]:
-    """Return the first row of each combination, and each row's combination."""
-    fields = (events.head, events.target, events.name, events.producer)
-    hashes = np.full(len(events), _SEED)
+def _alike(
+    buffer: Bytes, fields: tuple[Slices, ...], kinds: NDArray[np.uint8] | None = None
+) -> tuple[NDArray[np.intp], Rows]:
+    """Return the first row of each combination of texts, and of `kinds` where given, and each row's combination."""
+    n = len(fields[0].starts)
+    hashes = np.full(n, _SEED)
+    if kinds is not None:
+        hashes = (hashes ^ kinds.astype(np.uint64)) * _FACTOR
     for slices in fields:
         hashes = _mix(buffer, slices, hashes)
     hashes >>= np.uint64(64 - _HASH_BITS)
@@ -65,13 +103,13 @@ def _alike(buffer: Bytes, events: Events) -> tuple[NDArray[np.intp], Rows]:
     firsts = order[fresh]
     codes = np.empty(len(ranked), np.int64)
     codes[order] = np.cumsum(fresh) - 1
-    same = np.ones(len(events), np.bool_)
+    same = np.ones(n, np.bool_) if kinds is None else kinds == kinds[firsts][codes]
     for slices in fields:
         model = slices.take(firsts)
         same &= equal_to(buffer, slices.starts, slices.lengths, buffer, (model.starts[codes], model.lengths[codes]))
     if bool(same.all()):
         return firsts, codes
-    return _alike_by_bytes(buffer, fields, len(events))
+    return _alike_by_bytes(buffer, fields, kinds)
 
 
 def _mix(buffer: Bytes, slices: Slices, hashes: Words) -> Words:
@@ -91,13 +129,17 @@ def _mix(buffer: Bytes, slices: Slices, hashes: Words) -> Words:
     return hashes
 
 
-def _alike_by_bytes(buffer: Bytes, fields: tuple[Slices, ...], n: int) -> tuple[NDArray[np.intp], Rows]:
+def _alike_by_bytes(
+    buffer: Bytes, fields: tuple[Slices, ...], kinds: NDArray[np.uint8] | None
+) -> tuple[NDArray[np.intp], Rows]:
     """Do the same by comparing bytes: the way out when two combinations share a hash."""
-    seen: dict[tuple[bytes, ...], int] = {}
+    seen: dict[tuple[int, tuple[bytes, ...]], int] = {}
     firsts: list[int] = []
+    n = len(fields[0].starts)
     codes = np.empty(n, np.int64)
     for row in range(n):
-        key = tuple(buffer[f.starts[row] : f.starts[row] + f.lengths[row]].tobytes() for f in fields)
+        texts = tuple(buffer[f.starts[row] : f.starts[row] + f.lengths[row]].tobytes() for f in fields)
+        key = 0 if kinds is None else int(kinds[row]), texts
         if key not in seen:
             seen[key] = len(firsts)
             firsts.append(row)

@@ -10,12 +10,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.columns import Columns, Ids, Subjects
-from schemas.frames import GroupHeader, encode_rows
+from schemas.directories import KINDS as GROUP_KINDS
+from schemas.directories import Directory, Texts
+from schemas.frames import encode_groups
 from schemas.ragged import Rows, order_by, siphash24
 from schemas.reasons import CODES, NAMES
 from schemas.rules import Rules
@@ -23,13 +27,22 @@ from schemas.subjects import SubjectKeys
 from streams.gateway.batches import BadBatch, decode_batch
 from streams.gateway.checks import check_rows
 from streams.gateway.events import CREATED, DERIVED, KINDS, MOVED, NAMED, Events, Messages, Slices
-from streams.gateway.labels import Label, label_rows
+from streams.gateway.labels import Label, Labels, Rest, label_rows
 from streams.gateway.routing import Routes
 from streams.gateway.singles import HEADER_BYTES, decode_singles
 from streams.gateway.spec import Limits
 
 DAY_MS = 86_400_000
 _GROUP_KIND = ("record", "touched", "deleted", "moved", "record", "deactivated", "reactivated", "contract", "named")
+
+
+class GroupName(NamedTuple):
+    """What a group is called, but for its org and day; see `schemas.frames.GroupHeader`."""
+
+    kind: str
+    category: str
+    target: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,105 +131,90 @@ class Packer:
             joined = joined.take(np.argsort(joined.message, kind="stable"))
         return joined, reasons
 
-    def _producer(self, label: Label) -> str:
+    def _producer(self, label: Label | Rest) -> str:
         return label.producer if label.producer in self.producers else "other"
 
-    def _refusals(
-        self, reasons: NDArray[np.uint8], events: Events, labels: Sequence[Label], codes: Rows
-    ) -> list[Refusal]:
+    def _refusals(self, reasons: NDArray[np.uint8], events: Events, labels: Labels, codes: Rows) -> list[Refusal]:
         bad = np.flatnonzero(reasons)
         first = np.searchsorted(events.message, bad)
         refusals = []
         for message, row in zip(bad.tolist(), first.tolist(), strict=True):
             known = row < len(events) and int(events.message[row]) == message
-            producer = self._producer(labels[codes[row]]) if known else "other"
+            producer = self._producer(labels[int(codes[row])]) if known else "other"
             refusals.append(Refusal(message=message, reason=NAMES[reasons[message]], producer=producer))
         return refusals
 
-    def _counts(self, labels: Sequence[Label], codes: Rows) -> dict[tuple[str, str], int]:
+    def _counts(self, labels: Labels, codes: Rows) -> dict[tuple[str, str], int]:
         counts: Counter[tuple[str, str]] = Counter()
-        for label, n in zip(labels, np.bincount(codes, minlength=len(labels)).tolist(), strict=True):
+        found = np.bincount(labels.rest[codes], minlength=len(labels.rests)).tolist()
+        for rest, n in zip(labels.rests, found, strict=True):
             if n:
-                counts[self._producer(label), KINDS[label.kind]] += n
+                counts[self._producer(rest), KINDS[rest.kind]] += n
         return dict(counts)
 
-    def _frames(
-        self, messages: Messages, events: Events, labels: Sequence[Label], codes: Rows
-    ) -> dict[int, tuple[int, bytes]]:
+    def _frames(self, messages: Messages, events: Events, labels: Labels, codes: Rows) -> dict[int, tuple[int, bytes]]:
+        """Return each partition's frame: its groups in the order of their keys, made without an object for each."""
         if len(events) == 0:
             return {}
-        headers, group_of = self._group_labels(labels)
-        group = group_of[codes]
-        day = events.occurred // DAY_MS
-        source = messages.source[events.message]
         rows, partition = self._route(messages, events, labels, codes)
-        offsets = messages.offset[events.message]
+        code, named = codes[rows], [self._named(rest) for rest in labels.rests]
+        rest, org = labels.rest[code], labels.org[code]
+        day, source = events.occurred[rows] // DAY_MS, messages.source[events.message[rows]]
         base_day = int(day.min())
-        key = (partition * len(headers) + group[rows]) * (int(day.max()) - base_day + 1) + day[rows] - base_day
-        key = key * (int(source.max()) + 1) + source[rows]
-        order = order_by(key, int(key.max()).bit_length())
+        key, most = partition, int(partition.max()) + 1
+        for ranks in (
+            _ranks([name.kind for name in named])[rest],
+            _ranks(labels.orgs)[org],
+            _ranks([(name.category, name.target) for name in named])[rest],
+            day - base_day,
+            _ranks([name.name for name in named])[rest],
+            source,
+        ):
+            span = int(ranks.max()) + 1
+            key, most = key * span + ranks, most * span
+        order = order_by(key, most.bit_length())
         rows, key, partition = rows[order], key[order], partition[order]
         columns = self._columns(messages, events, labels, codes, rows)
         begins = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
-        lows = np.minimum.reduceat(offsets[rows], begins).tolist()
-        highs = np.maximum.reduceat(offsets[rows], begins).tolist()
-        sizes = np.diff(np.concatenate((begins, [len(rows)]))).tolist()
-        heads = rows[begins]
-        made: dict[int, list[tuple[GroupHeader, int, int]]] = {}
-        for i, (g, d, s, p) in enumerate(
-            zip(
-                group[heads].tolist(),
-                day[heads].tolist(),
-                source[heads].tolist(),
-                partition[begins].tolist(),
-                strict=True,
-            )
-        ):
-            kind, org, category, target, name = headers[g]
-            header = GroupHeader(
-                kind=kind,
-                org=org,
-                category=category,
-                target=target,
-                day=d,
-                name=name,
-                source=s,
-                first=lows[i],
-                next=highs[i] + 1,
-            )
-            made.setdefault(p, []).append((header, int(begins[i]), sizes[i]))
-        return {p: self._frame(groups, columns) for p, groups in made.items()}
+        offsets = messages.offset[events.message[rows]].astype(np.uint64)
+        heads = order[begins]
+        directory = Directory(
+            kinds=np.array([GROUP_KINDS.index(name.kind) for name in named], np.uint8)[rest[heads]],
+            orgs=Texts(labels.orgs, org[heads]),
+            categories=Texts([name.category for name in named], rest[heads]),
+            targets=Texts([name.target for name in named], rest[heads]),
+            names=Texts([name.name for name in named], rest[heads]),
+            days=day[heads],
+            sources=source[heads],
+            first=np.minimum.reduceat(offsets, begins),
+            next=np.maximum.reduceat(offsets, begins) + np.uint64(1),
+            counts=np.diff(np.append(begins, len(rows))),
+            low=np.minimum.reduceat(columns.clocks, begins),
+            high=np.maximum.reduceat(columns.clocks, begins),
+        )
+        frames = {}
+        places, first_rows = np.unique(partition, return_index=True)
+        bounds = [*first_rows.tolist(), len(rows)]
+        for place, (first, stop) in zip(places.tolist(), pairwise(bounds), strict=True):
+            groups = np.arange(np.searchsorted(begins, first), np.searchsorted(begins, stop))
+            own = columns.slice(first, stop)
+            body = encode_groups(directory.take(groups), own, min_segment=self.limits.min_segment)
+            frames[place] = stop - first, body
+        return frames
 
-    def _frame(self, groups: list[tuple[GroupHeader, int, int]], columns: Columns) -> tuple[int, bytes]:
-        first, total = groups[0][1], sum(g[2] for g in groups)
-        ordered = sorted(groups, key=lambda g: (g[0].key, g[0].source))
-        own = columns.slice(first, first + total)
-        if ordered != groups:
-            own = own.take(np.concatenate([np.arange(at - first, at - first + n) for _, at, n in ordered]))
-        body = encode_rows([g[0] for g in ordered], [g[2] for g in ordered], own, min_segment=self.limits.min_segment)
-        return total, body
+    def _named(self, rest: Rest) -> GroupName:
+        """Return what a group's rows have in common but for org and day."""
+        return GroupName(
+            _GROUP_KIND[rest.kind],
+            self.rules.canonical(rest.category),
+            "" if rest.kind == MOVED else rest.target,
+            rest.name if rest.kind == NAMED else "",
+        )
 
-    def _group_labels(self, labels: Sequence[Label]) -> tuple[list[tuple[str, str, str, str, str]], Rows]:
-        """Return what groups are called, sorted, and which of them each label belongs to."""
-        named = [
-            (
-                _GROUP_KIND[x.kind],
-                x.org,
-                self.rules.canonical(x.category),
-                "" if x.kind == MOVED else x.target,
-                x.name if x.kind == NAMED else "",
-            )
-            for x in labels
-        ]
-        headers = sorted(set(named))
-        places = {header: i for i, header in enumerate(headers)}
-        return headers, np.array([places[n] for n in named], np.int64)
-
-    def _route(
-        self, messages: Messages, events: Events, labels: Sequence[Label], codes: Rows
-    ) -> tuple[NDArray[np.intp], Rows]:
+    def _route(self, messages: Messages, events: Events, labels: Labels, codes: Rows) -> tuple[NDArray[np.intp], Rows]:
         """Return (row, ledger partition) pairs, rows in order within each."""
-        plain = np.array([-1 if (p := self.routes.plain(x.org)) is None else p for x in labels], np.int64)
+        of_org = [-1 if (p := self.routes.plain(org)) is None else p for org in labels.orgs]
+        plain = np.array(of_org, np.int64)[labels.org]
         partition = plain[codes]
         alone = np.flatnonzero(partition >= 0)
         if len(alone) == len(events):
@@ -235,7 +233,7 @@ class Packer:
         return joined[order], np.concatenate(found)[order]
 
     def _columns(
-        self, messages: Messages, events: Events, labels: Sequence[Label], codes: Rows, rows: NDArray[np.intp]
+        self, messages: Messages, events: Events, labels: Labels, codes: Rows, rows: NDArray[np.intp]
     ) -> Columns:
         """Return the rows' columns, in the order of `rows`."""
         buffer = messages.buffer
@@ -246,9 +244,9 @@ class Packer:
             parent = events.parent.take(rows)
             parents = Ids.of_slices(buffer, parent.starts, np.where(derived, parent.lengths, 0))
         targets = None
-        if any(x.kind == MOVED for x in labels):
-            new = [x.target if x.kind == MOVED else "" for x in labels]
-            targets = tuple(new[c] for c in codes[rows].tolist())
+        if any(x.kind == MOVED for x in labels.rests):
+            new = [x.target if x.kind == MOVED else "" for x in labels.rests]
+            targets = tuple(new[c] for c in labels.rest[codes[rows]].tolist())
         return Columns(
             ids=Ids.of_slices(buffer, record.starts, record.lengths),
             clocks=(events.occurred[rows] // 1000).astype(np.uint32),
@@ -258,20 +256,26 @@ class Packer:
         )
 
     def _subjects(
-        self, messages: Messages, events: Events, labels: Sequence[Label], codes: Rows, rows: NDArray[np.intp]
+        self, messages: Messages, events: Events, labels: Labels, codes: Rows, rows: NDArray[np.intp]
     ) -> Subjects | None:
         """Return references for records; other kinds carry none."""
         is_record = (events.kind == CREATED) | (events.kind == DERIVED)
         if len(events.subjects.starts) == 0:
             return None
-        keys = np.array([self.keys.of(x.org) for x in labels], np.uint64).reshape(-1, 2)
-        each = np.repeat(codes, events.subject_counts)
+        keys = np.array([self.keys.of(org) for org in labels.orgs], np.uint64).reshape(-1, 2)
+        each = np.repeat(labels.org[codes], events.subject_counts)
         subjects = events.subjects
         refs = siphash24(messages.buffer, subjects.starts, subjects.lengths, keys[each, 0], keys[each, 1])
         if not is_record.all():
             refs = refs[np.repeat(is_record, events.subject_counts)]
         counts = np.where(is_record, events.subject_counts, 0)
         return Subjects.of(counts, refs).take(rows)
+
+
+def _ranks(values: Sequence[Any]) -> Rows:
+    """Return each value's place among the distinct ones in their order."""
+    places = {value: i for i, value in enumerate(sorted(set(values)))}
+    return np.fromiter((places[value] for value in values), np.int64, len(values))
 
 
 def roots(events: Events) -> Slices:

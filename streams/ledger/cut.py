@@ -87,24 +87,40 @@ def batches(
             chunk = Chunk(part.ids.texts(), encode_columns(part))
             if chunks is not None:
                 chunks[(start, stop)] = chunk
-        head = PendingHead(
-            org=origin.org,
-            category=origin.category,
-            action=plan.action,
-            reason=REQUEST if origin.requests else RETENTION,
-            rules_version=rules.version,
-            policy_version=max(org.policy_version, 0),
-            day=work.today,
-            sent_day=work.today,
-            count=stop - start,
-            forced=origin.forced,
-            requests=list(origin.requests),
-        )
         name = batch_id(work.context.partition, origin, target, plan.action, int(ordinals[start]))
-        _put(work, target, name, head, part, chunk)
-    if work.target(target).pending >= rules.pending_batches:
-        work.target(target).blocked = True
+        _put(work, target, name, _head(work, org, plan, origin, stop - start), part, chunk)
+    _block_if_full(work, target)
     work.reported.add(target)
+
+
+def whole(work: Work, org: OrgRow, plan: Plan, origin: Origin, target: str, chunk: Chunk) -> None:
+    """Send all rows of a segment to `target` as the one batch that `batches` would make of them.
+
+    For an org that nobody has asked to erase anything of: then nothing but their number and ids need be known.
+    """
+    assert not org.barriers
+    work.changed.add(origin.org)
+    name = batch_id(work.context.partition, origin, target, plan.action, 0)
+    _put(work, target, name, _head(work, org, plan, origin, len(chunk.ids)), None, chunk)
+    _block_if_full(work, target)
+    work.reported.add(target)
+
+
+def _head(work: Work, org: OrgRow, plan: Plan, origin: Origin, count: int) -> PendingHead:
+    assert work.rules is not None
+    return PendingHead(
+        org=origin.org,
+        category=origin.category,
+        action=plan.action,
+        reason=REQUEST if origin.requests else RETENTION,
+        rules_version=work.rules.version,
+        policy_version=max(org.policy_version, 0),
+        day=work.today,
+        sent_day=work.today,
+        count=count,
+        forced=origin.forced,
+        requests=list(origin.requests),
+    )
 
 
 def rest_of(work: Work, target: str, head: PendingHead, columns: Columns) -> None:
@@ -113,13 +129,18 @@ def rest_of(work: Work, target: str, head: PendingHead, columns: Columns) -> Non
     name = batch_id(work.context.partition, origin, target, head.action, 0)
     rest = replace(head, count=len(columns), sent_day=work.today, holds=[])
     _put(work, target, name, rest, columns, Chunk(columns.ids.texts(), encode_columns(columns)))
+    _block_if_full(work, target)
+
+
+def _block_if_full(work: Work, target: str) -> None:
     if work.rules is not None and work.target(target).pending >= work.rules.pending_batches:
         work.target(target).blocked = True
+        work.queue_changes += 1
 
 
-def _put(work: Work, target: str, name: str, head: PendingHead, columns: Columns, chunk: Chunk) -> None:
-    """Send one batch and keep it as pending."""
-    watched = barriers.met(work, head.org, head.category, columns)
+def _put(work: Work, target: str, name: str, head: PendingHead, columns: Columns | None, chunk: Chunk) -> None:
+    """Send one batch and keep it as pending. Without `columns` no request concerns any of its rows."""
+    watched = barriers.met(work, head.org, head.category, columns) if columns is not None else {}
     watched = {order: mask for order, mask in watched.items() if order not in head.requests}
     if head.watch or watched:
         head = replace(head, watch=sorted(watched))

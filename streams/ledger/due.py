@@ -144,6 +144,7 @@ def place(work: Work, org_name: str, category: str, pair: PairRow, *, again: boo
     key = keys.due(max(due, work.today, 0), work.next_turn(), org_name, category)
     pair.place = key.hex()
     work.clock.due_from = min(work.clock.due_from, pair.place)
+    work.queue_changes += 1
     work.store.put(key, keys.u32(due))
 
 
@@ -156,6 +157,7 @@ def _waits_in_vain(pair: PairRow, plan: Plan) -> bool:
 def block(work: Work, org_name: str, category: str, pair: PairRow, plan: Plan, target: str) -> None:
     """Let the pair wait for `target`, which has all the batches it may have."""
     work.target(target).blocked = True
+    work.queue_changes += 1
     org = work.org(org_name)
     assert org is not None
     remove(work, pair)
@@ -173,6 +175,7 @@ def remove(work: Work, pair: PairRow) -> None:
         key = bytes.fromhex(pair.place)
         work.store.delete(key)
         work.clock.blocked -= key.startswith(keys.BLOCKED)
+        work.queue_changes += 1
     pair.place, pair.due = "", -1
 
 

@@ -122,6 +122,7 @@ def _freed(work: Work, target: str, head: PendingHead) -> None:
     work.clock.prove_at = 0  # what is to be erased again may wait for room
     if row.blocked and row.pending <= limit:
         row.blocked = False
+        work.queue_changes += 1
         work.reported.add(target)
     if row.pending == 0 or row.batches_acked % REPORT_EVERY == 0:
         work.reported.add(target)

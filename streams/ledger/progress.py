@@ -14,7 +14,7 @@ from ebbtide.partition import partition_of
 from streams.ledger import again, blocked_pairs, keys, packs, sweep
 from streams.ledger.state import Work
 
-_LOOK: Final = 32
+_LOOK: Final = 8
 """How many waiting pairs are asked for their due day: those that wait longest stand first."""
 
 

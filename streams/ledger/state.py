@@ -94,6 +94,8 @@ class Work:
         self.counted: dict[tuple[str, str], bool] = {}
         self.ordered: set[tuple[str, str]] = set()  # requests whose orders have something new to tell: org, id
         self.cut: dict[tuple[str, str, str], set[str]] = {}  # ids put into batches, by org, category, target
+        self.queue_changes = 0  # grows with every change of the due index, the blocked pairs and their targets' room
+        self.next_pair: tuple[tuple[int, int], tuple[str, str] | None] | None = None  # found when, as of what
         self._rows_made = 0
         self._rows: dict[bytes, tuple[bytes | None, Row | None]] = {}
         self.rules = context.rules(store.get(keys.RULES))

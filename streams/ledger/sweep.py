@@ -26,6 +26,7 @@ from streams.ledger import (
     segment_runs,
     segments,
     stranded,
+    whole_segments,
 )
 from streams.ledger.cut import Origin, room
 from streams.ledger.keys import Bucket, SegmentKey
@@ -48,7 +49,10 @@ def waiting(work: Work) -> tuple[str, str] | None:
     """Return the pair that is next: one whose target has room again, else the first that is due; None: nothing is."""
     if work.today < 0 or work.rules is None:
         return None
-    return blocked_pairs.next_pair(work) or _due(work)
+    as_of = (work.today, work.queue_changes)
+    if work.next_pair is None or work.next_pair[0] != as_of:
+        work.next_pair = as_of, blocked_pairs.next_pair(work) or _due(work)
+    return work.next_pair[1]
 
 
 def _due(work: Work) -> tuple[str, str] | None:
@@ -176,6 +180,8 @@ def _settle(work: Work, at: Place, run: _Run) -> str | None:
     if first.store and first.store not in at.plan.targets:
         for key, segment in run:
             stranded.add(work, key, segment)
+        return None
+    if len(run) == 1 and whole_segments.settle(work, at, *run[0]):
         return None
     ordinals, columns = segment_runs.alive(work, run)
     joined = at.join(work, columns)

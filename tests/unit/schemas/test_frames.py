@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from schemas.bodies import BadBody
 from schemas.columns import Columns, Ids, Subjects
-from schemas.frames import KINDS, MAX_SEGMENT, Group, GroupHeader, Pack, decode_frame, encode_frame
+from schemas.directories import KINDS
+from schemas.frames import MAX_SEGMENT, Group, GroupHeader, Pack, decode_frame, encode_frame
 
 
 def rows(n: int, seed: int = 0) -> Columns:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.bodies import BadBody, compress, decode_columns, decompress, encode_columns
 from schemas.columns import Columns, Ids, Subjects
-from schemas.runs import decode_runs, encode_runs
+from schemas.runs import decode_runs, distinct_ids, encode_runs
 
 REF = st.sampled_from([1, 2, 2**63, 2**64 - 1]) | st.integers(0, 2**64 - 1)
 ROW = st.tuples(st.uuids().map(str), st.integers(0, 2**32 - 1), st.lists(REF, max_size=3))
@@ -26,6 +26,19 @@ def columns_of(rows: Run, *, subjects: bool = True) -> Columns:
         clocks=np.array([clock for _, clock, _ in rows], np.uint32),
         subjects=Subjects.of(np.array([len(own) for _, _, own in rows], np.int64), refs) if subjects else None,
     )
+
+
+TEXT = st.text(max_size=8) | st.uuids().map(str)
+
+
+@given(st.lists(TEXT, min_size=1, max_size=20), st.booleans())
+def test_ids_read_without_the_rest_are_the_ids_where_all_differ(texts: list[str], subjects: bool) -> None:
+    columns = columns_of([(text, 5, [7]) for text in texts], subjects=subjects)
+    one_form = columns.ids.all_uuid() or not columns.ids.is_uuid.any()
+
+    found = distinct_ids(encode_columns(columns))
+
+    assert found == (texts if one_form and len(set(texts)) == len(texts) else None)
 
 
 def parts(columns: Columns, sizes: list[int]) -> list[Columns]:

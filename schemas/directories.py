@@ -1,0 +1,219 @@
+"""What groups have in common with their rows left out: the directory of a frame or pack, as columns.
+
+A hundred thousand small orgs make tens of thousands of groups a frame, so nothing here makes an object for each.
+Used by `schemas.frames`, which makes groups of it, and by the ledger where it handles very many at once;
+`tests/unit/schemas/test_directories.py` says what it promises. The layout is a zstd frame: each text once, numbers by
+planes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.bodies import BadBody, Reader, compress, decompress, planes, undo_differences, zigzag_differences
+from schemas.ragged import Rows, starts_of
+
+MAX_GROUPS: Final = 1 << 20
+KINDS: Final = ("record", "touched", "deleted", "moved", "deactivated", "reactivated", "contract", "named")
+"""What a group says of its rows; `created` and `derived` events are both "record"."""
+RECORD: Final = 0
+"""The code of "record"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """One text a group: `values[codes[i]]`. Values need be neither used nor distinct."""
+
+    values: Sequence[str]
+    codes: Rows
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> Self:
+        """Build from the texts themselves."""
+        places = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+        return cls(tuple(places), np.fromiter((places[text] for text in texts), np.int64, len(texts)))
+
+    @classmethod
+    def same(cls, text: str, n: int) -> Self:
+        """Return `text` for each of n groups."""
+        return cls((text,), np.zeros(n, np.int64))
+
+    @classmethod
+    def concat(cls, parts: Sequence[Texts]) -> Self:
+        """Return the texts of `parts`, one after the other; values are distinct."""
+        places: dict[str, int] = {}
+        codes = []
+        for part in parts:
+            table = np.array([places.setdefault(text, len(places)) for text in part.values], np.int64)
+            codes.append(table[part.codes] if len(part.codes) else part.codes)
+        return cls(tuple(places), np.concatenate(codes) if codes else np.zeros(0, np.int64))
+
+    def take(self, rows: NDArray[np.intp]) -> Texts:
+        return Texts(self.values, self.codes[rows])
+
+    def at(self, row: int) -> str:
+        return self.values[int(self.codes[row])]
+
+    def list(self) -> list[str]:
+        """Return each group's text."""
+        values = self.values
+        return [values[code] for code in self.codes.tolist()]
+
+    def in_order_of_use(self) -> Texts:
+        """Return the same with each value once, in the order of their first use."""
+        used, first, codes = np.unique(self.codes, return_index=True, return_inverse=True)
+        order = np.argsort(first, kind="stable")
+        places: dict[str, int] = {}
+        table = np.zeros(len(used), np.int64)
+        for old in order.tolist():
+            table[old] = places.setdefault(self.values[used[old]], len(places))
+        return Texts(tuple(places), table[codes] if len(codes) else self.codes)
+
+    def ranks(self) -> Rows:
+        """Return each group's place among the distinct texts in their order."""
+        places = {text: i for i, text in enumerate(sorted(set(self.values)))}
+        table = np.array([places[text] for text in self.values], np.int64)
+        return table[self.codes] if len(self.codes) else self.codes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Directory:
+    """n groups as columns of equal length; the fields are those of `schemas.frames.GroupHeader` and `Group`.
+
+    `kinds`: places in KINDS. `low`, `high`: the clocks of a group's rows, in seconds, both included.
+    """
+
+    kinds: NDArray[np.uint8]
+    orgs: Texts
+    categories: Texts
+    targets: Texts
+    names: Texts
+    days: Rows
+    sources: Rows
+    first: NDArray[np.uint64]
+    next: NDArray[np.uint64]
+    counts: Rows
+    low: NDArray[np.uint32]
+    high: NDArray[np.uint32]
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    @property
+    def texts(self) -> tuple[Texts, Texts, Texts, Texts]:
+        return self.orgs, self.categories, self.targets, self.names
+
+    def take(self, rows: NDArray[np.intp]) -> Directory:
+        """Return the groups at the ordinals `rows`, in that order."""
+        orgs, categories, targets, names = (texts.take(rows) for texts in self.texts)
+        return Directory(
+            kinds=self.kinds[rows],
+            orgs=orgs,
+            categories=categories,
+            targets=targets,
+            names=names,
+            days=self.days[rows],
+            sources=self.sources[rows],
+            first=self.first[rows],
+            next=self.next[rows],
+            counts=self.counts[rows],
+            low=self.low[rows],
+            high=self.high[rows],
+        )
+
+    def of_rows(self, counts: Rows, clocks: NDArray[np.uint32]) -> Directory:
+        """Return the groups with other rows: `counts` of them each, none of them 0, whose clocks follow each other."""
+        begins = starts_of(counts)
+        low, high = np.minimum.reduceat(clocks, begins), np.maximum.reduceat(clocks, begins)
+        return replace(self, counts=counts, low=low, high=high)
+
+    @staticmethod
+    def concat(parts: Sequence[Directory]) -> Directory:
+        """Return the groups of `parts`, at least one, one after the other."""
+        orgs, categories, targets, names = (Texts.concat([part.texts[i] for part in parts]) for i in range(4))
+        return Directory(
+            kinds=np.concatenate([part.kinds for part in parts]),
+            orgs=orgs,
+            categories=categories,
+            targets=targets,
+            names=names,
+            days=np.concatenate([part.days for part in parts]),
+            sources=np.concatenate([part.sources for part in parts]),
+            first=np.concatenate([part.first for part in parts]),
+            next=np.concatenate([part.next for part in parts]),
+            counts=np.concatenate([part.counts for part in parts]),
+            low=np.concatenate([part.low for part in parts]),
+            high=np.concatenate([part.high for part in parts]),
+        )
+
+    def encode(self) -> bytes:
+        """Return its bytes."""
+        parts = [np.uint32(len(self)).tobytes(), self.kinds.astype(np.uint8).tobytes()]
+        for texts in self.texts:
+            used = texts.in_order_of_use()
+            raw = [text.encode() for text in used.values]
+            lengths = np.fromiter(map(len, raw), np.uint16, len(raw))
+            parts += [np.uint32(len(raw)).tobytes(), planes(lengths, 2), *raw]
+            parts.append(planes(zigzag_differences(used.codes), 4))
+        parts.append(planes(zigzag_differences(self.days), 4))
+        parts.append(planes(self.sources, 2))
+        parts += [planes(self.first, 8), planes(self.next - self.first, 8)]
+        parts += [planes(self.counts, 4), planes(zigzag_differences(self.low), 4)]
+        parts.append(planes(self.high - self.low, 4))
+        return compress(b"".join(parts))
+
+    @staticmethod
+    def decode(data: bytes) -> Directory:
+        """Read a directory. Raises BadBody."""
+        reader = Reader(decompress(data))
+        n = reader.count(4, MAX_GROUPS)
+        kinds = reader.take(n)
+        if n and int(kinds.max()) >= len(KINDS):
+            raise BadBody(f"a group's kind is {int(kinds.max())}, known are {len(KINDS)}")
+        orgs, categories, targets, names = (_read_texts(reader, n) for _ in range(4))
+        days = undo_differences(reader.planes(n, 4)).astype(np.int64)
+        sources = reader.planes(n, 2).astype(np.int64)
+        first = reader.planes(n, 8)
+        following = first + reader.planes(n, 8)
+        counts = reader.planes(n, 4).astype(np.int64)
+        low = undo_differences(reader.planes(n, 4))
+        high = low + reader.planes(n, 4)
+        reader.end()
+        return Directory(
+            kinds=kinds,
+            orgs=orgs,
+            categories=categories,
+            targets=targets,
+            names=names,
+            days=days,
+            sources=sources,
+            first=first,
+            next=following,
+            counts=counts,
+            low=low,
+            high=high,
+        )
+
+
+def _read_texts(reader: Reader, n: int) -> Texts:
+    lengths = reader.planes(reader.count(4, MAX_GROUPS), 2).astype(np.int64)
+    ends = np.cumsum(lengths)
+    whole = reader.take(int(ends[-1]) if len(ends) else 0).tobytes()
+    bounds = zip((ends - lengths).tolist(), ends.tolist(), strict=True)
+    try:
+        if whole.isascii():
+            text = whole.decode("ascii")
+            values = tuple(text[first:stop] for first, stop in bounds)
+        else:
+            values = tuple(whole[first:stop].decode() for first, stop in bounds)
+    except UnicodeDecodeError:
+        raise BadBody("a group's text is not UTF-8") from None
+    codes = undo_differences(reader.planes(n, 4)).astype(np.int64)
+    if n and int(codes.max()) >= len(values):
+        raise BadBody("a text code lies beyond its texts")
+    return Texts(values, codes)

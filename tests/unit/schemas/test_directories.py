@@ -1,0 +1,71 @@
+"""`schemas.directories`: groups as columns are what they are one by one, and their bytes do not tell how they came."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.directories import KINDS, Directory, Texts
+from schemas.frames import GroupHeader, directory_of
+
+TEXT = st.sampled_from(["", "acme", "beta", "zürich", "a much longer name"])
+HEADER = st.builds(
+    GroupHeader,
+    kind=st.sampled_from(KINDS),
+    org=TEXT,
+    category=TEXT,
+    target=TEXT,
+    day=st.integers(0, 2**32 - 1),
+    name=TEXT,
+    source=st.integers(0, 2**16 - 1),
+    first=st.integers(0, 2**62),
+    next=st.integers(2**62, 2**63),
+)
+ROW = st.tuples(HEADER, st.integers(1, 2**20), st.tuples(st.integers(0, 2**31), st.integers(2**31, 2**32 - 1)))
+ROWS = st.lists(ROW, max_size=8)
+Row = tuple[GroupHeader, int, tuple[int, int]]
+
+
+def made(rows: list[Row]) -> Directory:
+    return directory_of([h for h, _, _ in rows], [n for _, n, _ in rows], [span for _, _, span in rows])
+
+
+def said(directory: Directory) -> list[tuple[object, ...]]:
+    numbers = (directory.days, directory.sources, directory.first, directory.next, directory.counts)
+    columns = [*(texts.list() for texts in directory.texts), *(column.tolist() for column in numbers)]
+    return list(zip(directory.kinds.tolist(), *columns, directory.low.tolist(), directory.high.tolist(), strict=True))
+
+
+@given(ROWS)
+def test_a_directory_reads_back(rows: list[Row]) -> None:
+    directory = made(rows)
+
+    assert said(Directory.decode(directory.encode())) == said(directory)
+
+
+@given(ROWS, ROWS)
+def test_taken_and_joined_groups_are_the_bytes_of_the_same_groups_made_anew(one: list[Row], other: list[Row]) -> None:
+    whole = [*one, *other]
+    places = np.arange(len(whole))[::-1]
+
+    joined = Directory.concat([made(one), made(other)]).take(places)
+
+    assert joined.encode() == made([whole[i] for i in places]).encode()
+
+
+@given(st.lists(TEXT))
+def test_ranks_order_groups_as_their_texts_do(texts: list[str]) -> None:
+    ranks = Texts.of(texts).ranks().tolist()
+
+    assert [sorted(set(texts))[rank] for rank in ranks] == texts
+
+
+def test_groups_with_other_rows_have_their_clocks() -> None:
+    header = GroupHeader(kind="record", org="acme", category="messages", day=1)
+    clocks = np.array([5, 3, 9, 7], np.uint32)
+
+    found = made([(header, 1, (0, 2**31)), (header, 1, (0, 2**31))]).of_rows(np.array([3, 1]), clocks)
+
+    assert found.counts.tolist() == [3, 1]
+    assert (found.low.tolist(), found.high.tolist()) == ([3, 7], [9, 7])

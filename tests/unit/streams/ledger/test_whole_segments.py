@@ -1,0 +1,101 @@
+"""Small segments that go as they are: what is sent and what is stored is what cutting their rows would have made."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from streams.ledger import whole_segments
+from tests.support.ledger_log import LedgerLog, category, day, group, ready
+from tests.support.memory_store import MemoryStore
+
+UUIDS = [str(uuid.UUID(int=n << 90 | n)) for n in range(1, 40)]
+TEXTS = [f"r{n:02}" for n in range(40)]
+CATEGORIES = (category("messages", "30 d", targets=("crm", "mail")), category("orders", "30 d", clock="last_activity"))
+
+
+def plain(log: LedgerLog) -> None:
+    for n in range(6):
+        log.frame(group(UUIDS[5 * n : 5 * n + 5], day(2), org=f"org-{n % 3}", subjects=[7, [7, 8], 9, 9, 10]))
+        log.frame(group(TEXTS[5 * n : 5 * n + 5], day(3), org=f"org-{n % 3}", category="orders"))
+
+
+def of_one_target(log: LedgerLog) -> None:
+    log.frame(group(UUIDS[:5], day(2), org="org-0", target="mail"))
+
+
+def twice(log: LedgerLog) -> None:
+    log.frame(group([*UUIDS[:5], UUIDS[0]], day(2), org="org-0"), min_segment=1)
+
+
+def deleted(log: LedgerLog) -> None:
+    log.frame(group(UUIDS[:5], day(2), org="org-0"), group(UUIDS[1:2], day(3), kind="deleted", org="org-0"))
+
+
+def touched(log: LedgerLog) -> None:
+    log.frame(group(UUIDS[:5], day(2), org="org-0", category="orders"))
+    log.frame(group(UUIDS[1:2], day(3), kind="touched", org="org-0", category="orders"))
+
+
+def derived(log: LedgerLog) -> None:
+    log.frame(group(UUIDS[:5], day(2), org="org-0", category="orders"))
+    log.frame(group(UUIDS[5:7], day(2), org="org-0", parents=[UUIDS[0], ""]))
+
+
+def held(log: LedgerLog) -> None:
+    log.frame(group(UUIDS[:5], day(2), org="org-0"))
+    log.hold(org="org-0", records=[UUIDS[3]])
+
+
+def asked_for(log: LedgerLog) -> None:
+    log.frame(group(UUIDS[:5], day(2), org="org-0", subjects=[1, 2, 3, 4, 5]))
+    log.erase("late", 4, org="org-0", through=1)
+
+
+def carried_out(given: Callable[[LedgerLog], None]) -> tuple[LedgerLog, dict[bytes, bytes]]:
+    """Let something come, and all days until it is due; return the log, and its state before anything is answered."""
+    log = ready(*CATEGORIES, pending_batches=4)
+    for n in range(3):
+        log.open(f"org-{n}")
+    given(log)
+    log.to_day(33)
+    log.to_day(60)
+    assert isinstance(log.store, MemoryStore)
+    state = dict(log.store.scan(b""))
+    waiting = list(log.batches(log.sends))
+    while waiting:
+        waiting += log.batches(log.ack(waiting.pop(0)))
+    return log, state
+
+
+@pytest.mark.parametrize(
+    ("given", "whole"),
+    [(plain, True), (of_one_target, True), *((case, False) for case in (twice, deleted, held, asked_for, derived))],
+)
+def test_a_segment_that_goes_whole_goes_as_its_rows_would_one_by_one(
+    given: Callable[[LedgerLog], None], whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[bool] = []
+    settle = whole_segments.settle
+
+    def watched(*given: Any) -> bool:
+        tried.append(settle(*given))
+        return tried[-1]
+
+    monkeypatch.setattr(whole_segments, "settle", watched)
+    found, state = carried_out(given)
+    monkeypatch.setattr(whole_segments, "settle", lambda *_: False)
+    row_by_row, expected = carried_out(given)
+
+    assert tried[0] is whole
+    assert found.sends == row_by_row.sends
+    assert state == expected
+
+
+def test_a_segment_with_touches_is_looked_at_row_by_row() -> None:
+    log, _ = carried_out(touched)
+
+    assert log.erased() == UUIDS[:5]
