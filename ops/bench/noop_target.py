@@ -15,7 +15,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from ops.bench.load import QUIET
-from schemas.acks import MOST, encode_acks
+from schemas.acks import encode_acks, together
 from schemas.codec import full_codec
 from schemas.topics import Topics
 
@@ -71,9 +71,8 @@ def run(bootstrap: str, topics: Topics, target: str, partitions: int, stop: thre
                 continue
             answers.setdefault(partition, []).append(ack(record))
         for partition, acks in answers.items():
-            for first in range(0, len(acks), MOST):
-                value = encode_acks(codec, acks[first : first + MOST])
-                producer.produce(topics.acks, value, partition=partition)
+            for some in together(acks):
+                producer.produce(topics.acks, encode_acks(codec, some), partition=partition)
         producer.poll(0)
     producer.flush(10)
     consumer.close()

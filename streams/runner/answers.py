@@ -16,8 +16,8 @@ from functools import partial
 from confluent_kafka import Consumer, KafkaException, Message
 
 from schemas.errors import Retry
-from sinks.base import Write
 from sinks.consumer import Answer, BadAnswer, ConsumerSink, UnknownAnswer, read_answer
+from streams.runner.acks import ack_writes
 from streams.runner.hooks import NoHooks, RunnerHooks
 from streams.runner.spec import RunnerSpec
 from streams.runner.transaction import (
@@ -102,15 +102,8 @@ class AnswerReader:
                     dropped.append("duplicate")
                 else:
                     answers[answer.batch_id] = answer
-        writes = [
-            Write(
-                topic=self._spec.topics.acks,
-                partition=answer.partition,
-                key=answer.batch_id.encode(),
-                value=self._spec.codec.encode("Ack", answer.ack(self._sink.name)),
-            )
-            for answer in answers.values()
-        ]
+        told = answers.values()
+        writes = ack_writes(self._spec, [(answer.partition, answer.ack(self._sink.name)) for answer in told])
         writes += dead_letter_writes(self._spec, transactions, letters, "consumer")
         offsets = {
             (str(message.topic()), int(message.partition() or 0)): int(message.offset() or 0) + 1

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -23,6 +23,7 @@ from schemas.errors import Reject, Retry
 from sinks.base import Sink, Source, Span, Unfinished, Write
 from sinks.hiding import HideOrder
 from sinks.kafka import KafkaSink
+from streams.runner.acks import ack_writes
 from streams.runner.brake import Brake, Holds, NoHolds
 from streams.runner.fetched import Fetched
 from streams.runner.held_up import HeldUp
@@ -233,7 +234,7 @@ class TargetRunner:
         except StoreRestored:
             oldest = self._oldest_batch(partition, known.log_start)
             record = {"batch_id": oldest, "target": self._sink.name, "level": "none", "outcome": "restored"}
-            self._transactions.commit([self._ack(partition, record)], {}, self._consumer)
+            self._transactions.commit(ack_writes(self._spec, [(partition, record)]), {}, self._consumer)
             raise
 
     def _oldest_batch(self, partition: int, log_start: int) -> str:
@@ -306,7 +307,8 @@ class TargetRunner:
         writes = [write for outcome in outcomes for write in outcome.writes]
         tombstones = [erased for outcome in outcomes for erased in outcome.tombstones]
         within = {"gone_within_s": self._bound.within_s()} if receipts else {}
-        writes += [self._ack(partition, receipt.ack(self._sink.name) | within) for partition, receipt in receipts]
+        acks = [(partition, receipt.ack(self._sink.name) | within) for partition, receipt in receipts]
+        writes += ack_writes(self._spec, acks)
         writes += dead_letter_writes(self._spec, self._transactions, piece.letters, "ledger")
         offsets = {(self._topic, partition): span.next for partition, span in piece.spans.items()}
         self._transactions.commit(writes, offsets, self._consumer, tombstones)
@@ -356,11 +358,6 @@ class TargetRunner:
             self._hooks.on_verified(said.level, said.left)
         for letter in piece.letters:
             self._hooks.on_dead_letter(letter.reason)
-
-    def _ack(self, partition: int, record: Mapping[str, object]) -> Write:
-        value = self._spec.codec.encode("Ack", record)
-        key = str(record["batch_id"]).encode()
-        return Write(topic=self._spec.topics.acks, partition=partition, key=key, value=value)
 
 
 def run_sink(
