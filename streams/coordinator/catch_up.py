@@ -103,8 +103,8 @@ def _send_hold(work: Work, name: str, hold_id: str, new: list[int]) -> None:
 def _send_erasure(work: Work, name: str, request_id: str, new: list[int]) -> None:
     erasure, epoch = work.erasure(name, request_id), work.org(name).epoch
     assert erasure is not None
-    work.to_ledger(_told(work, name, erasure, new), "Erase", command(name, epoch, erasure))
     job = work.job(name, request_id)
+    work.to_ledger(_told(work, name, erasure, new), "Erase", command(name, epoch, erasure, job))
     if job is not None:
         job.detail["shards"] = len(erasure.told)
 

@@ -201,7 +201,7 @@ def _send(work: Work, name: str, job: Job, row: Erasure) -> None:
     org = work.org(name)
     work.add_erasure(name, row)
     row.told = work.partitions_of(name, org)
-    work.to_ledger(row.told, "Erase", command(name, org.epoch, row))
+    work.to_ledger(row.told, "Erase", command(name, org.epoch, row, job))
     job.detail |= {"shards": len(row.told), "answered": 0}
     for counted in ("plan", "plan_hash", "records"):
         job.detail.pop(counted, None)
@@ -220,7 +220,7 @@ def erase_answered(work: Work, name: str, record: Mapping[str, Any], body: Mappi
     if record["error"]:
         epoch = work.org(name).epoch
         if record["epoch"] < epoch:
-            work.to_ledger([partition], "Erase", command(name, epoch, row))
+            work.to_ledger([partition], "Erase", command(name, epoch, row, job))
         else:
             job.text = f"partition {partition}: {record['error']}"
         return
@@ -330,8 +330,8 @@ def _left(kept: Mapping[str, int], withheld: int) -> str:
     return "; ".join(words) + ": they go by themselves when that ends"
 
 
-def command(name: str, epoch: int, row: Erasure) -> dict[str, Any]:
-    """Return the command that makes an erasure known to a shard."""
+def command(name: str, epoch: int, row: Erasure, job: Job | None) -> dict[str, Any]:
+    """Return the command that makes an erasure known to a shard; `job` is that which it is for, while there is one."""
     raw = bytes.fromhex(row.refs)
     refs = [int.from_bytes(raw[i : i + 8], "little") for i in range(0, len(raw), 8)]
     return {
@@ -342,6 +342,7 @@ def command(name: str, epoch: int, row: Erasure) -> dict[str, Any]:
         "subjects": pack_refs(refs),
         "categories": row.categories,
         "through": row.through,
+        "deadline": 0 if job is None else job.deadline,
     }
 
 

@@ -27,12 +27,14 @@ _NONE = np.zeros(0, np.intp)
 class RequestDef(Row):
     """What a request says: it never changes. Its subject references follow in the row, 8 bytes each.
 
-    `through_s`: seconds since the epoch. A clock is a whole second, so what was created within it counts.
+    `through_s`: seconds since the epoch. A clock is a whole second, so what was created within it counts. `deadline`:
+    by when it is to be done, in ms since the epoch, 0: at no set time.
     """
 
     everyone: bool
     categories: list[str]
     through_s: int
+    deadline: int = 0
 
 
 class Barrier:

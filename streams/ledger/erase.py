@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -38,6 +39,9 @@ from streams.ledger.waiting import QueueHead, Rows
 PHASES: Final = (keys.KEPT, keys.AGAIN, keys.FORCED, keys.SEGMENT, keys.PENDING)
 """Where a search looks, in this order. What moves meanwhile meets the barrier."""
 _OF_ORG: Final = (keys.KEPT, keys.SEGMENT)
+NO_DEADLINE: Final = (1 << 64) - 1
+_RIVALS: Final = 64
+"""Among so many requests at the front of the queue the org's earliest deadline is looked for."""
 PASSED: Final = 8
 """So many records of a segment that a search for people passes over cost as much as one that it takes out."""
 
@@ -52,7 +56,9 @@ def order(work: Work, record: dict[str, Any]) -> None:
     row = counts.request(work, name, request)
     if row is None:
         row = work.add_row(keys.of_order(keys.REQUEST, name, request), RequestRow(phase=DONE))
-        said = RequestDef(record["everyone"], sorted(record["categories"]), record["through"] // 1000)
+        said = RequestDef(
+            record["everyone"], sorted(record["categories"]), record["through"] // 1000, record["deadline"]
+        )
         subjects = b"" if record["everyone"] else record["subjects"]
         work.store.put(keys.of_order(keys.REQUEST_BODY, name, request), rows.join(said, subjects))
         org.barriers += 1
@@ -67,7 +73,8 @@ def _search(work: Work, org: str, request: str, row: RequestRow) -> None:
     """Let a request search from the beginning."""
     row.phase, row.cursor, row.skipped = 0, "", False
     packs.all_wanted(work)
-    work.store.put(keys.scan(work.next_turn(), org, request), b"")
+    said = RequestDef.unpack(rows.split(work.store.get(keys.of_order(keys.REQUEST_BODY, org, request)) or b"")[0])
+    work.store.put(keys.scan(work.next_turn(), org, request), keys.u64(said.deadline or NO_DEADLINE))
     work.clock.scans += 1
 
 
@@ -98,25 +105,36 @@ def searching(work: Work) -> bool:
 
 
 def search(work: Work, budget: int) -> int:
-    """Let the request that is next search through about `budget` records; return what it cost."""
-    found = work.first(keys.SCAN)
-    if found is None:
+    """Let the request that is next search through about `budget` records; return what it cost.
+
+    Orgs take turns, as many as they have requests that search; in an org's turn the earliest deadline goes first.
+    """
+    front = work.first(keys.SCAN)
+    if front is None:
         work.clock.scans = 0
         return 1
-    org, request = keys.read_order(found[0], 9)
-    alone = work.clock.scans == 1  # then its place is the end of the queue as well
+    place, org, request = _most_urgent(work, front[0])
     known, row = barriers.of(work, org), counts.request(work, org, request)
     if known is None or row is None:
         raise KeyError("a request searches and is not there")
     cost = _Search(work, org, known.by_id[request], row).run(budget)
-    if row.phase == DONE or not alone:
-        work.store.delete(found[0])
     if row.phase == DONE:
+        work.store.delete(place)
         work.clock.scans -= 1
         work.counted.setdefault((org, request), False)
-    elif not alone:
-        work.store.put(keys.scan(work.next_turn(), org, request), b"")
+    elif work.clock.scans > 1:  # whoever was in front has had the org's turn, whichever request it was spent on
+        work.store.delete(front[0])
+        work.store.put(keys.scan(work.next_turn(), *keys.read_order(front[0], 9)), front[1])
     return max(cost, 1)
+
+
+def _most_urgent(work: Work, front: bytes) -> tuple[bytes, str, str]:
+    """Return the place, org and id of the request to go on with in the turn of the org at `front`."""
+    org = keys.read_order(front, 9)[0]
+    rivals = islice(work.store.scan(keys.SCAN, front), _RIVALS)
+    own = [(value, key) for key, value in rivals if keys.read_order(key, 9)[0] == org]
+    place = min(own)[1]
+    return place, org, keys.read_order(place, 9)[1]
 
 
 class _Search:

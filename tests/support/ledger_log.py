@@ -370,11 +370,12 @@ class LedgerLog:
         epoch: int = 1,
         categories: Sequence[str] = (),
         through: float = 1000,
+        deadline: int = 0,
         run: bool = True,
     ) -> list[Send]:
-        """Ask for an erasure of these subjects, of everyone without any, `through` a day."""
+        """Ask for an erasure of these subjects, of everyone without any, `through` a day, by `deadline` (ms)."""
         record = about(name, subjects, org=org, epoch=epoch, categories=categories)
-        return self.append("Erase", {**record, "through": int(through * DAY_MS)}, run=run)
+        return self.append("Erase", {**record, "through": int(through * DAY_MS), "deadline": deadline}, run=run)
 
     def brakes(self, sends: Sequence[Send] | None = None, category: str = "messages") -> list[dict[str, Any]]:
         """Return what is told of a category's brake among `sends`, or among all so far."""

@@ -492,6 +492,26 @@ def test_a_large_org_is_searched_in_steps_and_other_requests_get_their_turn() ->
     assert log.said("large")["found"] == 0
 
 
+def test_of_an_orgs_requests_the_earliest_deadline_goes_first_and_another_org_still_gets_its_turn() -> None:
+    log = ready(step_records=1)
+    log.open("other")
+    log.frame(*(group([f"{d}-{n}" for n in range(10)], day(d), subjects=[1] * 10) for d in range(1, 31)), min_segment=1)
+    log.frame(group(["o1"], day(1), org="other", subjects=[1]), min_segment=1)
+    log.to_day(32)
+    for name, subject, deadline in (("whenever", 2, 0), ("late", 3, 9_000), ("soon", 4, 5_000)):
+        log.erase(name, subject, deadline=deadline, run=False)
+    log.erase("small", 1, org="other", deadline=1, run=False)
+    ended: list[str] = []
+
+    while log.own:
+        log.step()
+        searched = (name for name in ("whenever", "late", "soon") if log.said(name)["scanned"])
+        ended += [name for name in searched if name not in ended]
+        ended += ["other"] if "other" not in ended and "o1" in log.erased() else []
+
+    assert ended == ["other", "soon", "late", "whenever"]
+
+
 @pytest.mark.parametrize(
     ("who", "least", "most"),
     [pytest.param(2, 1, 12, id="nobody's, passed over"), pytest.param(1, 30, 120, id="everybody's, taken out")],
