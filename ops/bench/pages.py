@@ -1,4 +1,5 @@
-"""`python -m ops.bench.pages bench.json docs`: the growth curves as SVG, and docs/capacity.md worked out from a run.
+"""`python -m ops.bench.pages bench.json docs`: what documents say of a run. The growth curves as SVG, docs/capacity.md
+worked out from it, and the tables in docs/benchmarks.md and in the README beside `docs`.
 
 The figures are those of the run that made the file: run the bench on a quiet machine first.
 """
@@ -13,6 +14,7 @@ from typing import Any
 
 from ops.bench import capacity
 from ops.bench.capacity import Needs, Unit
+from ops.bench.marked import fill
 from ops.bench.plot import Line, short, svg
 from ops.bench.section import table_of
 
@@ -124,7 +126,7 @@ def _size(size: float) -> str:
 
 
 def main(report: str, docs: str) -> None:
-    """Write the plots and the page."""
+    """Write the plots and the page, and fill the places of the others that are there."""
     found = json.loads(Path(report).read_text())
     drawn = plots(found)
     folder = Path(docs) / FOLDER
@@ -132,6 +134,9 @@ def main(report: str, docs: str) -> None:
     for name, text in drawn.items():
         (folder / name).write_text(text)
     (Path(docs) / "capacity.md").write_text(page(found, drawn))
+    for text in (Path(docs) / "benchmarks.md", Path(docs).parent / "README.md"):
+        if text.exists():
+            text.write_text(fill(text.read_text(), found))
 
 
 if __name__ == "__main__":

@@ -26,9 +26,9 @@ class ShapeRun:
 SHAPES: Mapping[str, ShapeRun] = {
     "live": ShapeRun(
         title="Live traffic of 200 orgs",
-        full=Shape(records=1_500_000),
+        full=Shape(records=4_000_000),
         quick=Shape(records=200_000),
-        rounds=(2, 3),
+        rounds=(2, 2),
     ),
     "small-orgs": ShapeRun(
         title="100 000 small orgs",
