@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from schemas.bodies import decode_columns, decompress, read_columns, read_subjects
 from schemas.columns import Columns
-from streams.ledger import barriers, counts, holds, keys, packs, rows, segments, stranded, waiting
+from streams.ledger import barriers, counts, holds, keys, packs, rows, segments, sheaves, stranded, waiting
 from streams.ledger.barriers import Barrier, RequestDef
 from streams.ledger.concern import Mask, lineage
 from streams.ledger.counts import DONE, HOLD, MIN_RETAIN, RequestRow
@@ -65,6 +65,7 @@ def _search(work: Work, org: str, request: str, row: RequestRow) -> None:
     """Let a request search from the beginning."""
     row.phase, row.cursor, row.skipped = 0, "", False
     packs.all_wanted(work)
+    sheaves.draw(work, org)
     work.store.put(keys.scan(work.next_turn(), org, request), b"")
     work.clock.scans += 1
 
@@ -92,7 +93,7 @@ def _requests(work: Work, org: str) -> Iterator[tuple[str, RequestRow]]:
 
 def searching(work: Work) -> bool:
     """Whether a request searches, and no pack keeps it: what lies in packs is stored first."""
-    return work.clock.scans > 0 and work.rules is not None and not packs.waiting(work.packs())
+    return work.clock.scans > 0 and work.rules is not None and not packs.waiting(work)
 
 
 def search(work: Work, budget: int) -> int:
