@@ -71,7 +71,8 @@ class OrgMemo:
 
     def changed(self, changes: int, names: Iterable[str]) -> None:
         """Some orgs change with what is written now, and `changes` counts it; the others stay as they are known."""
-        if changes == self._changes + 1:
-            self._changes = changes
-            for name in names:
-                self._orgs.pop(name, None)
+        if changes != self._changes + 1:
+            self._orgs.clear()  # what was counted meanwhile was dropped with its checkpoint, or happened elsewhere
+        self._changes = changes
+        for name in names:
+            self._orgs.pop(name, None)

@@ -25,7 +25,7 @@ from schemas.frames import Pack
 from schemas.ragged import Rows, starts_of
 from streams.ledger import keys
 from streams.ledger.buckets import Buckets, gather
-from streams.ledger.keys import SheafKey
+from streams.ledger.keys import Position, SheafKey
 from streams.ledger.plans import Plan
 from streams.ledger.rows import DrawRow
 from streams.ledger.state import Work
@@ -132,12 +132,11 @@ def has(work: Work, org: str) -> bool:
 
 def are_due(work: Work) -> bool:
     """Whether a sheaf is to be opened: its day has come, or it was made under other rules."""
-    row = work.packs()
-    return row.sheaves > 0 and _is_due(work, keys.read_sheaf(bytes.fromhex(row.sheaf_from)))
-
-
-def _is_due(work: Work, key: SheafKey) -> bool:
-    return work.rules is not None and (key.rules != work.rules.version or key.due <= work.today)
+    row, rules = work.packs(), work.rules
+    if not row.sheaves or rules is None:
+        return False
+    first = SheafKey(rules.version, max(work.today + 1, 0), 0, Position(0, 0)).pack().hex()
+    return row.sheaf_from < first
 
 
 def take_due(work: Work) -> Buckets | None:
@@ -147,7 +146,7 @@ def take_due(work: Work) -> Buckets | None:
     assert found is not None
     row.sheaf_from = found[0].hex()
     key = keys.read_sheaf(found[0])
-    if not _is_due(work, key):
+    if not are_due(work):
         return None
     pack = Pack.decode(found[1])
     remove(work, key, pack)

@@ -68,6 +68,7 @@ class Context:
         self.memo = Memo(memo_bytes)
         self.orgs = OrgMemo()
         self._rules: tuple[bytes, Rules] | None = None
+        self._targets: tuple[int, list[str]] = (-1, [])
 
     def rules(self, row: bytes | None) -> Rules | None:
         """Return the rules in a rules row."""
@@ -78,6 +79,13 @@ class Context:
                 self.plans = Plans()
             self._rules = (row, Rules.from_json(row.decode()))
         return self._rules[1]
+
+    def targets(self, rules: Rules) -> list[str]:
+        """Return every target of the rules, in order."""
+        if self._targets[0] != rules.version:
+            found = {target for category in rules.categories.values() for target in category.targets}
+            self._targets = rules.version, sorted(found)
+        return self._targets[1]
 
 
 class Work:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from schemas.directories import Texts
 from schemas.policy import Setting
 from streams.ledger.org_classes import CLOSED, classes
@@ -36,14 +38,15 @@ def test_a_change_that_is_told_of_forgets_the_changed_org_alone() -> None:
     assert memo.known(2, "beta") is not None
 
 
-def test_a_change_after_others_that_nobody_told_of_forgets_all() -> None:
+@pytest.mark.parametrize("now", [2, 3, 7])
+def test_a_change_after_others_that_nobody_told_of_or_that_were_undone_forgets_all(now: int) -> None:
     memo = OrgMemo()
-    memo.known(1, "acme")
+    memo.known(3, "acme")
     memo.learn("acme", OPEN)
 
-    memo.changed(7, ["beta"])
+    memo.changed(now, ["beta"])
 
-    assert memo.known(7, "acme") is None
+    assert memo.known(now, "acme") is None
 
 
 def test_orgs_with_the_same_settings_are_one_class_and_closed_ones_are_none() -> None:
