@@ -66,13 +66,15 @@ class Texts:
 
     def in_order_of_use(self) -> Texts:
         """Return the same with each value once, in the order of their first use."""
-        used, first, codes = np.unique(self.codes, return_index=True, return_inverse=True)
-        order = np.argsort(first, kind="stable")
+        n, values = len(self.codes), self.values
+        first = np.full(len(values), n, np.int64)
+        first[self.codes[::-1]] = np.arange(n - 1, -1, -1)  # of equal places the last to be written stays
+        used = np.flatnonzero(first < n)
+        order = used[np.argsort(first[used])]
         places: dict[str, int] = {}
-        table = np.zeros(len(used), np.int64)
-        for old in order.tolist():
-            table[old] = places.setdefault(self.values[used[old]], len(places))
-        return Texts(tuple(places), table[codes] if len(codes) else self.codes)
+        table = np.zeros(len(values), np.int64)
+        table[order] = [places.setdefault(values[old], len(places)) for old in order.tolist()]
+        return Texts(tuple(places), table[self.codes])
 
     def ranks(self) -> Rows:
         """Return each group's place among the distinct texts in their order."""

@@ -140,7 +140,9 @@ class Pack:
     @staticmethod
     def made_of(directory: Directory, columns: Columns) -> Pack:
         """Build from groups as columns, whose rows lie one group after the other in `columns`."""
-        return Pack(directory.encode(), encode_columns(columns))
+        made = Pack(directory.encode(), encode_columns(columns))
+        made.__dict__["directory"] = directory  # what decoding it would give
+        return made
 
     @staticmethod
     def merge(packs: Sequence[Pack]) -> Pack:

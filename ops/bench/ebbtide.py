@@ -6,8 +6,9 @@
 Measured are the gateway and the ledger, in all that is timed; the no-op target and this process are not, though they
 use the same cores. The data set's days lie in the past, so ticks come from here: a live clock would make everything
 due while it is taken in. Ingest ends when every record is in the state for good and no work of the ledger's own is
-left: small groups, which wait in packs to be made into segments until the day ends, have been, under a tick of the
-next day, so that the sweep finds nothing deferred. The sweep ends when every batch's acknowledgement is in the state.
+left: small groups, which wait in packs until the day ends, have been sorted out under a tick of the next day, into
+segments, or into the sheaves in which they lie until they are due. The sweep ends when every batch's acknowledgement
+is in the state.
 
 `tests/integration/bench/test_ebbtide.py` proves on a real broker that it keeps and erases what it should.
 """

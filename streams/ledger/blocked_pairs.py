@@ -40,4 +40,4 @@ def next_pair(work: Work) -> tuple[str, str] | None:
 def targets(work: Work) -> list[str]:
     """Return every target of the rules, in order."""
     assert work.rules is not None
-    return sorted({target for category in work.rules.categories.values() for target in category.targets})
+    return work.context.targets(work.rules)

@@ -2,7 +2,7 @@
 
 Phases, in this order, since rows only move forward through them while a run is under way:
 
-    packs    wait until packs that could hold something due are exploded
+    packs    wait until packs that could hold something due are sorted out
     again    rows that a target withheld, and derived records that wait for their minimum retain
     forced   derived records that wait for their target's room
     spread   of each pair the segments whose rows lie in other buckets than their created day's
@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from schemas.bodies import decode_columns
 from schemas.columns import Columns
-from streams.ledger import keys, segments, waiting
+from streams.ledger import keys, segments, sheaves, waiting
 from streams.ledger.counts import MIN_RETAIN
 from streams.ledger.dry_count import DryCount
 from streams.ledger.preview_rows import BEGIN, NO_DAY, PACKS, Ask, Run
@@ -60,7 +60,7 @@ class DryRun:
 
     def go(self, budget: int) -> int:
         """Go on, about `budget` records; return what it cost."""
-        phases = {BEGIN: self._begin, PACKS: self._exploded, _AGAIN: self._again, _FORCED: self._forced}
+        phases = {BEGIN: self._begin, PACKS: self._sorted_out, _AGAIN: self._again, _FORCED: self._forced}
         run, cost = self._run, 0
         while cost < budget and not self.done:
             before = run.phase
@@ -78,15 +78,16 @@ class DryRun:
     # -- what lies beside the segments ---------------------------------------------------------------------------
 
     def _begin(self, _: int) -> int:
-        """Have packs exploded if they could hold something due: they are read as segments then, as by the sweep."""
+        """Have packs sorted out if they could hold something due: they are read as segments then, as by the sweep."""
         run, packs = self._run, self._work.packs()
         newest = self._count.newest_of_all()
         run.since, run.phase = self._work.offset, _AGAIN
-        if packs.packs and newest >= packs.min_day:
-            packs.wanted, run.packs, run.phase = True, packs.packs[-1][0], PACKS
+        if (packs.packs and newest >= packs.min_day) or sheaves.has(self._work, run.org):
+            sheaves.draw(self._work, run.org)
+            run.packs, run.phase = packs.packs[-1][0] if packs.packs else -1, PACKS
         return 0
 
-    def _exploded(self, _: int) -> int:
+    def _sorted_out(self, _: int) -> int:
         self._run.since, self._run.phase = self._work.offset, _AGAIN
         return 0
 

@@ -7,7 +7,7 @@ first among the coming days, and no pair's backlog keeps others waiting. Used by
 
 from __future__ import annotations
 
-from streams.ledger import holds, keys
+from streams.ledger import holds, keys, sheaves
 from streams.ledger.brake_rows import GOES_ON, STANDS, anew
 from streams.ledger.plans import CONTRACT, DEACTIVATED, NAMED, REACTIVATED, Plan
 from streams.ledger.rows import OrgRow, PairRow
@@ -49,6 +49,8 @@ def next_due(work: Work, org_name: str, category: str, pair: PairRow, org: OrgRo
     """Return the day on which the pair is next to be looked at; None: no passing day makes it due."""
     if pair.braked == STANDS or holds.whole(work, org_name, category):
         return None  # until a person has approved its plan, or the brake is lifted; until the hold ends
+    if sheaves.is_drawing(work, org_name):
+        return None  # until all of its records are there: the brake counts them
     if pair.braked == GOES_ON:
         return max(work.today, 0)  # to its plan's end
     return due_by_itself(work, org_name, category, pair, org, plan)
@@ -70,11 +72,21 @@ def due_by_itself(work: Work, org_name: str, category: str, pair: PairRow, org: 
         days.append(_marks_due(work, org_name, category, pair, plan))
     if pair.oldest < 0 and pair.marks and work.rules is not None and not keeps_marks(org, pair):
         forgotten = _last_mark(work, org_name, category, pair) + work.rules.resend_days + 1
-        # A pack may hold a record that they concern; by tomorrow it is exploded.
+        # A pack may hold a record that they concern; by tomorrow it is sorted out.
         days.append(max(forgotten, work.today + 1) if work.packs().packs else forgotten)
+        if work.packs().sheaves:
+            days.append(_out_of_sheaves(work, org_name, pair, plan, forgotten, days.pop()))
     if pair.oldest < 0 and not days and pair.cut and pair.cut_day == work.today:
         days.append(work.today + 1)  # what went today is forgotten with the day
     return min((day for day in days if day is not None), default=None)
+
+
+def _out_of_sheaves(work: Work, org_name: str, pair: PairRow, plan: Plan, forgotten: int, due: int | None) -> int:
+    """Return the day on which no sheaf holds a record any more that a pair's marks could concern, not before `due`."""
+    days = [due or 0, 0 if plan.by_event else plan.due(forgotten - 1) or 0]
+    if CONTRACT in pair.marks and sheaves.has(work, org_name):
+        days.append(work.today + 1)
+    return max(days)
 
 
 def keeps_marks(org: OrgRow, pair: PairRow) -> bool:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from schemas.bodies import Body, decode_columns, decompress
 from schemas.columns import Columns
-from streams.ledger import barriers, counts, holds, keys, packs, rows, segments, stranded, waiting
+from streams.ledger import barriers, counts, holds, keys, packs, rows, segments, sheaves, stranded, waiting
 from streams.ledger.barriers import Barrier, RequestDef
 from streams.ledger.concern import Mask, lineage
 from streams.ledger.counts import DONE, HOLD, MIN_RETAIN, RequestRow
@@ -73,6 +73,7 @@ def _search(work: Work, org: str, request: str, row: RequestRow) -> None:
     """Let a request search from the beginning."""
     row.phase, row.cursor, row.skipped = 0, "", False
     packs.all_wanted(work)
+    sheaves.draw(work, org)
     said = RequestDef.unpack(rows.split(work.store.get(keys.of_order(keys.REQUEST_BODY, org, request)) or b"")[0])
     work.store.put(keys.scan(work.next_turn(), org, request), keys.u64(said.deadline or NO_DEADLINE))
     work.clock.scans += 1
@@ -101,7 +102,7 @@ def _requests(work: Work, org: str) -> Iterator[tuple[str, RequestRow]]:
 
 def searching(work: Work) -> bool:
     """Whether a request searches, and no pack keeps it: what lies in packs is stored first."""
-    return work.clock.scans > 0 and work.rules is not None and not packs.waiting(work.packs())
+    return work.clock.scans > 0 and work.rules is not None and not packs.waiting(work)
 
 
 def search(work: Work, budget: int) -> int:

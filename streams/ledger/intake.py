@@ -1,6 +1,6 @@
 """Frames: what producers' events become here.
 
-Large record groups are stored as they came; small ones stay in the frame's pack until packs are exploded; everything
+Large record groups are stored as they came; small ones stay in the frame's pack until packs are sorted out; everything
 else is marks, or what befell a whole org. Called by `Ledger` for each `Frame`;
 `tests/unit/streams/ledger/test_intake.py` says what it promises.
 """
@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ebbtide.partition import ledger_partition
 from schemas.columns import Columns
+from schemas.directories import KINDS, RECORD, Directory
 from schemas.errors import Halt, Reject
 from schemas.frames import Group, Pack, decode_frame
 from streams.ledger import children, due, keys, marks, packs, segments, waiting
@@ -22,8 +24,6 @@ from streams.ledger.keys import Bucket
 from streams.ledger.plans import CONTRACT, MOVED, NAMED
 from streams.ledger.rows import OrgRow, Row, Segment
 from streams.ledger.state import Work
-
-RECORD: Final = "record"
 
 
 class BadFrame(Halt):
@@ -85,7 +85,7 @@ class Intake:
                 yield group
 
     def _take(self, group: Group, contracts: list[Group]) -> None:
-        if group.kind == RECORD:
+        if group.kind == KINDS[RECORD]:
             self._record(group)
         elif group.kind == CONTRACT:
             contracts.append(group)  # its day is the contract's end, so key order says nothing of which came last
@@ -94,31 +94,46 @@ class Intake:
 
     def _record(self, group: Group) -> None:
         count_closed(self._work, group.org, group.count)
-        bucket = Bucket(group.org, group.category, group.day, group.target)
+        bucket = _bucket(group)
         body = group.body
         segments.store(self._work, bucket, Segment(group.count, group.min_s, group.max_s, False, body))
         if children.has_parents(body):
             children.store(self._work, bucket, group.columns())
 
     def _pack(self, pack: Pack, contracts: list[Group]) -> None:
-        groups = pack.groups()
-        fresh = list(self._fresh(groups))
-        for group in fresh:
-            if group.kind != RECORD:
-                self._take(group, contracts)
-        records = [group for group in fresh if group.kind == RECORD]
-        if not records:
+        """Take a pack in: no more than marks and what befell an org is looked at group by group."""
+        work, groups = self._work, pack.directory
+        replayed = self._are_replays(groups)
+        work.clock.replayed += int(groups.counts[replayed].sum())
+        is_record = groups.kinds == RECORD
+        if work.clock.previews:
+            work.arrived += pack.chosen(np.flatnonzero(~replayed))
+        for group in pack.chosen(np.flatnonzero(~replayed & ~is_record)):
+            self._take(group, contracts)
+        records = np.flatnonzero(~replayed & is_record)
+        if not len(records):
             return
-        derived = children.has_parents(pack.body)
-        for group in records:
-            count_closed(self._work, group.org, group.count)
-            if derived:  # known before its pack is exploded: its source may go today
-                children.store(self._work, Bucket(group.org, group.category, group.day, group.target), group.columns())
-        if len(fresh) < len(groups):
-            for group in records:  # part of it is a replay: what is new does not wait
-                packs.store_bucket(self._work, Bucket(group.org, group.category, group.day, group.target), [group])
+        self._count_closed(groups.take(records))
+        if children.has_parents(pack.body):  # known before its pack is sorted out: its source may go today
+            for group in pack.chosen(records):
+                children.store(work, _bucket(group), group.columns())
+        if bool(replayed.any()):
+            for group in pack.chosen(records):  # part of it is a replay: what is new does not wait
+                packs.store_bucket(work, _bucket(group), [group])
         else:
-            packs.add(self._work, pack, records)
+            packs.add(work, pack, records)
+
+    def _are_replays(self, groups: Directory) -> NDArray[np.bool_]:
+        before = np.array([*self._before, 0], np.uint64)  # the last one: of no source that the frame names
+        known = before[np.minimum(groups.sources, len(self._before))]
+        found: NDArray[np.bool_] = (groups.next > 0) & (groups.next <= known)
+        return found
+
+    def _count_closed(self, records: Directory) -> None:
+        counts = np.bincount(records.orgs.codes, records.counts, len(records.orgs.values)).astype(np.int64).tolist()
+        for name, count in zip(records.orgs.values, counts, strict=True):
+            if count and not self._work.facts(name).open:
+                count_closed(self._work, name, count)
 
     def _mark(self, group: Group) -> None:
         columns = group.columns()
@@ -162,6 +177,10 @@ class Intake:
         due.org_event(self._work, group.org, {name})
         waiting.stir(self._work, group.org)
         packs.recheck(self._work, org)
+
+
+def _bucket(group: Group) -> Bucket:
+    return Bucket(group.org, group.category, group.day, group.target)
 
 
 def count_closed(work: Work, name: str, count: int) -> None:

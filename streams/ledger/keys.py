@@ -60,6 +60,9 @@ LOOK: Final = b"L"
 UNGONE: Final = b"N"
 PROVING: Final = b"M"
 BRAKE: Final = b"Z"
+SHEAF: Final = b"J"
+SHEAF_ORGS: Final = b"r"
+DRAW: Final = b"C"
 
 PARKED: Final = 0xFFFF_FFFF
 """The bucket day of rows that no passing day makes due, only an event: beyond every real day."""
@@ -68,6 +71,7 @@ _U8 = struct.Struct(">B")
 _U32 = struct.Struct(">I")
 _U64 = struct.Struct(">Q")
 _POS = struct.Struct(">QI")
+POSITION_BYTES: Final = _POS.size
 
 
 @lru_cache(maxsize=1 << 16)
@@ -104,6 +108,24 @@ class Position(NamedTuple):
 
     def pack(self) -> bytes:
         return _POS.pack(self.offset, self.row)
+
+
+class SheafKey(NamedTuple):
+    """A sheaf's place: under which rules it was made, and when its records are due under them. `level`: its size's."""
+
+    rules: int
+    due: int
+    level: int
+    pos: Position
+
+    def pack(self, kind: bytes = SHEAF) -> bytes:
+        return kind + _U32.pack(self.rules) + _U32.pack(self.due) + _U8.pack(self.level) + self.pos.pack()
+
+
+def read_sheaf(key: bytes) -> SheafKey:
+    """Read a key of kind SHEAF or SHEAF_ORGS."""
+    rules, due, level = struct.unpack_from(">IIB", key, 1)
+    return SheafKey(rules, due, level, Position(*_POS.unpack_from(key, 10)))
 
 
 class Bucket(NamedTuple):

@@ -198,7 +198,7 @@ _Job = tuple[Callable[[Work], bool], Callable[[Work, int], int]]
 
 JOBS: Final[tuple[_Job, ...]] = (
     (lambda work: work.clock.recheck is not None and work.rules is not None, orgs.recheck),
-    (lambda work: packs.waiting(work.packs()), packs.explode),
+    (packs.waiting, packs.sort_out),
     (lambda work: hold_orders.ending(work) or hides.waiting(work) or brakes.waiting(work), _of_the_day),
     (hold_orders.placing, hold_orders.look_through),
     (waiting.stirred, waiting.go_on),

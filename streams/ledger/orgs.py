@@ -11,7 +11,7 @@ from typing import Any
 from ebbtide.partition import ledger_partition
 from schemas.errors import Halt
 from schemas.rules import CODE_VERSION, BadRules, Rules
-from streams.ledger import brake_rows, clock, due, erase, keys, packs, stranded, waiting
+from streams.ledger import brake_rows, clock, due, erase, keys, packs, sheaves, stranded, waiting
 from streams.ledger.plans import CONTRACT
 from streams.ledger.rows import OrgRow, PairRow, Segment
 from streams.ledger.state import Work
@@ -130,6 +130,7 @@ def _take_over(work: Work, name: str, org: OrgRow, record: dict[str, Any]) -> No
         changed.add(CONTRACT)
     if record["policy_version"] > org.policy_version:
         org.policy_version, org.settings = record["policy_version"], sorted_settings(record["settings"])
+        sheaves.draw(work, name)
     if not org.open:
         org.open = True
         work.clock.closed -= org.closed
@@ -164,6 +165,7 @@ def set_policy(work: Work, record: dict[str, Any]) -> None:
     else:
         if record["version"] > org.policy_version:
             org.policy_version, org.settings = record["version"], sorted_settings(record["settings"])
+            sheaves.draw(work, name)
             due.replace_all(work, name)
             brake_rows.anew(work, name)
             waiting.stir(work, name)

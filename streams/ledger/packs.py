@@ -1,80 +1,90 @@
 """Packs: groups too small to stand alone wait together, so that small orgs cost rows by the bucket, not by the frame.
 
 Packs wait until many records are there, until one of their groups may be due, or until the day changes. Then all that
-wait are exploded together, in order of their groups and in Steps: what they hold of one bucket becomes one segment.
+wait are sorted out together, in order of their buckets and in Steps: into segments, or into sheaves where few records
+of one bucket are there. Here is also what opens sheaves.
 Used by intake, the org's commands and the steps; `tests/unit/streams/ledger/test_intake.py` says what it promises.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.columns import Columns
+from schemas.directories import Directory, Texts
 from schemas.frames import Group, Pack
-from schemas.ragged import starts_of
-from streams.ledger import barriers, keys, segment_runs, segments
-from streams.ledger.due import org_limit
+from streams.ledger import barriers, keys, segments, sheaves, sorting
+from streams.ledger.buckets import Buckets, gather
+from streams.ledger.due import org_limit, replace_all
 from streams.ledger.keys import Bucket, Position
+from streams.ledger.org_classes import CLOSED, classes
+from streams.ledger.plans import Plan
 from streams.ledger.rows import OrgRow, PacksRow
 from streams.ledger.state import Work
 
 MAX_PACKS: Final = 256
 STEPS_OF_RECORDS: Final = 25
-"""Packs are exploded when they hold so many times the records of one step: enough to make whole segments of them."""
-
-_GROUP_BYTES: Final = 400
-_RUN_BYTES: Final = 120
-_RECORD_BYTES: Final = 64
+"""Packs are sorted out when they hold so many times the records of one step: enough to make whole segments of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Gathered:
-    """All rows of some packs, and for each bucket where its groups begin among them and how many rows they have."""
-
-    columns: Columns
-    buckets: list[tuple[Bucket, list[tuple[int, int]]]]
-
-
-def add(work: Work, pack: Pack, records: Sequence[Group]) -> None:
-    """Keep a frame's pack. `records` are its record groups."""
-    pos = work.position()
-    count = sum(group.count for group in records)
+def add(work: Work, pack: Pack, records: NDArray[np.intp]) -> None:
+    """Keep a frame's pack. `records` are the ordinals of its record groups."""
+    pos, groups = work.position(), pack.directory
+    count, oldest = int(groups.counts[records].sum()), int(groups.days[records].min())
     work.store.put(keys.PACK + pos.pack(), pack.encode())
     row = work.packs()
     row.packs.append([pos.offset, pos.row, count])
     row.records += count
-    oldest = min(group.day for group in records)
     row.min_day = oldest if row.min_day < 0 else min(row.min_day, oldest)
     step = work.rules.step_records if work.rules is not None else 10_000
     if len(row.packs) >= MAX_PACKS or row.records >= STEPS_OF_RECORDS * step:
         row.wanted = True
     if not row.wanted:
-        row.wanted = any(_may_be_due(work, group) for group in records)
+        row.wanted = _may_be_due(work, groups.take(records))
 
 
-def _may_be_due(work: Work, group: Group) -> bool:
-    org = work.org(group.org)
-    plan = work.plan(org, group.category) if org is not None and org.open else None
-    if org is None or plan is None:
-        return False
-    if barriers.may_concern(work, group.org, group.category, group.min_s):
-        return True
-    newest = plan.newest(work.today)
-    if newest is None or group.day > newest:
-        return False
-    if not plan.by_event or org_limit(plan, org, group.category, work.today) is not None:
-        return True
-    pair = work.pair(group.org, group.category)
-    return pair is not None and plan.follows[0] in pair.marks
+def _may_be_due(work: Work, groups: Directory) -> bool:
+    """Whether a group may be due, by the day, by events or by a request. Orgs with the same settings are asked once."""
+    known = classes(work, groups.orgs)
+    categories = groups.categories
+    for code in sorted(known.asked):
+        at = np.flatnonzero(groups.orgs.codes == code).tolist()
+        name = groups.orgs.values[code]
+        if any(barriers.may_concern(work, name, categories.at(i), int(groups.low[i])) for i in at):
+            return True
+    asked = known.of[groups.orgs.codes] * len(categories.values) + categories.codes
+    for code in np.unique(asked).tolist():
+        number, category = divmod(code, len(categories.values))
+        plan = known.plan(work, number, categories.values[category]) if number != CLOSED else None
+        newest = plan.newest(work.today) if plan is not None else None
+        if plan is None or newest is None:
+            continue
+        due = np.flatnonzero((asked == code) & (groups.days <= newest))
+        if not len(due):
+            continue
+        if not plan.by_event or _has_begun(work, plan, categories.values[category], groups.orgs.take(due)):
+            return True
+    return False
+
+
+def _has_begun(work: Work, plan: Plan, category: str, orgs: Texts) -> bool:
+    """Whether an event started the clock of a category for one of these orgs, or for records of it."""
+    for code in np.unique(orgs.codes).tolist():
+        name = orgs.values[code]
+        org, pair = work.org(name), work.pair(name, category)
+        if org is not None and org_limit(plan, org, category, work.today) is not None:
+            return True
+        if pair is not None and plan.follows[0] in pair.marks:
+            return True
+    return False
 
 
 def recheck(work: Work, org: OrgRow) -> None:
-    """Something changed for an org: explode the packs if one of its groups could now be due among them."""
+    """Something changed for an org: sort the packs out if one of its groups could now be due among them."""
     row = work.packs()
     if not row.packs or row.wanted or not org.open or work.rules is None:
         return
@@ -86,7 +96,7 @@ def recheck(work: Work, org: OrgRow) -> None:
 
 
 def all_wanted(work: Work) -> None:
-    """Explode whatever waits: rules or time have changed for all."""
+    """Sort out whatever waits: rules or time have changed for all."""
     row = work.packs()
     row.wanted |= bool(row.packs)
 
@@ -101,41 +111,56 @@ def reach(row: PacksRow, offset: int) -> bool:
     return bool(row.packs) and row.packs[0][0] <= offset
 
 
-def waiting(row: PacksRow) -> bool:
-    """Whether there is something to explode."""
-    return row.exploding > 0 or (row.wanted and bool(row.packs))
-
-
-def explode(work: Work, budget: int) -> int:
-    """Turn groups of packs into segments, about `budget` records; return how many were handled."""
+def waiting(work: Work) -> bool:
+    """Whether there is something to sort out."""
     row = work.packs()
-    if not row.exploding:
-        row.exploding, row.cursor, row.wanted = len(row.packs), 0, False
-    chosen = [Position(offset, n) for offset, n, _ in row.packs[: row.exploding]]
+    return row.sorting > 0 or (row.wanted and bool(row.packs)) or row.draws > 0 or sheaves.are_due(work)
+
+
+def is_kept(work: Work, org: str, offset: int) -> bool:
+    """Whether records of an org that were in packs or sheaves at a log offset may still lie in one of them."""
+    return reach(work.packs(), offset) or sheaves.is_drawing(work, org)
+
+
+def sort_out(work: Work, budget: int) -> int:
+    """Sort out what waits in packs, draw orgs out of sheaves, or open a sheaf, about `budget` records; return what it
+    cost."""
+    row = work.packs()
+    if row.sorting or (row.wanted and row.packs):
+        return _sort(work, row, budget)
+    found = sheaves.next_draw(work)
+    if found is None:
+        opened = sheaves.take_due(work)
+        return 1 if opened is None else 1 + _sort_all(work, opened)
+    org, drawn = found
+    if reach(row, drawn.asked):
+        row.wanted = True
+        return 1
+    taken, cost = sheaves.drawn(work, org, drawn, budget)
+    for part in taken:
+        sorting.store(work, part, np.arange(len(part)))
+    if not sheaves.is_drawing(work, org):
+        replace_all(work, org)
+    return cost + 1
+
+
+def _sort_all(work: Work, found: Buckets) -> int:
+    return int(found.sizes.sum()) + sorting.sort_out(work, found, np.arange(len(found)))
+
+
+def _sort(work: Work, row: PacksRow, budget: int) -> int:
+    """Go on with the packs that wait, in the order of their buckets."""
+    if not row.sorting:
+        row.sorting, row.cursor, row.wanted = len(row.packs), 0, False
+    chosen = [Position(offset, n) for offset, n, _ in row.packs[: row.sorting]]
     found = _gathered(work, chosen)
-    sizes: list[int] = []
-    handled = 0
-    for _, groups in found.buckets[row.cursor :]:
-        size = sum(count for _, count in groups)
-        if handled and handled + size > budget:
-            break
-        sizes.append(size)
-        handled += size
-    following = row.cursor + len(sizes)
-    if sizes:
-        part = found.buckets[row.cursor : following]
-        rows = _rows([group for _, groups in part for group in groups])
-        segment_runs.store(work, [bucket for bucket, _ in part], sizes, found.columns.take(rows))
+    following = found.until(row.cursor, budget)
+    part = np.arange(row.cursor, following)
+    cost = int(found.sizes[part].sum()) + sorting.sort_out(work, found, part)
     row.cursor = following
-    if following == len(found.buckets):
+    if following == len(found):
         _finish(work, row, chosen)
-    return max(handled, 1)
-
-
-def _rows(groups: Sequence[tuple[int, int]]) -> NDArray[np.intp]:
-    """Return the ordinals of the rows of groups, given as where each begins and how many it has."""
-    starts, counts = np.array(groups, np.int64).T
-    return np.repeat(starts - starts_of(counts), counts) + np.arange(int(counts.sum()))
+    return max(cost, 1)
 
 
 def store_bucket(work: Work, bucket: Bucket, groups: Sequence[Group]) -> None:
@@ -146,42 +171,27 @@ def store_bucket(work: Work, bucket: Bucket, groups: Sequence[Group]) -> None:
 
 def _finish(work: Work, row: PacksRow, done: Sequence[Position]) -> None:
     for pos in done:
-        key = keys.PACK + pos.pack()
-        work.store.delete(key)
-        work.context.memo.drop(key)
+        work.store.delete(keys.PACK + pos.pack())
     work.context.memo.drop(_memo_key(done))
-    row.packs = row.packs[row.exploding :]
+    row.packs = row.packs[row.sorting :]
     row.records = sum(count for _, _, count in row.packs)
-    row.exploding, row.cursor = 0, 0
+    row.sorting, row.cursor = 0, 0
     if not row.packs:
         row.min_day = -1
 
 
 def _memo_key(chosen: Sequence[Position]) -> bytes:
-    return b"explode" + b"".join(pos.pack() for pos in chosen)
+    return b"sort" + b"".join(pos.pack() for pos in chosen)
 
 
-def _gathered(work: Work, chosen: Sequence[Position]) -> _Gathered:
-    """Return the record groups of packs by bucket, in key order. Packs never change, so it is made once."""
+def _gathered(work: Work, chosen: Sequence[Position]) -> Buckets:
+    """Return the record groups of packs by bucket. Packs never change, so it is made once."""
 
-    def read() -> tuple[int, _Gathered]:
-        parts: list[Columns] = []
-        found: dict[Bucket, list[tuple[int, int]]] = {}
-        before = 0
-        for pos in chosen:
-            raw = work.store.get(keys.PACK + pos.pack())
-            if raw is None:
-                raise KeyError("a pack is listed and not there")
-            pack = Pack.decode(raw)
-            at = before
-            for group in pack.groups():
-                if group.kind == "record":
-                    bucket = Bucket(group.org, group.category, group.day, group.target)
-                    found.setdefault(bucket, []).append((at, group.count))
-                at += group.count
-            parts.append(pack.columns)
-            before = at
-        weight = sum(_GROUP_BYTES + _RUN_BYTES * len(groups) for groups in found.values()) + _RECORD_BYTES * before
-        return weight, _Gathered(Columns.concat(parts), sorted(found.items()))
+    def read() -> tuple[int, Buckets]:
+        raws = [work.store.get(keys.PACK + pos.pack()) for pos in chosen]
+        found = gather([Pack.decode(raw) for raw in raws if raw is not None])
+        if len(raws) != sum(raw is not None for raw in raws):
+            raise KeyError("a pack is listed and not there")
+        return found.weight, found
 
     return work.context.memo.get(_memo_key(chosen), read)

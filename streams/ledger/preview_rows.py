@@ -29,8 +29,8 @@ class Run(Row):
     """How far a preview is. `asked` is the log offset of its entry and names its rows, `since` that of its beginning.
 
     `stale`: the org has changed since. `cursor`: the key (hex) where the phase goes on, in `category`'s pair. `packs`:
-    the log offset up to which packs must be exploded. `loose`, `first` and `following`: which rows of words there are.
-    `open_day` is the created day whose words the latter hold.
+    the log offset up to which packs must be sorted out. `loose`, `first` and `following`: which rows of words there
+    are. `open_day` is the created day whose words the latter hold.
     """
 
     org: str

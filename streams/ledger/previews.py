@@ -1,7 +1,7 @@
 """Previews: what would be erased under given settings as of a day, counted in Steps beside everything else.
 
 A preview stands in a queue of its own; each chunk puts it to the end, so that several share what steps leave them.
-It changes no row but its own, and has packs exploded if they could hold something that is due. What it counts is the
+It changes no row but its own, and has packs sorted out if they could hold something that is due. What it counts is the
 state as of one log offset: if the org changes meanwhile in a way that could matter, it begins again, at most
 MAX_RESTARTS times, and then goes on and says that it is not exact. Called by `Ledger` for `Preview` and at the end of
 each entry, and by the steps; the count itself is `dry_run`. `tests/unit/streams/ledger/test_previews.py` says what it
@@ -17,7 +17,7 @@ from typing import Any, Final
 from schemas.errors import Refused
 from schemas.frames import Group
 from schemas.policy import Setting
-from streams.ledger import keys, tally
+from streams.ledger import keys, packs, tally
 from streams.ledger.dry_count import DryCount
 from streams.ledger.dry_run import DryRun
 from streams.ledger.orgs import refusal, sorted_settings
@@ -81,13 +81,12 @@ def waiting(work: Work) -> bool:
 
 
 def _next(work: Work) -> tuple[bytes, Run] | None:
-    """Return the first that can go on: not while new rules are taken over, nor before its packs are exploded."""
+    """Return the first that can go on: not while new rules are taken over, nor before its packs are sorted out."""
     if not work.clock.previews or work.clock.recheck is not None:
         return None
-    waits = work.packs().packs
     for key, value in work.store.scan(keys.PREVIEW):
         run = Run.unpack(value)
-        if run.phase != PACKS or not waits or waits[0][0] > run.packs:
+        if run.phase != PACKS or not packs.is_kept(work, run.org, run.packs):
             return key, run
     return None
 

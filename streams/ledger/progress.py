@@ -55,13 +55,13 @@ def report(work: Work) -> None:
 def anything_due(work: Work) -> bool:
     """Whether something is due, or has not been looked at yet: unknown is not zero.
 
-    Not looked at are packs that must be exploded, pairs after a change of rules, rows that came back.
+    Not looked at are packs that must be sorted out, pairs after a change of rules, rows that came back.
     """
     return work.clock.blocked > 0 or sweep.waiting(work) is not None or _unlooked(work)
 
 
 def _unlooked(work: Work) -> bool:
-    return packs.waiting(work.packs()) or work.clock.recheck is not None or again.undecided(work)
+    return packs.waiting(work) or work.clock.recheck is not None or again.undecided(work)
 
 
 def oldest_due(work: Work) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 
 from schemas.bodies import decode_columns
 from schemas.columns import Columns
-from streams.ledger import barriers, counts, cut, holds, keys, packs, pending, proofs, reborn, rows
+from streams.ledger import barriers, counts, cut, holds, keys, packs, pending, proofs, reborn, rows, sheaves
 from streams.ledger.concern import lineage
 from streams.ledger.counts import WITHHELD
 from streams.ledger.proofs import ASKED, LEFT
@@ -36,12 +36,14 @@ def waiting(work: Work) -> bool:
 
 
 def _is_early(work: Work, target: str, name: str) -> bool:
-    """Whether rows are back, and packs that may say that they were made anew are not exploded yet."""
-    if not work.packs().packs or work.store.get(keys.look(target, 0, name)) is None:
+    """Whether rows are back, and packs that may say that they were made anew are not sorted out yet."""
+    row = work.packs()
+    if not (row.packs or row.draws) or work.store.get(keys.look(target, 0, name)) is None:
         return False
     raw = work.store.get(keys.proof(target, name))
     assert raw is not None
-    return packs.reach(work.packs(), ProofHead.unpack(rows.split(raw)[0]).packs)
+    head = ProofHead.unpack(rows.split(raw)[0])
+    return packs.is_kept(work, head.org, head.packs)
 
 
 def run(work: Work, budget: int) -> int:
@@ -112,10 +114,11 @@ def _ask(work: Work, target: str, name: str, head: ProofHead, body: bytes) -> No
 def _erase_again(work: Work, target: str, name: str, head: ProofHead, body: bytes, budget: int) -> int:
     """Erase what was acknowledged and is there: under a new id, as a batch like any other. What was made anew since is
     looked for first, about `budget` records; return what it cost."""
-    if head.cursor == "" and head.packs < 0 and work.packs().packs:
+    if head.cursor == "" and head.packs < 0 and (work.packs().packs or work.packs().sheaves):
         # The answer may have come long ago, when the target had no room: what was made anew since may lie in a pack.
         packs.all_wanted(work)
-        proofs.move(work, target, name, replace(head, packs=packs.newest(work.packs())), body)
+        sheaves.draw(work, head.org)
+        proofs.move(work, target, name, replace(head, packs=max(packs.newest(work.packs()), 0)), body)
         return 1
     columns, cost = decode_columns(body), head.count
     if head.cursor is not None:

@@ -104,6 +104,9 @@ def issue(work: Work, org: str, request: str, category: str, target: str, column
     for start in range(0, len(columns), rules.batch_records):
         part = columns.slice(start, min(start + rules.batch_records, len(columns)))
         head = OrderHead(org, category, request, row.action, row.stamp, len(part), work.today + rules.resend_days)
+        if work.store.get(keys.order(target, order_id(work, target, head, part))) is not None:
+            row.count(target, "due", -len(part))  # twins that were not read together: the same order is on its way
+            continue
         _put(work, target, head, part)
         _send(work, target, head, part, sealed)
         row.open += 1

@@ -90,6 +90,7 @@ class ClockRow(Row):
     to tell, orgs whose targets have not all answered an order to hide, lists that are being made; `orders` those of
     kind ORDER. `proofs`: how many proof rows there are; before tick `prove_at` none of them needs anything.
     `brakes`: how many braked pairs there are; on `brakes_day` all of them were held against their limits.
+    `org_changes` counts the entries that changed an org's row.
     `recheck`, `resend` and `reorder` are keys (hex) where such work goes on, "" at its start, None: no such work.
     `told_*`: as of which day progress was last told of all targets, and whether anything was due then.
     """
@@ -139,21 +140,39 @@ class ClockRow(Row):
     prove_at: int = 0
     brakes: int = 0
     brakes_day: int = -1
+    org_changes: int = 0
 
 
 @dataclass(slots=True)
 class PacksRow(Row):
     """The packs that wait: [offset, row, records] each, oldest first; `min_day` is their oldest created day.
 
-    `exploding` is how many of them (from the first) are being exploded, `cursor` how many of their buckets are done.
+    `sorting` is how many of them (from the first) are being sorted out, `cursor` how many of their buckets are done.
+    `sheaves` counts the rows of that kind, `sheaved` their records; none lies before `sheaf_from` (key, hex). `draws`
+    counts the orgs whose records are being taken out of them.
     """
 
     packs: list[list[int]] = field(default_factory=list)
     records: int = 0
     min_day: int = -1
     wanted: bool = False
-    exploding: int = 0
+    sorting: int = 0
     cursor: int = 0
+    sheaves: int = 0
+    sheaved: int = 0
+    sheaf_from: str = ""
+    draws: int = 0
+
+
+@dataclass(slots=True)
+class DrawRow(Row):
+    """An org whose records are taken out of sheaves; those in packs up to log offset `asked` are sorted out before.
+
+    `cursor`: the key (hex) of the next sheaf to look at.
+    """
+
+    asked: int
+    cursor: str = ""
 
 
 @dataclass(slots=True)
@@ -306,7 +325,7 @@ class ProofHead(Row):
     `ask` counts the orders sent; `level`: what was acknowledged so far. `counted`: how many of its rows each request
     counts; `requests`: those that all its rows belong to. When rows are back, `anew` are the ordinals of those that
     were made anew, and `cursor` is where the search for these goes on: a key (hex), "" at its start, None: it is over.
-    `packs`: the log offset up to which packs must be exploded before that search, -1: it needs none.
+    `packs`: the log offset up to which packs must be sorted out before that search, -1: it needs none.
     """
 
     org: str

@@ -17,7 +17,7 @@ import numpy as np
 
 from schemas.bodies import decode_columns
 from schemas.columns import Columns
-from streams.ledger import again, audited, children, keys, packs, rows, waiting
+from streams.ledger import again, audited, children, keys, packs, rows, sheaves, waiting
 from streams.ledger.concern import Mask, Refs, has_subjects, lineage
 from streams.ledger.keys import Position, SegmentKey
 from streams.ledger.marks import Joined
@@ -57,6 +57,7 @@ def begin(work: Work, org: str, said: Ask, subjects: bytes) -> int:
         run.asked = _PLANS + (at.offset << _ROW_BITS) + at.row
     work.store.put(run.scratch + b"a", rows.join(said, subjects))
     packs.all_wanted(work)
+    sheaves.draw(work, org)
     run.packs = packs.newest(work.packs())
     work.store.put(keys.select(org, run.asked), run.pack())  # not a row added: this entry asks for a step by it
     work.clock.selects += 1

@@ -1,6 +1,6 @@
 """Lists for exports and orders: the records of an org, or of some people in it, that exist as of one entry.
 
-    Select ─▶ packs exploded ─▶ queues, batches on their way, stranded rows, segments, in Steps ─▶ parts on `selections`
+    Select ─▶ packs sorted out ─▶ queues, batches on their way, stranded rows, segments ─▶ parts on `selections`
               rows that move meanwhile: `snapshots` catches them, and they are listed with the entry that moves them
 
 What exists is what no target has acknowledged as deleted and no producer has deleted: so what waits, what is held and
@@ -83,15 +83,15 @@ def _next(work: Work) -> tuple[bytes, Run] | None:
     """Return the list whose turn it is; one waits as long as packs do that were there before it."""
     if not work.clock.selects or work.rules is None:
         return None
-    ready = [(key, run) for key, run in _runs(work) if not _waits(work, run)]
+    ready = [(key, run) for key, run in _runs(work) if not _waits(work, keys.read_text(key, 1)[0], run)]
     return min(ready, key=lambda one: one[1].turn, default=None)
 
 
-def _waits(work: Work, run: Run) -> bool:
-    """Whether packs that were there before a list are not exploded yet, or too many orders are not answered."""
+def _waits(work: Work, org: str, run: Run) -> bool:
+    """Whether packs that were there before a list are not sorted out yet, or too many orders are not answered."""
     if run.orders and work.rules is not None and work.clock.orders >= work.rules.pending_batches:
         return True
-    return run.phase == _WAIT and packs.reach(work.packs(), run.packs)
+    return run.phase == _WAIT and packs.is_kept(work, org, run.packs)
 
 
 def run(work: Work, budget: int) -> int:

@@ -27,7 +27,7 @@ from streams.ledger.rows import PendingHead, Row
 from streams.ledger.state import Work
 
 PHASES: Final = (b"", keys.KEPT, keys.AGAIN, keys.FORCED, keys.PENDING, keys.STRANDED, keys.SEGMENT)
-"""Where a list looks, in this order; the first waits until packs are exploded. What is put aside as stranded was
+"""Where a list looks, in this order; the first waits until packs are sorted out. What is put aside as stranded was
 caught in its segment, so that phase comes before."""
 _PLACE: Final = {kind: number for number, kind in enumerate(PHASES)}
 _DONE: Final = b"d"
@@ -41,7 +41,7 @@ class Run(Row):
 
     `orders`: the records are ordered, so that the list waits while too many orders are not answered. `plan`: they are
     counted for the brake, and only what lies in segments.
-    `packs`: the log offset up to which packs must be exploded first. `cursor`: the key (hex) where `phase` goes on.
+    `packs`: the log offset up to which packs must be sorted out first. `cursor`: the key (hex) where `phase` goes on.
     `seq`: parts sent; `listed`: records by target, as they were sent.
     """
 

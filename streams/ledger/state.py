@@ -16,6 +16,7 @@ from schemas.frames import Group
 from schemas.rules import Rules
 from schemas.topics import Topics
 from streams.ledger import keys
+from streams.ledger.org_facts import OrgFacts, OrgMemo
 from streams.ledger.plans import Plan, Plans
 from streams.ledger.rows import ClockRow, OrgRow, PacksRow, PairRow, Row, TargetRow
 from streams.reducer import Send, Store
@@ -65,7 +66,9 @@ class Context:
         self.codec = codec
         self.plans = Plans()
         self.memo = Memo(memo_bytes)
+        self.orgs = OrgMemo()
         self._rules: tuple[bytes, Rules] | None = None
+        self._targets: tuple[int, list[str]] = (-1, [])
 
     def rules(self, row: bytes | None) -> Rules | None:
         """Return the rules in a rules row."""
@@ -76,6 +79,13 @@ class Context:
                 self.plans = Plans()
             self._rules = (row, Rules.from_json(row.decode()))
         return self._rules[1]
+
+    def targets(self, rules: Rules) -> list[str]:
+        """Return every target of the rules, in order."""
+        if self._targets[0] != rules.version:
+            found = {target for category in rules.categories.values() for target in category.targets}
+            self._targets = rules.version, sorted(found)
+        return self._targets[1]
 
 
 class Work:
@@ -98,6 +108,7 @@ class Work:
         self.next_pair: tuple[tuple[int, int], tuple[str, str] | None] | None = None  # found when, as of what
         self._rows_made = 0
         self._rows: dict[bytes, tuple[bytes | None, Row | None]] = {}
+        self._orgs: set[str] = set()  # those whose rows were asked for: this entry may have changed them
         self.rules = context.rules(store.get(keys.RULES))
         self.clock = self._load(keys.CLOCK, ClockRow) or self._new(keys.CLOCK, ClockRow())
 
@@ -157,7 +168,15 @@ class Work:
         return [(category, pair) for category in named if (pair := self.pair(org, category)) is not None]
 
     def org(self, name: str) -> OrgRow | None:
+        self._orgs.add(name)
         return self._load(keys.org(name), OrgRow)
+
+    def facts(self, name: str) -> OrgFacts:
+        """Return what decides about an org's records by the day alone; its row is not read where that is known."""
+        if name in self._orgs:
+            return OrgFacts.of(self.org(name))
+        memo = self.context.orgs
+        return memo.known(self.clock.org_changes, name) or memo.learn(name, self.store.get(keys.org(name)))
 
     def ensure_org(self, name: str) -> OrgRow:
         return self.org(name) or self._new(keys.org(name), OrgRow())
@@ -195,9 +214,14 @@ class Work:
 
     def flush(self) -> None:
         """Write the rows that changed."""
-        for key in sorted(self._rows):
-            before, row = self._rows[key]
-            after = None if row is None else row.pack()
+        made = {key: None if row is None else row.pack() for key, (_, row) in self._rows.items() if key != keys.CLOCK}
+        orgs = [keys.read_text(k, 1)[0] for k, row in made.items() if k[:1] == keys.ORG and row != self._rows[k][0]]
+        if orgs:
+            self.clock.org_changes += 1
+            self.context.orgs.changed(self.clock.org_changes, orgs)
+        made[keys.CLOCK] = self.clock.pack()
+        for key in sorted(made):
+            before, after = self._rows[key][0], made[key]
             if after is None and before is not None:
                 self.store.delete(key)
             elif after is not None and after != before:

@@ -75,7 +75,7 @@ def stats(store: Store) -> LedgerStats:
     now = clock(store)
     orgs = [OrgRow.unpack(value).open for _, value in store.scan(keys.ORG)]
     pairs = [PairRow.unpack(value) for _, value in store.scan(keys.PAIR)]
-    packed = sum(count for _, _, count in _packs(store))
+    packed = _packed(store)
     return LedgerStats(
         now_ms=now.now,
         day=now.day,
@@ -98,6 +98,8 @@ def stats(store: Store) -> LedgerStats:
     )
 
 
-def _packs(store: Store) -> list[list[int]]:
+def _packed(store: Store) -> int:
+    """Return how many records lie in packs and sheaves."""
     raw = store.get(keys.PACKS)
-    return [] if raw is None else PacksRow.unpack(raw).packs
+    row = PacksRow() if raw is None else PacksRow.unpack(raw)
+    return row.records + row.sheaved

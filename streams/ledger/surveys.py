@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from streams.ledger import select_list
+from streams.ledger import select_list, sheaves
 from streams.ledger.brake_list import Counted
 from streams.ledger.concern import lineage
 from streams.ledger.orgs import refusal
@@ -29,7 +29,7 @@ def ask(work: Work, record: dict[str, Any]) -> None:
     row = work.org(org)
     derived = row is not None and row.children  # what is derived goes too, whatever its category
     at_most = kept(work, org, [] if derived else categories) + work.packs().records
-    if at_most <= record["exact_over"]:
+    if at_most <= record["exact_over"] and not sheaves.has(work, org):
         body = {
             "records": at_most,
             "kept": at_most,

@@ -25,6 +25,7 @@ from streams.ledger import (
     passes,
     segment_runs,
     segments,
+    sheaves,
     stranded,
     whole_segments,
 )
@@ -47,7 +48,7 @@ _NOWHERE: Final = (keys.DUE + b"\xff" * 5).hex()
 
 def waiting(work: Work) -> tuple[str, str] | None:
     """Return the pair that is next: one whose target has room again, else the first that is due; None: nothing is."""
-    if work.today < 0 or work.rules is None:
+    if work.today < 0 or work.rules is None or sheaves.are_due(work):  # the brake counts what lies in these, too
         return None
     as_of = (work.today, work.queue_changes)
     if work.next_pair is None or work.next_pair[0] != as_of:
@@ -258,10 +259,11 @@ def _tidy(work: Work, at: Place) -> None:
     if (at.plan.by_event and pair.spread) or due.keeps_marks(at.org, pair):
         return
     packs = work.packs()
-    oldest = [day for day in (pair.oldest, packs.min_day) if 0 <= day < keys.PARKED]
+    sheaved = sheaves.first_day(work, at.plan, at.org_name)
+    oldest = [day for day in (pair.oldest, packs.min_day, sheaved) if day is not None and 0 <= day < keys.PARKED]
     floor = min([*oldest, work.today]) - rules.resend_days
     for name in list(pair.marks):
-        if name == CONTRACT and (pair.oldest >= 0 or packs.packs):
+        if name == CONTRACT and (pair.oldest >= 0 or packs.packs or sheaves.has(work, at.org_name)):
             continue  # filed under the contract's end, which says nothing of the record's age
         if name == MOVED and pair.spread:
             continue  # the bucket's day is the last touch: a move before it still says where the record is

@@ -12,7 +12,7 @@ import pytest
 from schemas.columns import Columns
 from schemas.frames import Group
 from streams.lane.position import KEY
-from streams.ledger import audited, children, cut, due, ledger, marks, plans, rewrite, segments, waiting
+from streams.ledger import audited, children, cut, due, ledger, marks, packs, plans, rewrite, segments, waiting
 from streams.ledger.intake import Intake
 from streams.ledger.retention import due_day, newest_due
 from streams.ledger.state import Work
@@ -182,7 +182,8 @@ def replays_taken_as_new(patch: Patch) -> None:
 
 
 def policy_changes_not_looked_at(patch: Patch) -> None:
-    patch.setattr(due, "replace_all", lambda work, org_name: None)
+    for module in (due, packs):  # when they are told, and when an org's records are out of sheaves
+        patch.setattr(module, "replace_all", lambda work, org_name: None)
 
 
 def a_merge_drops_a_row(patch: Patch) -> None:

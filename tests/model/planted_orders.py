@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from schemas.columns import Columns
-from streams.ledger import again, counts, erase, hold_orders, packs, passes, pending, segments, sweep
+from streams.ledger import again, counts, erase, hold_orders, packs, passes, pending, segment_runs, segments, sweep
 
 Patch = pytest.MonkeyPatch
 
@@ -56,6 +56,7 @@ def requests_do_not_reach_what_is_in_packs(patch: Patch) -> None:
         segments.store_columns(work, bucket, columns, catch=False)
 
     patch.setattr(packs, "store_bucket", stored)
+    patch.setattr(segment_runs, "barriers", SimpleNamespace(of=lambda work, org: None))
 
 
 def requests_do_not_stand(patch: Patch) -> None:

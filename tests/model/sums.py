@@ -242,10 +242,11 @@ def _records(state: Disk) -> Iterator[Place]:
         for key, value in of_kind(state, kind):
             at = keys.read_segment(key)
             yield from _placed(at.org, at.category, at.target, _alive(state, key, Segment.unpack(value)))
-    for _, value in of_kind(state, keys.PACK):
-        for group in Pack.decode(value).groups():
-            if group.kind == "record":
-                yield from _placed(group.org, group.category, group.target, group.columns())
+    for kind in (keys.PACK, keys.SHEAF):
+        for _, value in of_kind(state, kind):
+            for group in Pack.decode(value).groups():
+                if group.kind == "record":
+                    yield from _placed(group.org, group.category, group.target, group.columns())
     for _, org, head, body in _queued(state):
         if not head.forced:
             target = head.target if head.requests else keys.RETURNED + head.target

@@ -68,8 +68,8 @@ SEEDS = sorted(set(BUGS.values()))
 
 
 REUSE_BUGS: Mapping[Callable[[Patch], None], int] = {
-    planted_proofs.what_was_made_anew_erased_as_if_it_were_back: 0,
-    planted_proofs.what_is_back_taken_for_what_was_made_anew: 0,
+    planted_proofs.what_was_made_anew_erased_as_if_it_were_back: 10,
+    planted_proofs.what_is_back_taken_for_what_was_made_anew: 10,
     planted_proofs.what_was_made_anew_looked_for_before_packs_are_read: 10,
 }
 """The same, in worlds in which ids are used again."""

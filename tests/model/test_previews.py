@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streams.ledger import dry_count, previews, select_rows, tally
+from streams.ledger import dry_count, previews, select_rows, sheaves, tally
 from streams.ledger.dry_count import DryCount
 from streams.ledger.marks import Joined
 from streams.ledger.state import Work
@@ -46,6 +46,7 @@ def deletes_ignored(patch: Patch) -> None:
 
 def packs_left_out(patch: Patch) -> None:
     patch.setattr(DryCount, "newest_of_all", lambda self: -2)
+    patch.setattr(sheaves, "has", lambda work, org: False)
 
 
 def followers_forgotten(patch: Patch) -> None:

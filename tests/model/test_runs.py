@@ -36,7 +36,7 @@ def test_a_random_world_keeps_every_promise_of_the_ledger(seed: int) -> None:
     assert sum(witness.erased for witness in played.witnesses) > 0
 
 
-@pytest.mark.parametrize("seed", [0, 3, 4])
+@pytest.mark.parametrize("seed", [3, 4, 10])
 def test_where_ids_are_used_again_nothing_is_erased_for_the_record_before_it(seed: int) -> None:
     played = ReuseWorld(seed, days=45).run()
 

@@ -84,15 +84,15 @@ def test_small_groups_of_many_frames_become_one_segment_a_bucket() -> None:
     log = ready()
     for number in range(20):
         log.open(f"org{number}")
-    for frame in range(10):
+    for frame in range(16):
         log.frame(*[group([f"r{frame}-{number}"], day(0), org=f"org{number}") for number in range(20)])
     packed = kinds(log)
 
     log.to_day(1)
-    exploded = kinds(log)
+    sorted_out = kinds(log)
 
-    assert (packed[b"f"], packed[b"s"]) == (10, 0)
-    assert (exploded[b"f"], exploded[b"s"]) == (0, 20)
+    assert (packed[b"f"], packed[b"s"]) == (16, 0)
+    assert (sorted_out[b"f"], sorted_out[b"s"]) == (0, 20)
 
 
 def test_small_segments_of_one_bucket_are_merged() -> None:

@@ -258,7 +258,7 @@ def test_rows_in_packs_are_counted() -> None:
 
 def test_packs_that_can_hold_nothing_due_are_left_as_they_are() -> None:
     log = ready(category("messages", LONG))
-    log.frame(group(IDS[:5], day(0)))
+    log.frame(group(IDS[:5], day(0)), min_segment=1)
     log.to_day(60)
     log.frame(group(IDS[5:9], day(55)))
 

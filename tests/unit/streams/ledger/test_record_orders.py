@@ -88,6 +88,19 @@ def test_a_request_is_over_and_all_of_it_forgotten_when_each_order_is_answered()
     assert log.store.get(keys.CLOCK) is not None
 
 
+def test_rows_of_one_record_that_are_not_read_together_make_one_order() -> None:
+    log = ready(FOREVER, step_records=1)
+    for _ in range(2):
+        log.frame(group(IDS[:1], day(1), subjects=[1]), min_segment=1)
+
+    orders = log.ordered(log.order("amend", 1))
+    log.ack(orders[0])
+
+    assert ids(orders) == IDS[:1]
+    assert counts(log) == {"due": 1, "done": 1, "changed": 1}
+    assert nothing_left(log)
+
+
 def test_people_without_records_are_answered_at_once() -> None:
     log = ready(FOREVER)
 

@@ -52,11 +52,11 @@ def test_a_row_that_is_gone_from_one_of_them_is_not_erased_again() -> None:
 
 def test_a_record_that_two_packs_name_is_one_row_and_its_neighbours_are_untouched() -> None:
     log = ready(category("messages", "90 d"))
-    log.frame(group(IDS[:3], day(1)), group(IDS[10:13], day(2)))
-    log.frame(group(IDS[2:5], day(1)), group(IDS[20:23], day(2)))
+    log.frame(group(IDS[:20], day(1)), group(IDS[100:120], day(2)))
+    log.frame(group(IDS[19:40], day(1)), group(IDS[120:140], day(2)))
     log.to_day(4)
 
     stored = [columns_of(Segment.unpack(value)) for _, value in log.store.scan(keys.SEGMENT)]
 
-    assert sorted(Columns.concat(stored).ids.texts()) == [*IDS[:5], *IDS[10:13], *IDS[20:23]]
+    assert sorted(Columns.concat(stored).ids.texts()) == [*IDS[:40], *IDS[100:140]]
     assert len(stored) == 2

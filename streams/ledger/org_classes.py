@@ -1,0 +1,56 @@
+"""Orgs by what decides about their records: those with the same settings are one class, and are asked about together.
+
+Used where frames and packs name thousands of orgs (`packs`, `sorting`);
+`tests/unit/streams/ledger/test_org_facts.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from schemas.directories import Texts
+from schemas.ragged import Rows
+from streams.ledger.plans import Plan
+from streams.ledger.state import Work
+
+CLOSED: Final = 0
+"""The class of orgs that are not open here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """The class of each org by its code in `orgs`; `asked`: the codes of those that were asked to erase something."""
+
+    orgs: Texts
+    of: Rows
+    settings: list[list[dict[str, Any]]]
+    asked: frozenset[int]
+
+    def plan(self, work: Work, number: int, category: str) -> Plan | None:
+        """Return what holds for a category of an open class; None: no rules yet, or none for it."""
+        if work.rules is None:
+            return None
+        return work.context.plans.of(work.rules, self.settings[number - 1], category)
+
+
+def classes(work: Work, orgs: Texts) -> Classes:
+    """Return the classes of the orgs that are used."""
+    found = np.full(len(orgs.values), CLOSED, np.int64)
+    known: dict[str, int] = {}
+    settings: list[list[dict[str, Any]]] = []
+    asked = []
+    for code in np.unique(orgs.codes).tolist():
+        facts = work.facts(orgs.values[code])
+        if not facts.open:
+            continue
+        number = known.get(facts.policy)
+        if number is None:
+            settings.append(facts.settings)
+            number = known[facts.policy] = len(settings)
+        found[code] = number
+        if facts.barriers:
+            asked.append(code)
+    return Classes(orgs, found, settings, frozenset(asked))

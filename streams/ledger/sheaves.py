@@ -1,0 +1,254 @@
+"""Sheaves: packs sorted by the day on which their records are due, where small orgs' records lie until then.
+
+A record of an org that has a few a day costs a part of a row here, instead of a segment, a pair and their places of its
+own. What lies in a sheaf is decided on by the day alone; it becomes segments when that day has come, when the rules
+change, or when something concerns its org: then that org's groups are drawn out, and nobody else's.
+
+    sheaf  rules' version · due day · level · pos ─▶ Pack     its orgs: the same place ─▶ sorted hashes of their names
+
+Called by `streams.ledger.packs` and `streams.ledger.sorting`; `tests/unit/streams/ledger/test_sheaves.py` says what it
+promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.columns import Columns
+from schemas.directories import Texts
+from schemas.frames import Pack
+from schemas.ragged import Rows, starts_of
+from streams.ledger import keys
+from streams.ledger.buckets import Buckets, gather
+from streams.ledger.keys import Position, SheafKey
+from streams.ledger.plans import Plan
+from streams.ledger.rows import DrawRow
+from streams.ledger.state import Work
+
+MAX_RECORDS: Final = 4096
+"""Of one sheaf: so much is decoded and written anew when one of its orgs is drawn out."""
+MAX_BYTES: Final = 1 << 20
+"""Of one sheaf before compression."""
+LEVELS: Final = (64, 512)
+"""A sheaf of fewer records than these is of level 0, 1; others, and full ones, are of level 2 and are not merged."""
+FAN_IN: Final = 8
+"""So many sheaves of one level and due day become one."""
+_ROW_BYTES: Final = 17
+_ORGS_AT_ONCE: Final = 1024
+"""So many orgs of sheaves that are looked through cost as much as one record that is decided on."""
+
+
+def put(work: Work, due: int, found: Buckets, chosen: NDArray[np.intp], *, rules: int) -> int:
+    """Keep buckets, which are due on one day under the `rules` of a version; return how many records were merged."""
+    cost = 0
+    for piece in _pieces(found, chosen):
+        rows = found.rows(piece)
+        full = piece[-1] != chosen[-1]  # merged, it would only be cut again
+        cost += _store(work, due, Pack.made_of(found.directory(piece, rows), rows), rules, full=full)
+    return cost
+
+
+def _pieces(found: Buckets, chosen: NDArray[np.intp]) -> Iterable[NDArray[np.intp]]:
+    """Yield buckets by as many as one sheaf may hold."""
+    records = np.cumsum(found.sizes[chosen])
+    size = np.cumsum(_bytes_of(found.rows(chosen)))[records - 1]
+    first = 0
+    while first < len(chosen):
+        before = (int(records[first - 1]), int(size[first - 1])) if first else (0, 0)
+        ends = (
+            np.searchsorted(records, before[0] + MAX_RECORDS, "right"),
+            np.searchsorted(size, before[1] + MAX_BYTES, "right"),
+        )
+        stop = max(first + 1, int(min(ends)))
+        yield chosen[first:stop]
+        first = stop
+
+
+def _bytes_of(columns: Columns) -> Rows:
+    sizes = columns.ids.lengths + _ROW_BYTES
+    sizes = sizes + 8 * columns.subjects.counts if columns.subjects is not None else sizes
+    return sizes + columns.parents.lengths if columns.parents is not None else sizes
+
+
+def _store(work: Work, due: int, pack: Pack, rules: int, *, full: bool) -> int:
+    """Write one sheaf, and merge those of its due day if many are small; return how many records were merged."""
+    row, count = work.packs(), pack.count
+    level = len(LEVELS) if full else sum(count >= bound for bound in LEVELS)
+    key = SheafKey(rules, due, level, work.position())
+    work.store.put(key.pack(), pack.encode())
+    work.store.put(key.pack(keys.SHEAF_ORGS), _orgs_of(pack.directory.orgs))
+    row.sheaf_from = min(row.sheaf_from, key.pack().hex()) if row.sheaves else key.pack().hex()
+    row.sheaves += 1
+    row.sheaved += count
+    if level == len(LEVELS):
+        return 0
+    alike = list(work.store.scan(key.pack()[: -keys.POSITION_BYTES]))
+    if len(alike) < FAN_IN:
+        return 0
+    packs = [Pack.decode(value) for _, value in alike]
+    for (raw, _), one in zip(alike, packs, strict=True):
+        remove(work, keys.read_sheaf(raw), one)
+    found = gather(packs)
+    return int(found.sizes.sum()) + put(work, due, found, np.arange(len(found)), rules=rules)
+
+
+def remove(work: Work, key: SheafKey, pack: Pack) -> None:
+    """Take a sheaf out."""
+    row = work.packs()
+    work.store.delete(key.pack())
+    work.store.delete(key.pack(keys.SHEAF_ORGS))
+    row.sheaves -= 1
+    row.sheaved -= pack.count
+
+
+def _hash(org: str) -> int:
+    return crc32(org.encode())
+
+
+def _orgs_of(texts: Texts) -> bytes:
+    used = np.unique(texts.codes).tolist()
+    return np.unique(np.array([_hash(texts.values[code]) for code in used], "<u4")).tobytes()
+
+
+def _names(value: bytes, org: int) -> bool:
+    """Whether a row of orgs' hashes has that of an org."""
+    hashes = np.frombuffer(value, "<u4")
+    at = int(np.searchsorted(hashes, org))
+    return at < len(hashes) and int(hashes[at]) == org
+
+
+def has(work: Work, org: str) -> bool:
+    """Whether an org may have records in a sheaf: true as well, once in a long time, for one that has none."""
+    if not work.packs().sheaves:
+        return False
+    wanted = _hash(org)
+    return any(_names(value, wanted) for _, value in work.store.scan(keys.SHEAF_ORGS))
+
+
+def are_due(work: Work) -> bool:
+    """Whether a sheaf is to be opened: its day has come, or it was made under other rules."""
+    row, rules = work.packs(), work.rules
+    if not row.sheaves or rules is None:
+        return False
+    first = SheafKey(rules.version, max(work.today + 1, 0), 0, Position(0, 0)).pack().hex()
+    return row.sheaf_from < first
+
+
+def take_due(work: Work) -> Buckets | None:
+    """Take the first sheaf out if it is due, and return what it holds."""
+    row = work.packs()
+    found = work.first(keys.SHEAF, bytes.fromhex(row.sheaf_from))
+    assert found is not None
+    row.sheaf_from = found[0].hex()
+    key = keys.read_sheaf(found[0])
+    if not are_due(work):
+        return None
+    pack = Pack.decode(found[1])
+    remove(work, key, pack)
+    return gather([pack])
+
+
+def draw(work: Work, org: str) -> None:
+    """Have an org's records taken out of sheaves, in Steps, those as well that lie in packs now."""
+    row = work.packs()
+    if not row.packs and not row.sheaves:
+        return
+    row.wanted |= bool(row.packs)
+    key = keys.DRAW + keys.text(org)
+    row.draws += work.store.get(key) is None
+    work.store.put(key, DrawRow(asked=work.offset).pack())
+
+
+def is_drawing(work: Work, org: str) -> bool:
+    """Whether an org's records are being taken out of sheaves."""
+    return work.packs().draws > 0 and work.store.get(keys.DRAW + keys.text(org)) is not None
+
+
+def drawing(work: Work) -> frozenset[str]:
+    """Return the orgs whose records are being taken out of sheaves."""
+    if not work.packs().draws:
+        return frozenset()
+    return frozenset(keys.read_text(key, 1)[0] for key, _ in work.store.scan(keys.DRAW))
+
+
+def next_draw(work: Work) -> tuple[str, DrawRow] | None:
+    """Return the org that is drawn out next."""
+    found = work.first(keys.DRAW) if work.packs().draws else None
+    return None if found is None else (keys.read_text(found[0], 1)[0], DrawRow.unpack(found[1]))
+
+
+def drawn(work: Work, org: str, at: DrawRow, budget: int) -> tuple[list[Buckets], int]:
+    """Go on taking an org's records out; return them, and what it cost."""
+    found, looked = _places(work, org, at, budget)
+    taken, cost = [], looked // _ORGS_AT_ONCE
+    for key in found:
+        value = work.store.get(key.pack())
+        assert value is not None
+        pack = Pack.decode(value)
+        own = np.array([text == org for text in pack.directory.orgs.values], np.bool_)[pack.directory.orgs.codes]
+        if not bool(own.any()):
+            continue  # another's name has the same hash
+        cost += pack.count
+        remove(work, key, pack)
+        whole = gather([pack])
+        mine = np.array([text == org for text in whole.orgs.values], np.bool_)[whole.orgs.codes]
+        rest = np.flatnonzero(~mine)
+        if len(rest):
+            cost += put(work, key.due, whole, rest, rules=key.rules)
+        taken.append(_only(whole, np.flatnonzero(mine)))
+    return taken, cost
+
+
+def _only(whole: Buckets, chosen: NDArray[np.intp]) -> Buckets:
+    sizes = whole.sizes[chosen]
+    return Buckets(
+        columns=whole.rows(chosen),
+        orgs=whole.orgs.take(chosen),
+        categories=whole.categories.take(chosen),
+        targets=whole.targets.take(chosen),
+        days=whole.days[chosen],
+        sizes=sizes,
+        groups=np.arange(len(chosen) + 1),
+        starts=starts_of(sizes),
+        counts=sizes,
+    )
+
+
+def _places(work: Work, org: str, at: DrawRow, budget: int) -> tuple[list[SheafKey], int]:
+    """Return sheaves that may have records of an org, of those that are next, and how many orgs were looked through.
+
+    Notes where to go on, or that the org is drawn out. What is written meanwhile of sheaves that were not looked at yet
+    lies behind: a merged one has a later position, and is of no lower level.
+    """
+    wanted, found, looked = _hash(org), [], 0
+    for key, value in work.store.scan(keys.SHEAF_ORGS, bytes.fromhex(at.cursor)):
+        looked += len(value) // 4
+        if _names(value, wanted):
+            found.append(keys.read_sheaf(key))
+        if looked >= _ORGS_AT_ONCE * max(budget, 1) or len(found) * MAX_RECORDS >= max(budget, 1):
+            at.cursor = (key + b"\0").hex()
+            work.store.put(keys.DRAW + keys.text(org), at.pack())
+            return found, looked
+    work.store.delete(keys.DRAW + keys.text(org))
+    work.packs().draws -= 1
+    return found, looked
+
+
+def first_day(work: Work, plan: Plan, org: str) -> int | None:
+    """Return the first created day that a sheaf can hold of an org's category under `plan`; None: no sheaf can.
+
+    What is due is taken out first, so as long as that is not done any day is possible.
+    """
+    if not work.packs().sheaves:
+        return None
+    if are_due(work) or is_drawing(work, org):
+        return 0
+    if plan.by_event or plan.due(0) is None:
+        return None
+    newest = plan.newest(work.today)
+    return 0 if newest is None else newest + 1
