@@ -224,7 +224,11 @@ DEFINITIONS: tuple[MetricDef, ...] = (
         ("exporter",),
     ),
     MetricDef(
-        "ebbtide_export_part_seconds", "histogram", "From a part's message to its commit.", ("target",), ("exporter",)
+        "ebbtide_export_part_seconds",
+        "histogram",
+        "From a part's turn to its commit; the part behind it is read meanwhile.",
+        ("target",),
+        ("exporter",),
     ),
     MetricDef(
         "ebbtide_export_unavailable_total",

@@ -39,11 +39,15 @@ Value = bool | str | Json | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Records of one org and category, as the ledger names them; no id twice."""
+    """Records of one org and category, as the ledger names them; no id twice.
+
+    `lines`: nothing but JSON Lines is wanted, so a store that can write them itself may answer with `Lines`.
+    """
 
     org: str
     category: str
     record_ids: tuple[str, ...] = field(repr=False)
+    lines: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,24 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some rows, each a line as docs/exports.md has it."""
+
+    lines: bytes = field(repr=False)
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Rows as the store itself writes them. A record of which there is no row is named as `Left`, every other has some.
+
+    Whoever stops early closes `chunks`.
+    """
+
+    chunks: Generator[Chunk | Left, None, None]
+
+
+@dataclass(frozen=True, slots=True)
 class Blobs:
     """Objects. Whoever stops early closes `blobs`."""
 
@@ -100,7 +122,7 @@ class Unreadable:
     reason: str
 
 
-Exported = Rows | Blobs | Unreadable
+Exported = Rows | Lines | Blobs | Unreadable
 
 
 def value_of(value: object) -> Value:
@@ -115,5 +137,8 @@ def value_of(value: object) -> Value:
 
 
 def one_line(text: str) -> Json:
-    """Return JSON text without line ends: outside of strings, where alone JSON allows them, they mean nothing."""
-    return Json(text.replace("\r", " ").replace("\n", " ") if "\n" in text or "\r" in text else text)
+    """Return JSON text without line ends and tabs: JSON has them outside of strings alone, where they mean nothing."""
+    return Json(text.translate(_BLANKS) if not text.isprintable() else text)
+
+
+_BLANKS: Final = str.maketrans("\r\n\t", "   ")

@@ -25,17 +25,19 @@ from sinks import postgres_positions as own
 from sinks.anonymise import Anonymiser
 from sinks.base import Job, NoPlan, Outcome, Page, PlanBroken, Positions, SinkUnavailable, Source, Span, Upkeep
 from sinks.batch import DELETE, HIDE, RECTIFY, UNHIDE, Batch, can
-from sinks.export import Left, Row, Rows, Wanted
+from sinks.export import NOT_FOUND, Chunk, Left, Lines, Row, Rows, Wanted
 from sinks.gone import GONE, NONE, Bound, Gone, Unknown
 from sinks.hiding import Hidden, HideOrder
 from sinks.holding import HoldsView, ViewBehindStore
 from sinks.postgres_effects import Connection, residual
+from sinks.postgres_export import Form
 from sinks.postgres_gone import NOT_COVERED, VACUUM_EVERY_S, PostgresPages
 from sinks.postgres_hiding import Hider
 from sinks.postgres_holds import HoldTable
 from sinks.postgres_keys import adapt
+from sinks.postgres_lines import read_lines, writes_utf8
 from sinks.postgres_patience import Patience, cut_after
-from sinks.postgres_table import PlanRefused, Table, bind
+from sinks.postgres_table import Key, PlanRefused, Table, bind
 from sinks.postgres_together import NotAllThere
 from sinks.postgres_vacuum import PLAIN
 from sinks.postgres_work import ROW_ERRORS, Way, Work, why
@@ -206,7 +208,7 @@ class PostgresSink:
             return Page(records=(), cursor=None)
         return self._inventory(cursor)
 
-    def export(self, wanted: Wanted) -> Rows:
+    def export(self, wanted: Wanted) -> Rows | Lines:
         plan = self._plans.get(wanted.category)
         if plan is None:
             raise NoPlan(self._name, wanted.category, "export")
@@ -218,8 +220,11 @@ class PostgresSink:
                 raise PlanBroken(self._name, str(error)) from None
             table = self._readable[wanted.category]
             forms = reading.forms(connection, table)
+            lines = wanted.lines and writes_utf8(connection)
             connection.rollback()
         org, keys = table.org_value(wanted.org), table.keys(wanted.record_ids)
+        if lines:
+            return Lines(self._lines(table, forms, org, keys, len(wanted.record_ids)))
 
         def rows() -> Generator[Row | Left, None, None]:
             if org is None or not keys:
@@ -229,6 +234,19 @@ class PostgresSink:
                 connection.rollback()
 
         return Rows(tuple(form.name for form in forms), rows())
+
+    def _lines(
+        self, table: Table, forms: Sequence[Form], org: Key | None, keys: Sequence[tuple[int, Key]], asked: int
+    ) -> Generator[Chunk | Left, None, None]:
+        """Yield what is there of `asked` records, of which `keys` can be in the table."""
+        if org is None or len(keys) < asked:
+            can_be = {ordinal for ordinal, _ in keys} if org is not None else set()
+            yield from (Left(ordinal, NOT_FOUND) for ordinal in range(asked) if ordinal not in can_be)
+        if org is None or not keys:
+            return
+        with self._using(cut=False) as connection, Patience(connection, self._limits.answer_s) as patience:
+            yield from patience.each(read_lines(connection, table, forms, org, keys))
+            connection.rollback()
 
     def close(self) -> None:
         self._pages.close()

@@ -21,10 +21,10 @@ from sinks.anonymise import HASH, HASH_LENGTH, MASK, NULL, REPLACE
 Connection = psycopg.Connection[tuple[object, ...]]
 
 _INTEGERS: Final = {"int2": 15, "int4": 31, "int8": 63}
-_TEXTS: Final = frozenset({"text", "varchar"})
+TEXTS: Final = frozenset({"text", "varchar"})
 _ROUNDED: Final = frozenset({"numeric", "timestamp", "timestamptz", "time", "timetz", "interval"})
 """Types that a cast with their precision rounds as an assignment does; a text it would cut."""
-KEY_TYPES: Final = frozenset({*_INTEGERS, *_TEXTS, "uuid"})
+KEY_TYPES: Final = frozenset({*_INTEGERS, *TEXTS, "uuid"})
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _INTEGER: Final = re.compile(r"(0|-?[1-9][0-9]{0,18})\Z")
 
@@ -90,6 +90,10 @@ class Table:
 
     def keys(self, record_ids: Sequence[str]) -> list[tuple[int, Key]]:
         """Return (row, key) for each distinct id that can be a key of this table."""
+        if self.key.base == "uuid" and all(map(_UUID.match, record_ids)):  # as a rule: without a call for each
+            lower = list(map(str.lower, record_ids))
+            if len(set(lower)) == len(lower):
+                return list(enumerate(lower))
         seen: dict[Key, int] = {}
         for row, text in enumerate(record_ids):
             key = parse_key(self.key.base, text)
@@ -208,7 +212,7 @@ def bind(connection: Connection, plan: PostgresPlan, *, reading: bool = False) -
 def _check_rule(where: str, column: Column, rule: FieldAction) -> None:
     if rule.kind == NULL and column.not_null:
         raise PlanRefused(f"{where}: column {column.name!r} is NOT NULL and cannot become null: use replace")
-    if rule.kind in (MASK, HASH) and column.base not in _TEXTS:
+    if rule.kind in (MASK, HASH) and column.base not in TEXTS:
         raise PlanRefused(f"{where}: column {column.name!r} is {column.type_sql}; mask and hash need text: use null")
     if rule.kind == HASH and column.max_length is not None and column.max_length < HASH_LENGTH:
         raise PlanRefused(

@@ -134,9 +134,9 @@ def main(report: str, docs: str) -> None:
     for name, text in drawn.items():
         (folder / name).write_text(text)
     (Path(docs) / "capacity.md").write_text(page(found, drawn))
-    for text in (Path(docs) / "benchmarks.md", Path(docs).parent / "README.md"):
-        if text.exists():
-            text.write_text(fill(text.read_text(), found))
+    for other in (Path(docs) / "benchmarks.md", Path(docs).parent / "README.md"):
+        if other.exists():
+            other.write_text(fill(other.read_text(), found))
 
 
 if __name__ == "__main__":

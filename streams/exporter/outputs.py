@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sinks.base import SinkUnavailable
 from sinks.export import Blob, Value
 from streams.exporter.bucket import ExportBucket, Stored, Upload
-from streams.exporter.formats import CONTENT_TYPES, FORMATS, MISSING, ZIP, Format
+from streams.exporter.formats import CONTENT_TYPES, FORMATS, JSON, MISSING, ZIP, Format
 from streams.exporter.names import Names
 from streams.exporter.packing import Lines, Objects
 from streams.exporter.work import Work
@@ -53,15 +53,25 @@ class Outputs:
 
     def row(self, columns: Sequence[str], values: Sequence[Value]) -> None:
         """Write one row in every format. Raises SinkUnavailable, as all methods here."""
-        if not self._tables:
-            for form in self._work.options.formats:
-                table = _Table(FORMATS[form](columns), Lines(self._begin(form)))
-                table.lines.write(table.format.head())
-                self._tables.append(table)
+        self._tabulate(columns)
         for table in self._tables:
             table.lines.write(table.format.line(values))
         for form in self._work.options.formats:
             self._rows[form] += 1
+
+    def lines(self, lines: bytes, rows: int) -> None:
+        """Write rows that are JSON Lines already, where nothing else is asked for."""
+        self._tabulate(())
+        self._tables[0].lines.write(lines)
+        self._rows[JSON] += rows
+
+    def _tabulate(self, columns: Sequence[str]) -> None:
+        if self._tables:
+            return
+        for form in self._work.options.formats:
+            table = _Table(FORMATS[form](columns), Lines(self._begin(form)))
+            table.lines.write(table.format.head())
+            self._tables.append(table)
 
     def blob(self, blob: Blob, record_id: str) -> None:
         """Write one object; its chunks are read to the end."""

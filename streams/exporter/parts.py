@@ -1,19 +1,24 @@
 """Writes one part: the records of one piece of work, from their store into the bucket, in one pass.
 
 Rows become one object for each format, objects one ZIP, and what the store does not return a list of its own. Nothing
-is kept but some MiB on their way. Used by `streams.exporter.run`; `tests/integration/exporter/` says what it promises.
+is kept but some MiB on their way. Several threads may write a part each: they read one after the other, since a store's
+client is made for one thread, and what follows the reading they do beside each other. Used by `streams.exporter.run`;
+`tests/integration/exporter/` says what it promises.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from sinks.base import NoPlan, Sink
-from sinks.export import NO_PLAN, NOT_FOUND, Blobs, Exported, Left, Rows, Unreadable, Wanted
-from streams.exporter.bucket import ExportBucket
+from sinks.export import NO_PLAN, NOT_FOUND, Blobs, Exported, Left, Lines, Rows, Unreadable, Wanted
+from streams.exporter.bucket import ExportBucket, Stored
+from streams.exporter.formats import JSON
 from streams.exporter.manifest import File, Part
 from streams.exporter.names import Names
 from streams.exporter.outputs import Outputs
@@ -21,6 +26,9 @@ from streams.exporter.work import Work
 
 Tick = Callable[[], None]
 """Called every now and then while a part is written; raises to give it up."""
+
+
+_TURN_S: Final = 0.1
 
 
 @dataclass(slots=True)
@@ -40,11 +48,12 @@ class _Seen:
 class PartWriter:
     """Writes parts into one bucket."""
 
-    def __init__(self, bucket: ExportBucket, names: Names, tick: Tick) -> None:
-        self._bucket, self._names, self._tick = bucket, names, tick
+    def __init__(self, bucket: ExportBucket, names: Names) -> None:
+        self._bucket, self._names = bucket, names
+        self._reading = threading.Lock()
 
-    def write(self, work: Work, sink: Sink | None) -> Part | None:
-        """Write the part and return what was written. `sink` is None where the data map has no plan for it.
+    def write(self, work: Work, sink: Callable[[], Sink | None], tick: Tick) -> Part | None:
+        """Write the part and return what was written, to be `confirm`ed. `sink` gives None where no plan is for it.
 
         Of a request that has ended nothing is written: None. Raises SinkUnavailable, PlanBroken, and what `tick`
         raises: nothing is left then but, at worst, an unfinished upload that the next try aborts.
@@ -64,14 +73,15 @@ class PartWriter:
         if not work.record_ids:
             return part
         with Outputs(self._bucket, self._names, work) as outputs:
-            seen = self._read(work, _exported(sink, work), outputs)
+            while not self._reading.acquire(timeout=_TURN_S):
+                tick()
+            try:
+                seen = _read(work, _exported(sink(), work), outputs, tick)
+            finally:
+                self._reading.release()
             missing = seen.missing(part.records)
             outputs.missing(missing)
             done = outputs.finish()
-        if self._bucket.has(ended):  # it ended meanwhile, and its deletion may have missed these
-            for stored, _, _ in done:
-                self._bucket.delete_version(stored)
-            return None
         folder = self._names.folder(self._names.mark(work.org, work.request_id))
         files = [
             File(
@@ -87,45 +97,70 @@ class PartWriter:
         ]
         return replace(part, rows=seen.rows, missing=dict(Counter(missing.values())), files=tuple(files))
 
-    def _read(self, work: Work, exported: Exported, outputs: Outputs) -> _Seen:
-        seen = _Seen()
-        if isinstance(exported, Unreadable):
-            seen.left = dict.fromkeys(range(len(work.record_ids)), exported.reason)
-        elif isinstance(exported, Rows):
-            with closing(exported.rows) as rows:
-                for row in rows:
-                    self._tick()
-                    if isinstance(row, Left):
-                        seen.left[row.index] = row.reason
-                    else:
-                        outputs.row(exported.columns, row.values)
-                        seen.found.add(row.index)
-                        seen.rows += 1
-        else:
-            self._read_blobs(work, exported, outputs, seen)
-        return seen
+    def confirm(self, work: Work, part: Part) -> Part | None:
+        """Return a written part that is about to be committed; None: its request has ended, it has taken itself back.
 
-    def _read_blobs(self, work: Work, exported: Blobs, outputs: Outputs, seen: _Seen) -> None:
-        with closing(exported.blobs) as blobs:
-            for blob in blobs:
-                self._tick()
-                if isinstance(blob, Left):
-                    seen.left[blob.index] = blob.reason
+        Raises SinkUnavailable: ask again.
+        """
+        if not part.files or not self._bucket.has(self._names.ended(self._names.mark(work.org, work.request_id))):
+            return part
+        for file in part.files:  # the deletion of all there is may have missed these
+            self._bucket.delete_version(Stored(file.key, file.version, file.bytes, file.sha256))
+        return None
+
+
+def _read(work: Work, exported: Exported, outputs: Outputs, tick: Tick) -> _Seen:
+    seen = _Seen()
+    if isinstance(exported, Unreadable):
+        seen.left = dict.fromkeys(range(len(work.record_ids)), exported.reason)
+    elif isinstance(exported, Lines):
+        seen.found = set(range(len(work.record_ids)))
+        with closing(exported.chunks) as chunks:
+            for chunk in chunks:
+                tick()
+                if isinstance(chunk, Left):
+                    seen.left[chunk.index] = chunk.reason
                 else:
-                    outputs.blob(replace(blob, chunks=self._ticking(blob.chunks)), work.record_ids[blob.index])
-                    seen.found.add(blob.index)
+                    outputs.lines(chunk.lines, chunk.rows)
+                    seen.rows += chunk.rows
+    elif isinstance(exported, Rows):
+        with closing(exported.rows) as rows:
+            for row in rows:
+                tick()
+                if isinstance(row, Left):
+                    seen.left[row.index] = row.reason
+                else:
+                    outputs.row(exported.columns, row.values)
+                    seen.found.add(row.index)
                     seen.rows += 1
+    else:
+        _read_blobs(work, exported, outputs, seen, tick)
+    return seen
 
-    def _ticking(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        for chunk in chunks:
-            self._tick()
-            yield chunk
+
+def _read_blobs(work: Work, exported: Blobs, outputs: Outputs, seen: _Seen, tick: Tick) -> None:
+    with closing(exported.blobs) as blobs:
+        for blob in blobs:
+            tick()
+            if isinstance(blob, Left):
+                seen.left[blob.index] = blob.reason
+            else:
+                outputs.blob(replace(blob, chunks=_ticking(blob.chunks, tick)), work.record_ids[blob.index])
+                seen.found.add(blob.index)
+                seen.rows += 1
+
+
+def _ticking(chunks: Iterator[bytes], tick: Tick) -> Iterator[bytes]:
+    for chunk in chunks:
+        tick()
+        yield chunk
 
 
 def _exported(sink: Sink | None, work: Work) -> Exported:
     if sink is None:
         return Unreadable(NO_PLAN)
     try:
-        return sink.export(Wanted(org=work.org, category=work.category, record_ids=work.record_ids))
+        lines = work.options.formats == (JSON,)
+        return sink.export(Wanted(org=work.org, category=work.category, record_ids=work.record_ids, lines=lines))
     except NoPlan:
         return Unreadable(NO_PLAN)

@@ -12,8 +12,9 @@ from sinks.build import SinkSettings, build_sink
 from sinks.s3_client import S3Limits, S3Place, connect
 from streams.exporter.bucket import ExportBucket
 from streams.exporter.hooks import ExporterHooks
-from streams.exporter.run import run_exporter
+from streams.exporter.run import Exporter
 from streams.exporter.spec import ExporterSpec
+from streams.garbage import rare_collections
 
 LIMITS = S3Limits(read_s=60.0, attempts=4)
 
@@ -65,5 +66,5 @@ def run_exports(
     hooks: ExporterHooks | None = None,
 ) -> None:
     """Run the exporter until `stop` is set. `load` reads the data map as it is now. Raises Halt, Refused."""
-    with closing(Sinks(load, settings)) as sinks:
-        run_exporter(spec, sinks, open_bucket(place), stop=stop, hooks=hooks)
+    with rare_collections(), closing(Sinks(load, settings)) as sinks:
+        Exporter(spec, sinks, open_bucket(place), hooks=hooks).run(stop)

@@ -1,11 +1,13 @@
-"""The exporter's loop: one piece of work at a time, written to the bucket, then committed.
+"""The exporter's loop: one piece of work after the other, written to the bucket, then committed.
 
     consume ─▶ check ─▶ part: store ─▶ bucket ─▶ one Kafka transaction: ExportPart, Answer, source offset
                         manifest, expire: bucket ─▶ one Kafka transaction: Answer, (tombstones,) source offset
 
-What is committed is never done again; what is not is done from its beginning. A store that does not answer keeps its
-work here while the group membership lives on. Any failure of a transaction ends the process: a commit whose outcome
-is unknown must not be followed by another under the same sequence. `tests/integration/exporter/` says what it promises.
+What is committed is never done again; what is not is done from its beginning. The part that comes next is written
+(`streams.exporter.making`) while the one in hand is finished, and committed when its turn comes. A store
+that does not answer keeps its work here while the group membership lives on. Any failure of a transaction ends the
+process: a commit whose outcome is unknown must not be followed by another under the same sequence.
+`tests/integration/exporter/` says what it promises.
 """
 
 from __future__ import annotations
@@ -13,39 +15,34 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Message
 
 from ebbtide.wire import WireError
-from schemas.errors import Halt, Refused, Retry
+from schemas.errors import Refused, Retry
 from sinks.base import PlanBroken, Sink, SinkUnavailable, Write
 from streams.exporter.answers import Answers
 from streams.exporter.audited import archived, audited, expired
 from streams.exporter.bucket import SINK, ExportBucket
 from streams.exporter.finish import Finisher
 from streams.exporter.hooks import ExporterHooks, NoHooks
+from streams.exporter.inbox import ExporterFailed, Inbox
+from streams.exporter.making import AT_ONCE, Make, Making, Place
 from streams.exporter.manifest import Part, PartsMissing
 from streams.exporter.names import record_key
 from streams.exporter.partlog import PartLog
 from streams.exporter.parts import PartWriter
 from streams.exporter.spec import ExporterSpec
-from streams.exporter.tally import Place, Tally
+from streams.exporter.tally import Place as List
+from streams.exporter.tally import Tally
 from streams.exporter.work import EXPIRE, MANIFEST, PART, BadWork, Work
-from streams.runner.transaction import DeadLetter, KafkaAway, Transactions, closed_quietly, dead_letter_writes
+from streams.runner.transaction import DeadLetter, KafkaAway, Transactions, dead_letter_writes
 
 log = logging.getLogger(__name__)
-
-ALIVE_S = 1.0
-"""How often a long piece of work lets the client see what happens in the group."""
-
-
-class ExporterFailed(Halt):
-    """A transaction's outcome is not known, or the brokers are away: the next start goes on at the same part."""
 
 
 class _GivenUp(Exception):
@@ -69,7 +66,8 @@ class Exporter:
         self._spec, self._sinks, self._bucket = spec, sinks, bucket
         self._hooks = hooks or NoHooks()
         self._topics = spec.kafka.topics
-        self._writer = PartWriter(bucket, spec.names, self._tick)
+        self._writer = PartWriter(bucket, spec.names)
+        self._making = Making()
         self._finisher = Finisher(bucket, spec.names, spec.bundle_bytes, self._tick)
         self._log = PartLog(spec.kafka, spec.names, self._tick)
         self._tally = Tally(self._written, time.monotonic)
@@ -79,35 +77,33 @@ class Exporter:
             writer=spec.writer,
             incarnation=time.time_ns() // 1_000_000,
         )
-        self._left: deque[Message] = deque()
-        self._joined = 0  # grows with every change of the assignment
         self._doing = 0  # the assignment that the work in hand belongs to
-        self._cleaned: set[int] = set()
-        self._alive_at = 0.0
+        self._ahead: tuple[Message, Work | None] | None = None
+        self._cleaned: dict[int, set[int]] = {}
         self._stop = threading.Event()
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set. Raises ExporterFailed, Fenced."""
         self._stop = stop
-        self._consumer = Consumer(self._spec.consumer_config())
+        self._inbox = Inbox(self._spec.consumer_config(), self._topics.selections, self._on_change)
         self._transactions = Transactions(self._spec.kafka, self._spec.group)
         try:
             with suppress(_GivenUp):
                 self._until_done(self._open)
             if stop.is_set():
                 return
-            self._consumer.subscribe([self._topics.selections], on_assign=self._on_assign, on_revoke=self._on_change,
-                                     on_lost=self._on_change)  # fmt: skip
+            self._inbox.open()
             told = False
             while not stop.is_set():
-                if self._joined and not told:
+                if self._inbox.joined and not told:
                     told = True
                     self._hooks.on_ready()
-                message = self._next()
+                message = self._inbox.next()
                 if message is not None:
                     self._take(message)
         finally:
-            closed_quietly(self._consumer)
+            self._inbox.close()
+            self._making.close()
             self._bucket.close()
 
     def _open(self) -> None:
@@ -116,64 +112,37 @@ class Exporter:
             log.warning("the export bucket keeps no versions: a part that is written twice replaces itself")
         self._transactions.start()
 
-    # --- reading ---
-
-    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._on_change(consumer, partitions)
-        consumer.assign(partitions)
-        consumer.resume(partitions)  # the client remembers what was paused before a rebalance, and never forgets it
-
-    def _on_change(self, _: Consumer, __: list[TopicPartition]) -> None:
-        self._joined += 1
-        self._left.clear()
+    def _on_change(self) -> None:
+        self._making.forget()
+        self._ahead = None
         self._cleaned.clear()
         self._tally.clear()
 
-    def _next(self) -> Message | None:
-        if self._left:
-            return self._left.popleft()
-        return next(iter(self._read(0.5)), None)
-
-    def _read(self, wait_s: float) -> list[Message]:
-        found = []
-        for message in self._consumer.consume(1, wait_s):
-            error = message.error()
-            if error is None:
-                found.append(message)
-            elif error.fatal():
-                raise ExporterFailed(f"exporter: its consumer cannot go on ({error.name()}): start it again")
-        return found
-
     def _tick(self) -> None:
         """Give the work in hand up if it is not ours any more; keep our place in the group if it is."""
-        if self._stop.is_set() or self._joined != self._doing:
+        self._go_on(self._doing)
+        self._inbox.keep_alive()
+
+    def _go_on(self, doing: int) -> None:
+        """Raise _GivenUp if what belongs to assignment `doing` is not ours any more."""
+        if self._stop.is_set() or self._inbox.joined != doing:
             raise _GivenUp
-        if time.monotonic() >= self._alive_at:
-            self._alive_at = time.monotonic() + ALIVE_S
-            with suppress(KafkaException):
-                self._consumer.pause(self._consumer.assignment())  # rebalances are seen, and hardly a message
-            self._left.extend(self._read(0.0))
 
     def _take(self, message: Message) -> None:
         """Do one message's work, however long it takes."""
-        self._doing = self._joined
-        self._alive_at = time.monotonic() + ALIVE_S
+        self._doing = self._inbox.joined
         try:
             self._do(message)
         except _GivenUp:
             log.info("work given up", extra={"partition": message.partition(), "offset": message.offset()})
         finally:
-            with suppress(KafkaException):
-                self._consumer.resume(self._consumer.assignment())
+            self._inbox.go_on()
 
     # --- doing ---
 
     def _do(self, message: Message) -> None:
         try:
-            name, record = self._spec.kafka.codec.decode(message.value() or b"")
-            if name != "ExportWork":
-                raise WireError(f"it is a {name}, not an ExportWork")
-            work = Work.of(record)
+            work = self._work_of(message)
         except (WireError, BadWork) as error:
             log.error("work that cannot be done", extra={"why": str(error)})
             letter = DeadLetter(message=message, reason="undecodable", detail=str(error))
@@ -187,16 +156,23 @@ class Exporter:
         else:
             self._expire(message, work)
 
+    def _work_of(self, message: Message) -> Work:
+        if self._ahead is not None and self._ahead[0] is message and self._ahead[1] is not None:
+            return self._ahead[1]
+        name, record = self._spec.kafka.codec.decode(message.value() or b"")
+        if name != "ExportWork":
+            raise WireError(f"it is a {name}, not an ExportWork")
+        return Work.of(record)
+
     def _part(self, message: Message, work: Work) -> None:
         began = time.monotonic()
-        partition = int(message.partition() or 0)
-        if partition not in self._cleaned:
-            # Only the first part after we came can have been begun by somebody before us.
-            self._until_done(lambda: self._bucket.abort_unfinished(self._spec.names.part(work) + "."))
-            self._cleaned.add(partition)
         place = (self._spec.names.mark(work.org, work.request_id), work.partition)
         self._until_done(lambda: self._tally.begin(place, work.seq))
-        part: Part | None = self._until_done(lambda: self._writer.write(work, self._sink(work)), work.target)
+        at, make = self._maker(message, work)
+        part: Part | None = self._until_done(lambda: self._making.take(at, make, self._meanwhile), work.target)
+        if part is not None:
+            written = part
+            part = self._until_done(lambda: self._writer.confirm(work, written))
         writes = [self._part_write(work, part)]
         told = self._tally.add(place, part) if part is not None else None
         if work.last:
@@ -207,7 +183,35 @@ class Exporter:
         if part is not None:
             self._hooks.on_part(part, time.monotonic() - began)
 
-    def _written(self, place: Place) -> list[Part]:
+    def _maker(self, message: Message, work: Work) -> tuple[Place, Make]:
+        """Return a part's place, and what writes it in a thread of its own."""
+        partition, offset, doing = int(message.partition() or 0), int(message.offset() or 0), self._doing
+        cleaned = self._cleaned.setdefault(partition, set())
+        if len(cleaned) < AT_ONCE:
+            cleaned.add(offset)  # only the first parts after we came can have been begun by somebody before us
+
+        def make() -> Part | None:
+            self._go_on(doing)
+            if offset in cleaned:
+                self._bucket.abort_unfinished(self._spec.names.part(work) + ".")
+            return self._writer.write(work, lambda: self._sink(work), lambda: self._go_on(doing))
+
+        return (partition, offset), make
+
+    def _meanwhile(self) -> None:
+        """Keep our place in the group, and let the part that comes next be begun."""
+        self._tick()
+        message = self._inbox.ahead() if self._making.room else None
+        if message is None or (self._ahead is not None and self._ahead[0] is message):
+            return
+        self._ahead = message, None
+        with suppress(WireError, BadWork):  # that is said when its turn comes
+            work = self._work_of(message)
+            self._ahead = message, work
+            if work.work == PART:
+                self._making.begin(*self._maker(message, work))
+
+    def _written(self, place: List) -> list[Part]:
         mark, partition = place
         parts = self._log.read(mark, self._partition_of(mark))
         return [part for part in parts.values() if part.partition == partition]
@@ -287,18 +291,8 @@ class Exporter:
     def _commit(self, message: Message, writes: list[Write]) -> None:
         topic, partition = str(message.topic()), int(message.partition() or 0)
         try:
-            self._transactions.commit(writes, {(topic, partition): int(message.offset() or 0) + 1}, self._consumer)
+            self._transactions.commit(
+                writes, {(topic, partition): int(message.offset() or 0) + 1}, self._inbox.consumer
+            )
         except KafkaAway as error:
             raise ExporterFailed(f"exporter: {error}; nothing more is written, the next start goes on here") from None
-
-
-def run_exporter(
-    spec: ExporterSpec,
-    sinks: Callable[[str, str], Sink | None],
-    bucket: ExportBucket,
-    *,
-    stop: threading.Event,
-    hooks: ExporterHooks | None = None,
-) -> None:
-    """Run the exporter until `stop` is set. Raises Halt, Refused."""
-    Exporter(spec, sinks, bucket, hooks=hooks).run(stop)

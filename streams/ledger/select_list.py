@@ -9,7 +9,7 @@ the exporter tells it as missing, and nothing is passed over. Used by `selects`;
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,6 +33,10 @@ NOWHERE: Final = "unbound"
 """Stands for the target of records whose category has none in the rules."""
 
 
+PART_BATCHES: Final = 10
+"""A part of a list may have as many ids as so many batches: each is an object and a transaction of the exporter."""
+PART_BYTES: Final = 1 << 20
+"""Of a part's ids: it is one message, and what a kill may have to be written again."""
 _PLANS: Final = 1 << 63
 _ROW_BITS: Final = 20
 
@@ -231,12 +235,12 @@ class Lister:
     def send(self) -> None:
         """Send what was listed as parts."""
         rules = self._work.rules
-        size = rules.batch_records if rules is not None else 1000
+        most = PART_BATCHES * (rules.batch_records if rules is not None else 1000)
         for (category, target), found in sorted(self._found.items()):
             ids = list(found)
             self._run.listed[target] = self._run.listed.get(target, 0) + len(ids)
-            for start in range(0, len(ids), size):
-                self._part(category, target, ids[start : start + size], last=False)
+            for part in _cut(ids, most):
+                self._part(category, target, part, last=False)
         self._found.clear()
 
     def end(self) -> None:
@@ -267,3 +271,16 @@ class Lister:
         key = self.ask.request_id.encode()
         topic = work.context.topics.selections
         work.send(topic, work.context.partition, key, "ExportWork", record, sequenced=False)
+
+
+def _cut(ids: Sequence[str], most: int) -> Iterator[Sequence[str]]:
+    """Yield ids in parts of at most `most`, and of PART_BYTES unless one alone is longer."""
+    size = first = 0
+    for at, text in enumerate(ids):
+        length = len(text) if text.isascii() else len(text.encode())
+        if at > first and (at - first >= most or size + length > PART_BYTES):
+            yield ids[first:at]
+            first, size = at, 0
+        size += length
+    if ids:
+        yield ids[first:]

@@ -310,16 +310,17 @@ def test_a_part_that_is_written_while_its_archive_ends_takes_itself_back(
     engine: Engine, bucket: ExportBucket, row_bytes: int
 ) -> None:
     mark = engine.names.mark(WORK.org, WORK.request_id)
-    writer = PartWriter(bucket, engine.names, lambda: None)
+    writer = PartWriter(bucket, engine.names)
 
     def end() -> None:
         bucket.put(engine.names.ended(mark), b"", "text/plain")
         bucket.delete_all(engine.names.folder(mark))
 
     try:
-        part = writer.write(WORK, Slow(end, row_bytes))
+        written = writer.write(WORK, lambda: Slow(end, row_bytes), lambda: None)
     except SinkUnavailable:  # the deletion has aborted its uploads: it is tried again
-        part = writer.write(WORK, Slow(end, row_bytes))
+        written = writer.write(WORK, lambda: Slow(end, row_bytes), lambda: None)
+    part = written and writer.confirm(WORK, written)
 
     assert part is None
     assert list(engine.versions(f"{mark}/")) == []
@@ -338,7 +339,7 @@ def test_a_part_that_is_given_up_leaves_nothing(engine: Engine, bucket: ExportBu
             raise Lost
 
     with pytest.raises(Lost):
-        PartWriter(bucket, engine.names, tick).write(WORK, Slow(lost.set))
+        PartWriter(bucket, engine.names).write(WORK, lambda: Slow(lost.set), tick)
 
     assert engine.versions() == {}
     assert engine.unfinished() == []

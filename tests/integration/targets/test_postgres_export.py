@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,9 +11,10 @@ import pytest
 
 from schemas.plans import PostgresPlan
 from sinks.anonymise import Anonymiser
-from sinks.base import PlanBroken
-from sinks.export import Json, Row, Value, Wanted
+from sinks.base import PlanBroken, SinkUnavailable
+from sinks.export import NOT_FOUND, Chunk, Json, Left, Lines, Row, Value, Wanted
 from sinks.postgres import PostgresSink
+from streams.exporter.formats import JsonLines
 
 PLAN = PostgresPlan(category="messages", target="crm", schema="public", table="messages", key="id", org="org_id")
 
@@ -41,7 +43,18 @@ FORMS: Sequence[tuple[str, str, Value]] = [
     ("uuid", "'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
     ("bytea", "decode(repeat('00ff10', 40), 'hex')", "AP8Q" * 40),
     ("jsonb", "'{\"n\": 12345678901234567890.10}'", Json('{"n": 12345678901234567890.10}')),
-    ("json", 'E\'{\\n"a": "x\\\\ny"}\'', Json('{ "a": "x\\ny"}')),
+    ("json", 'E\'{\\n"a":\\t"x\\\\ny"}\'', Json('{ "a": "x\\ny"}')),
+    ("oid", "7", Json("7")),
+    ("boolean", "NULL", None),
+    ("real", "'NaN'", "NaN"),
+    ("double precision", "1e300", Json("1e+300")),
+    ("smallint", "-1", Json("-1")),
+    ("text", "E'\\\\ \\x01\\x7f \" \u2028 \U0001f600 /'", '\\ \x01\x7f " \u2028 \U0001f600 /'),
+    ("timestamp", "'-infinity'", "-infinity"),
+    ("timestamp", "'0001-01-01 00:00:00'", "0001-01-01T00:00:00"),
+    ("timestamptz", "'9999-12-31 23:59:59.999999+00'", "9999-12-31T23:59:59.999999Z"),
+    ("timestamptz", "'10000-01-01 00:00:00+00'", "10000-01-01 00:00:00+00"),
+    ("json[]", "ARRAY[E'{\"a\":\\n1}'::json]", Json('[{"a": 1}]')),
     ("jsonb", "'null'", Json("null")),
     ("text[]", "ARRAY['a,b', NULL, '\"']", Json('["a,b",null,"\\""]')),
     ("address", "'ada@example.org'", "ada@example.org"),
@@ -86,6 +99,69 @@ def test_each_type_is_written_in_its_documented_form(database: str) -> None:
     assert [(kind, type(v), v) for (kind, _, _), v in zip(FORMS, said, strict=True)] == [
         (kind, type(v), v) for kind, _, v in FORMS
     ]
+
+
+def lines(dsn: str, ids: Sequence[str]) -> tuple[bytes, int, dict[int, str]]:
+    """Return what the server writes as JSON Lines, how many rows it says these are, and what is left."""
+    target = sink(dsn)
+    exported = target.export(Wanted(org="acme", category="messages", record_ids=tuple(ids), lines=True))
+    assert isinstance(exported, Lines)
+    found = list(exported.chunks)
+    target.close()
+    chunks = [one for one in found if isinstance(one, Chunk)]
+    left = {one.index: one.reason for one in found if isinstance(one, Left)}
+    return b"".join(one.lines for one in chunks), sum(one.rows for one in chunks), left
+
+
+def test_the_lines_that_the_server_writes_are_those_of_the_values(database: str) -> None:
+    make_table(database)
+    (row,) = rows(database, ["1"])
+    names = ["id", "org_id", *(f"c{n}" for n in range(len(FORMS)))]
+
+    said, count, left = lines(database, ["x", "2", "1"])
+
+    assert said == JsonLines(names).line(row.values)
+    assert count == 1
+    assert left == {0: NOT_FOUND, 1: NOT_FOUND}
+
+
+def test_lines_of_texts_and_of_several_rows_a_key_are_all_there(database: str) -> None:
+    ids = ["plain", "", 'quoted "', "back\\slash", "comma, {brace}", "NULL", "gone", "ünï", "two"]
+    with psycopg.connect(database) as connection:
+        connection.execute("CREATE TABLE messages (id text, org_id text, line text)")
+        for text in [*(i for i in ids if i != "gone"), "two"]:
+            connection.execute("INSERT INTO messages VALUES (%s, 'acme', %s)", (text, text * 2))
+        connection.execute("INSERT INTO messages VALUES ('gone', 'other', '')")
+
+    said, count, left = lines(database, ids)
+
+    assert sorted(json.loads(line)["id"] for line in said.splitlines()) == sorted([*set(ids) - {"gone"}, "two"])
+    assert all(json.loads(line)["line"] == json.loads(line)["id"] * 2 for line in said.splitlines())
+    assert count == len(ids)
+    assert left == {ids.index("gone"): NOT_FOUND}
+
+
+def test_lines_that_break_off_are_no_end_of_them(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("CREATE TABLE messages (id bigint PRIMARY KEY, org_id text, body text)")
+        connection.execute(
+            "INSERT INTO messages SELECT n, 'acme', repeat('x', 1 << 20) FROM generate_series(1, 60) AS n"
+        )
+        target = sink(database)
+        exported = target.export(
+            Wanted(org="acme", category="messages", record_ids=tuple(map(str, range(1, 61))), lines=True)
+        )
+        assert isinstance(exported, Lines)
+
+        first = next(exported.chunks)
+        connection.execute(
+            "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'ebbtide-target-crm'"
+        )
+
+        assert isinstance(first, Chunk)
+        with pytest.raises(SinkUnavailable):
+            list(exported.chunks)
+        target.close()
 
 
 def test_a_record_of_several_rows_returns_all_of_them_in_one_order(database: str) -> None:

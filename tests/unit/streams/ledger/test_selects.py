@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from schemas.policy import Setting
-from streams.ledger import keys, selects, snapshots
+from streams.ledger import keys, select_list, selects, snapshots
 from streams.ledger.select_list import Lister
 from streams.ledger.snapshots import Run
 from streams.ledger.state import Context, Work
@@ -40,8 +40,20 @@ def listed(log: LedgerLog, *subjects: int, categories: Sequence[str] = ()) -> di
     return places(log.parts(log.select("export", *subjects, categories=categories)))
 
 
+def test_a_part_of_long_ids_is_cut_by_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(select_list, "PART_BYTES", 1_000)
+    ids = [f"{'ü' * 200}{n}" for n in range(9)] + ["x" * 1_001]
+    log = ready(FOREVER)
+    log.frame(group(ids, day(1)))
+
+    parts = [part for part in log.parts(log.select()) if part["target"] == "crm"]
+
+    assert [len(part["record_ids"]) for part in parts] == [2, 2, 2, 2, 1, 1]
+    assert sorted(i for part in parts for i in part["record_ids"]) == sorted(ids)
+
+
 def test_a_list_is_cut_into_numbered_parts_of_one_category_and_target_and_has_an_end() -> None:
-    log = ready(FOREVER, category("media", "3000 d", targets=("assets",)), batch_records=50)
+    log = ready(FOREVER, category("media", "3000 d", targets=("assets",)), batch_records=5)
     log.frame(group(IDS[:120], day(1)), group(IDS[200:230], day(2), category="media"))
 
     sends = log.select()
