@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ebbtide.wire import Codec
 from schemas.topics import Topics
-from streams.ledger import keys, proofs
+from streams.ledger import blocked_pairs, proofs
 from streams.ledger.progress import oldest_due
 from streams.ledger.state import Context, Work
 from streams.reducer import Store
@@ -83,6 +83,6 @@ def _target(work: Work, name: str, oldest_due: int) -> TargetView:
         acked=row.records_acked,
         changed=row.records_changed,
         pending=row.pending,
-        blocked=work.first(keys.BLOCKED + keys.text(name)) is not None,
+        blocked=next(blocked_pairs.rows(work, name), None) is not None,
         ungone_days=work.today - min(days, default=work.today),
     )

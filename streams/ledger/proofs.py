@@ -17,6 +17,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -228,8 +229,8 @@ def oldest_ungone(work: Work, target: str) -> int:
 
     What is on its way counts, and what was acknowledged and must be proven. Reads at most a target's batches.
     """
-    first = work.first(keys.UNGONE + keys.text(target))
+    first = work.first(keys.UNGONE + keys.text(target)) if work.clock.proofs else None
     days = [] if first is None else [keys.read_ungone(first[0])[1]]
-    for _, value in work.store.scan(keys.PENDING + keys.text(target)):
+    for _, value in islice(work.store.scan(keys.PENDING + keys.text(target)), work.target(target).pending):
         days.append(PendingHead.unpack(rows.split(value)[0]).day)
     return min(days, default=-1)
