@@ -127,7 +127,15 @@ class Batch:
         parts = [self.id, self.target, self.org, self.category, self.action, *self.record_ids]
         parts += [str(self.stamp)] if self.stamp else []
         parts += [self.sealed.hex()] if self.sealed else []  # not what it holds: few values would be soon guessed
-        return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).digest()
+        return hashlib.blake2b(_as_json(parts).encode(), digest_size=16).digest()
+
+
+def _as_json(texts: Sequence[str]) -> str:
+    """Return what `json.dumps` does, in a third of its time where no text needs an escape."""
+    joined = "".join(texts)
+    if joined.isascii() and joined.isprintable() and '"' not in joined and "\\" not in joined:
+        return '["' + '", "'.join(texts) + '"]'
+    return json.dumps(texts)
 
 
 def time_of(stamp: int) -> datetime:

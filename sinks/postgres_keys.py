@@ -44,10 +44,15 @@ class Packed:
 class ArrayParameter:
     """A binary array as a parameter; the statement casts it to the array's type, of which `base` names an element."""
 
-    def __init__(self, base: str, parts: Iterable[Packed]) -> None:
+    def __init__(self, base: str, parts: Iterable[Packed], *, ordered: bool = False) -> None:
+        """With `ordered` the elements are in about the order of their index, as far as that is known: the server sorts
+        keys that it looks for, and sorted ones are sorted soon."""
         parts = list(parts)
-        header = _HEADER.pack(1, 0, types[base].oid, sum(part.count for part in parts), 1)
-        self.data = b"".join([header, *(part.elements for part in parts)])
+        count = sum(part.count for part in parts)
+        elements = b"".join(part.elements for part in parts)
+        if ordered and count:
+            elements = _in_order(base, count, elements)
+        self.data = _HEADER.pack(1, 0, types[base].oid, count, 1) + elements
 
 
 class _ArrayDumper(Dumper):
@@ -101,6 +106,15 @@ def _uuids(texts: Sequence[str]) -> Packed | None:
         return None
     values = np.frombuffer(unhexlify(raw.translate(None, b"-\n")), np.uint8)
     return Packed(len(texts), _with_lengths(values.reshape(len(texts), 16)))
+
+
+def _in_order(base: str, count: int, elements: bytes) -> bytes:
+    """Sort UUIDs by their first half; others stay: texts are in the order of a collation."""
+    if base != _UUID:
+        return elements
+    rows = np.frombuffer(elements, np.uint8).reshape(count, 4 + 16)
+    halves = np.ascontiguousarray(rows[:, 4:12]).view(">u8")[:, 0].astype(np.uint64)
+    return rows[np.argsort(halves)].tobytes()
 
 
 def _with_lengths(values: np.ndarray[tuple[int, int], np.dtype[np.uint8]]) -> bytes:

@@ -63,7 +63,7 @@ def _send(connection: Connection, table: Table, by_org: Mapping[Key, Sequence[Pa
 
 
 def _of_one(connection: Connection, table: Table, org: Key, parts: Sequence[Packed]) -> Cursor:
-    condition, args = table.named(org, ArrayParameter(table.key.base, parts))
+    condition, args = table.named(org, ArrayParameter(table.key.base, parts, ordered=True))
     query = sql.SQL("DELETE FROM {} AS t WHERE {}").format(table.name, condition)
     return connection.execute(query, args, prepare=True)
 

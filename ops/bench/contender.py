@@ -32,7 +32,7 @@ class Measured:
 
     `records` were done in `seconds` by the clock and `cpu_seconds` of the contender's own processes (user and system,
     without the broker's). Peak memory is the largest sum of their resident sets that was seen, in bytes; `peaks` has
-    the largest of each role.
+    the largest of each role. `store_cpu_seconds` is the CPU of the store that was worked on, where it was looked at.
     """
 
     records: int
@@ -40,6 +40,7 @@ class Measured:
     cpu_seconds: float
     peak_rss_bytes: int
     broker_cpu_seconds: float = 0.0
+    store_cpu_seconds: float = 0.0
     peaks: Mapping[str, int] = field(default_factory=dict)
 
     @property

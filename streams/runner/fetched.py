@@ -33,6 +33,11 @@ class Fetched(Generic[T]):
         return not self._here and not self._coming
 
     @property
+    def ready(self) -> bool:
+        """Whether `first` would return at once."""
+        return bool(self._here) or not self._coming or self._coming[0][0].done()
+
+    @property
     def coming_bytes(self) -> int:
         """The size of the messages that were added and not asked for yet."""
         return self._bytes

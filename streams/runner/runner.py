@@ -1,7 +1,8 @@
 """The loop of one target: read batches, apply them to the store, acknowledge row by row.
 
-    consume ─▶ decode ─▶ holds looked at ─▶ sink.apply (one store transaction, with its position)
-                      ─▶ one Kafka transaction: acks, other writes, source offsets
+    consume ─▶ decode, ahead ─▶ holds looked at ─▶ sink.apply (one store transaction, with its position)
+                      ─▶ one Kafka transaction: acks, other writes, source offsets; beside the next piece where the
+                         store keeps its position
 
 Nothing is committed in Kafka before the store has committed, and what the store has committed it does not do again:
 a crash anywhere repeats at most an ack, and the ledger drops that. A store that does not answer keeps its batches
@@ -13,7 +14,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -21,9 +22,11 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from ebbtide.wire import WireError
 from schemas.errors import Reject, Retry
 from sinks.base import Sink, Source, Span, Unfinished, Write
+from sinks.batch import Receipt
 from sinks.hiding import HideOrder
 from sinks.kafka import KafkaSink
 from streams.runner.acks import ack_writes
+from streams.runner.behind import Behind
 from streams.runner.brake import Brake, Holds, NoHolds
 from streams.runner.fetched import Fetched
 from streams.runner.held_up import HeldUp
@@ -70,6 +73,7 @@ class TargetRunner:
         self._settled = 0  # the assignment whose starts are known
         self._next: dict[int, int] = {}
         self._fetched = Fetched(self._reader.read)
+        self._behind = Behind()
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set. Raises Halt when going on would break a promise."""
@@ -84,9 +88,12 @@ class TargetRunner:
                                      on_lost=self._on_revoke)  # fmt: skip
             while not stop.is_set():
                 self._turn(stop)
+            with suppress(Retry):
+                self._behind.settle()
         finally:
             closed_quietly(self._consumer)
             self._fetched.close()
+            self._behind.close()
             self._sink.close()
 
     def _open(self) -> None:
@@ -108,13 +115,13 @@ class TargetRunner:
                     return
             return
         if not self._may_work():
+            with suppress(Retry):
+                self._behind.settle()
             self._stand_still(stop)
             return
         if self._assigned:
             self._keeper.turn(self._transactions, self._consumer)
         piece = self._read()
-        if not piece.spans:
-            return
         joined = self._joined
         waits = self._until_done(
             stop,
@@ -193,12 +200,14 @@ class TargetRunner:
         self._joined += 1
         self._assigned = sorted(tp.partition for tp in partitions)
         self._fetched.clear()
+        self._behind.forget()
         consumer.assign([])  # nothing is read before the store has said how far it is: `_settle_starts`
 
     def _on_revoke(self, consumer: Consumer, _: list[TopicPartition]) -> None:
         self._joined += 1
         self._assigned = []
         self._fetched.clear()
+        self._behind.forget()
         consumer.unassign()
 
     def _settle_starts(self) -> None:
@@ -265,8 +274,8 @@ class TargetRunner:
             taken += 1
             span = piece.spans.get(partition)
             piece.spans[partition] = Span(span.first if span else self._next[partition], offset + 1)
-            if records >= limits.records or taken >= limits.batches or piece.alone:
-                break
+            if records >= limits.records or taken >= limits.batches or piece.alone or not self._fetched.ready:
+                break  # the store need not wait for what is not decoded yet
         self._next.update({partition: span.next for partition, span in piece.spans.items()})
         return piece
 
@@ -288,34 +297,49 @@ class TargetRunner:
 
     def _carry_out(self, piece: Piece) -> None:
         """Apply and acknowledge. Raises Retry: do the same again, whatever part of it was done."""
+        if not piece.jobs:
+            self._behind.settle()  # what comes now would commit offsets beyond theirs
         if piece.order is not None:
             self._obey(piece, piece.order)
-            return
-        if piece.questions:
+        elif piece.questions:
             self._answer(piece)
-            return
+        elif piece.spans:
+            try:
+                self._erase(piece)
+            except Retry:
+                self._transactions.give_up()  # what was written ahead
+                raise
+
+    def _erase(self, piece: Piece) -> None:
         began = time.monotonic()
-        try:
-            outcomes = self._brake.apply(self._source, piece.jobs, piece.spans)
-        except Retry:
-            self._transactions.give_up()
-            raise
+        outcomes = self._brake.apply(self._source, piece.jobs, piece.spans)
         self._hooks.on_up()
         self._hooks.on_applied(len(outcomes), sum(j.batch.rows for j in piece.jobs), time.monotonic() - began)
         receipts = [(job.partition, o.receipt) for job, o in zip(piece.jobs, outcomes, strict=True) if o.receipt]
         receipts += piece.refused
         writes = [write for outcome in outcomes for write in outcome.writes]
-        tombstones = [erased for outcome in outcomes for erased in outcome.tombstones]
         within = {"gone_within_s": self._bound.within_s()} if receipts else {}
         acks = [(partition, receipt.ack(self._sink.name) | within) for partition, receipt in receipts]
         writes += ack_writes(self._spec, acks)
         writes += dead_letter_writes(self._spec, self._transactions, piece.letters, "ledger")
         offsets = {(self._topic, partition): span.next for partition, span in piece.spans.items()}
-        self._transactions.commit(writes, offsets, self._consumer, tombstones)
+        tombstones = [erased for outcome in outcomes for erased in outcome.tombstones]
+        told = [receipt for _, receipt in receipts]
+        if self._sink.positions is None:  # its offsets are its position, and what it writes is in their transaction
+            self._transactions.commit(writes, offsets, self._consumer, tombstones)
+            self._acknowledged(piece, told)
+            return
+        self._behind.settle()
+        member = self._consumer.consumer_group_metadata()
+        self._behind.begin(
+            lambda: self._transactions.commit_as(member, writes, offsets), lambda: self._acknowledged(piece, told)
+        )
+
+    def _acknowledged(self, piece: Piece, receipts: Sequence[Receipt]) -> None:
         if isinstance(self._sink, KafkaSink):
             self._sink.written()
         self._held_up.carried_out()
-        for _, receipt in receipts:
+        for receipt in receipts:
             self._hooks.on_receipt(receipt)
         for letter in piece.letters:
             self._hooks.on_dead_letter(letter.reason)

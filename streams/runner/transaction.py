@@ -5,6 +5,7 @@ Used by `streams.runner.runner` and `streams.runner.answers`; the integration te
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -54,12 +55,13 @@ class DeadLetter:
 
 
 class Transactions:
-    """The transactional producer of one consumer group."""
+    """The transactional producer of one consumer group. Threads take turns: a transaction is one thread's."""
 
     def __init__(self, spec: RunnerSpec, group: str) -> None:
         self._producer = Producer(spec.producer_config(group))
         self._partitions: dict[str, int] = {}
         self._begun = False
+        self._turn = threading.Lock()
 
     def start(self) -> None:
         """Fence whoever had this place before, and end what it left open. Raises KafkaAway, Fenced."""
@@ -70,17 +72,19 @@ class Transactions:
 
     def ahead(self, tombstones: Iterable[Tombstones]) -> None:
         """Write what the next `commit` will commit, or `give_up` take back. Raises KafkaAway: as if it had; Fenced."""
-        try:
-            self._begin()
-            for erased in tombstones:
-                self._produce_all(erased)
-        except KafkaException as error:
-            raise self._ended(error) from None
+        with self._turn:
+            try:
+                self._begin()
+                for erased in tombstones:
+                    self._produce_all(erased)
+            except KafkaException as error:
+                raise self._ended(error) from None
 
     def give_up(self) -> None:
         """Take back what was written ahead. Raises KafkaAway, Fenced."""
-        if self._begun:
-            self._abort()
+        with self._turn:
+            if self._begun:
+                self._abort()
 
     def commit(
         self,
@@ -90,6 +94,26 @@ class Transactions:
         tombstones: Iterable[Tombstones] = (),
     ) -> None:
         """Write everything and commit. Raises KafkaAway: nothing is written; Fenced."""
+        self.commit_as(consumer.consumer_group_metadata(), writes, offsets, tombstones)
+
+    def commit_as(
+        self,
+        member: object,
+        writes: Iterable[Write],
+        offsets: Mapping[tuple[str, int], int],
+        tombstones: Iterable[Tombstones] = (),
+    ) -> None:
+        """As `commit`, for the member of the group, and its generation, that a consumer's metadata named."""
+        with self._turn:
+            self._commit(member, writes, offsets, tombstones)
+
+    def _commit(
+        self,
+        member: object,
+        writes: Iterable[Write],
+        offsets: Mapping[tuple[str, int], int],
+        tombstones: Iterable[Tombstones],
+    ) -> None:
         try:
             self._begin()
             for erased in tombstones:
@@ -97,7 +121,7 @@ class Transactions:
             for write in writes:
                 self._produce(write)
             positions = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
-            self._producer.send_offsets_to_transaction(positions, consumer.consumer_group_metadata(), _WAIT_S)
+            self._producer.send_offsets_to_transaction(positions, member, _WAIT_S)
             self._producer.commit_transaction(_WAIT_S)
             self._begun = False
         except KafkaException as error:

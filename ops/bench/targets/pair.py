@@ -11,6 +11,11 @@ from ops.bench.contender import Measured
 from ops.bench.section import Section, highest, table_of
 
 BAR = 0.8
+_CPU: Mapping[str, Callable[[Measured], float]] = {
+    "": lambda measured: measured.cpu_seconds,
+    "the store's ": lambda measured: measured.store_cpu_seconds,
+    "the broker's ": lambda measured: measured.broker_cpu_seconds,
+}
 
 
 def in_turns(ways: Mapping[str, Callable[[int], Measured]], *, rounds: int) -> dict[str, list[Measured]]:
@@ -30,19 +35,12 @@ def section_of_pair(
 ) -> Section:
     """Return what it comes to. The bar is on the subject's speed by the clock beside the bare way's."""
     speeds = {name: median(m.per_second for m in all_of) for name, all_of in found.items()}
-    cpu = {name: median(m.cpu_us_per_record for m in all_of) for name, all_of in found.items()}
-    rows = [
-        [unit, *(f"{speeds[name]:,.0f}" for name in found), f"{speeds[subject] / speeds[bare]:.2f}"],
-        [
-            "CPU seconds a million",
-            *(f"{cpu[name]:.2f}" for name in found),
-            f"{cpu[subject] / cpu[bare]:.2f}" if cpu[bare] else "",
-        ],
-    ]
-    brokers = {name: median(m.broker_cpu_seconds * 1e6 / m.records for m in all_of) for name, all_of in found.items()}
-    if brokers[bare]:
-        row = "the broker's CPU seconds a million"
-        rows.append([row, *(f"{brokers[name]:.2f}" for name in found), f"{brokers[subject] / brokers[bare]:.2f}"])
+    rows = [[unit, *(f"{speeds[name]:,.0f}" for name in found), f"{speeds[subject] / speeds[bare]:.2f}"]]
+    for whose, seconds in _CPU.items():
+        cpu = {name: median(seconds(m) * 1e6 / m.records for m in all_of) for name, all_of in found.items()}
+        if any(cpu.values()):
+            ratio = f"{cpu[subject] / cpu[bare]:.2f}" if cpu[bare] else ""
+            rows.append([f"{whose}CPU seconds a million", *(f"{cpu[name]:.2f}" for name in found), ratio])
     count, records = len(found[subject]), found[subject][0].records
     said = f"Medians of {count} {'round' if count == 1 else 'rounds'}, {records:,} records."
     return Section(

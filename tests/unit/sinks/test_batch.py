@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas.codec import full_codec
 from schemas.values import ValuesSeal
@@ -37,6 +42,14 @@ def test_a_batch_does_not_show_its_record_ids() -> None:
 @pytest.mark.parametrize("changes", [{"org": "b"}, {"category": "c"}, {"record_ids": ["31415926b"]}, {"target": "t"}])
 def test_a_digest_stands_for_all_that_a_batch_says(changes: dict[str, object]) -> None:
     assert Batch.from_record(RECORD | changes).digest != Batch.from_record(RECORD).digest
+
+
+@given(ids=st.lists(st.text(max_size=8), min_size=1, max_size=5), org=st.text(min_size=1, max_size=5))
+def test_a_digest_is_over_the_json_text_of_what_a_batch_says(ids: list[str], org: str) -> None:
+    batch = Batch.from_record(RECORD | {"record_ids": ids, "org": org})
+    text = json.dumps([batch.id, "crm", org, "messages", "delete", *ids])
+
+    assert batch.digest == hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
 @pytest.mark.parametrize(

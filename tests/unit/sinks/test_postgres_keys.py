@@ -71,3 +71,20 @@ def test_an_array_says_its_type_and_how_many_elements_all_its_parts_have() -> No
 
     assert data[:20] == b"".join(n.to_bytes(4, "big") for n in (1, 0, 21, 3, 1))
     assert data[20:] == b"".join(b"\0\0\0\2" + n.to_bytes(2, "big") for n in (1, 2, 3))
+
+
+@given(st.lists(st.lists(UUIDS, max_size=5), max_size=4))
+def test_ordered_uuids_are_the_same_ones_by_their_first_halves(parts: list[list[str]]) -> None:
+    made = [packed(column("uuid"), ids) for ids in parts]
+    count = sum(map(len, parts))
+
+    found = read(Packed(count, ArrayParameter("uuid", made, ordered=True).data[20:]))
+
+    assert sorted(found) == sorted(uuid.UUID(one).bytes for ids in parts for one in ids)
+    assert [value[:8] for value in found] == sorted(value[:8] for value in found)
+
+
+def test_other_keys_stay_in_their_order() -> None:
+    made = [packed(column("text"), ["b", "a"]), packed(column("text"), ["c"])]
+
+    assert ArrayParameter("text", made, ordered=True).data == ArrayParameter("text", made).data

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from threading import get_ident
+from threading import Event, get_ident
 from typing import Any, cast
 
 import pytest
@@ -94,6 +94,26 @@ def test_the_size_of_what_is_coming_is_known(fetched: Fetched[Any]) -> None:
 
     assert before == 7
     assert fetched.coming_bytes == 4
+
+
+def test_it_is_told_whether_what_comes_next_must_be_waited_for(fetched: Fetched[Any]) -> None:
+    go = Event()
+
+    class Slow(Said):
+        def value(self) -> bytes:
+            assert get_ident() == main or go.wait(60)
+            return super().value()
+
+    main = get_ident()
+    fetched.add([cast(Message, Slow(b"1"))])
+    before = fetched.ready
+    go.set()
+    fetched.first()
+
+    assert not before
+    assert fetched.ready
+    fetched.pop()
+    assert fetched.ready
 
 
 def test_what_decoding_raises_is_raised_where_the_message_is_asked_for(fetched: Fetched[Any]) -> None:
