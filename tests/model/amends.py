@@ -29,9 +29,11 @@ from tests.support.ledger_log import CODEC, TOPICS
 
 @dataclass(slots=True)
 class Ordered:
-    """What one partition has made of one request so far. `over`: the numbers it ended with."""
+    """What one partition has made of one request so far. `were_there`: what was there when it was ordered, though it
+    may be erased by the evening. `over`: the numbers it ended with."""
 
     first: set[Listed] = field(default_factory=set)
+    were_there: set[Listed] = field(default_factory=set)
     action: str = "rectify"
     over: dict[str, dict[str, int]] | None = None
     version: int = 0
@@ -116,6 +118,7 @@ class AmendWorld(Simulator):
             key = (order["org"], order["category"], held[0])
             raise Broken(f"evidence is ordered by {order['request_id']}", partition=p, key=key)
         known.first |= named
+        known.were_there |= named & there(witness, self._asked[order["request_id"]])[1]
         self.counts["orders"] += 1
 
     def _answer(self, p: int, answer: dict[str, Any]) -> None:
@@ -138,7 +141,7 @@ class AmendWorld(Simulator):
                 continue
             must, may = there(witness, asked)
             must -= set(self._held(p, asked, must)) if made.action == "rectify" else set()
-            missed, more = must - made.first, made.first - may
+            missed, more = must - made.first, made.first - may - made.were_there
             for what, wrong in (("does not order", missed), ("orders what is not there:", more)):
                 if wrong:
                     category, record, target = min(wrong)

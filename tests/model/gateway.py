@@ -108,7 +108,10 @@ class Gateway:
 def _frame(events: list[Event], ranges: dict[int, tuple[int, int]], min_segment: int) -> bytes:
     indexes = {source: i for i, source in enumerate(ranges)}
     groups: dict[tuple[str, str, str, str, int, str, int], list[Event]] = defaultdict(list)
+    last = {(e.org, e.category, e.id): e for e in events if e.kind == "contract"}
     for e in events:
+        if e.kind == "contract" and last[e.org, e.category, e.id] is not e:
+            continue  # the real one takes ends of orgs alone, whose groups come in the order of their last told row
         kind = "record" if e.kind in ("created", "derived") else e.kind
         target = "" if kind == "moved" else e.target
         groups[kind, e.org, e.category, target, e.at // DAY_S, e.name, e.source].append(e)
