@@ -32,9 +32,8 @@ SHAPES: Mapping[str, ShapeRun] = {
     ),
     "small-orgs": ShapeRun(
         title="100 000 small orgs",
-        full=Shape(records=300_000, orgs=100_000, zipf=0.0),
-        quick=Shape(records=50_000, orgs=100_000, zipf=0.0),
-        rounds=(1, 2),
+        full=Shape(records=100_000, orgs=100_000, zipf=0.0),
+        quick=Shape(records=20_000, orgs=100_000, zipf=0.0),
     ),
     "batched": ShapeRun(
         title="Batched publishers",
