@@ -131,6 +131,10 @@ class Backups:
             raise BadRules(f"note must be one line of at most {MOST_NOTE} characters")
 
 
+STEP_RECORDS: Final = 30_000
+"""So many records one step handles where no rules say otherwise."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """All rules of one version. `sources` maps each source topic to its partition count; times are seconds or days.
@@ -152,7 +156,7 @@ class Rules:
     test_clock: bool = False
     max_leap_days: int = 2
     sources: Mapping[str, int] = field(default_factory=dict)
-    step_records: int = 30_000
+    step_records: int = STEP_RECORDS
     pending_batches: int = 64
     batch_records: int = 1000
     resend_days: int = 45

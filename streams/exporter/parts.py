@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from sinks.base import NoPlan, Sink
-from sinks.export import NO_PLAN, NOT_FOUND, Blobs, Exported, Left, Lines, Rows, Unreadable, Wanted
+from sinks.export import NO_PLAN, NOT_FOUND, Exported, Left, Lines, Rows, Unreadable, Wanted
 from streams.exporter.bucket import ExportBucket, Stored
 from streams.exporter.formats import JSON
 from streams.exporter.manifest import File, Part
@@ -30,6 +30,8 @@ Tick = Callable[[], None]
 
 _TURN_S: Final = 0.1
 
+T = TypeVar("T")
+
 
 @dataclass(slots=True)
 class _Seen:
@@ -38,6 +40,11 @@ class _Seen:
     rows: int = 0
     found: set[int] = field(default_factory=set)
     left: dict[int, str] = field(default_factory=dict)
+
+    def has(self, ordinal: int) -> None:
+        """Take note of a row or object."""
+        self.found.add(ordinal)
+        self.rows += 1
 
     def missing(self, records: int) -> dict[int, str]:
         """Return every ordinal that is not wholly there, with its reason."""
@@ -116,38 +123,30 @@ def _read(work: Work, exported: Exported, outputs: Outputs, tick: Tick) -> _Seen
     elif isinstance(exported, Lines):
         seen.found = set(range(len(work.record_ids)))
         with closing(exported.chunks) as chunks:
-            for chunk in chunks:
-                tick()
-                if isinstance(chunk, Left):
-                    seen.left[chunk.index] = chunk.reason
-                else:
-                    outputs.lines(chunk.lines, chunk.rows)
-                    seen.rows += chunk.rows
+            for chunk in _there(chunks, seen, tick):
+                outputs.lines(chunk.lines, chunk.rows)
+                seen.rows += chunk.rows
     elif isinstance(exported, Rows):
         with closing(exported.rows) as rows:
-            for row in rows:
-                tick()
-                if isinstance(row, Left):
-                    seen.left[row.index] = row.reason
-                else:
-                    outputs.row(exported.columns, row.values)
-                    seen.found.add(row.index)
-                    seen.rows += 1
+            for row in _there(rows, seen, tick):
+                outputs.row(exported.columns, row.values)
+                seen.has(row.index)
     else:
-        _read_blobs(work, exported, outputs, seen, tick)
+        with closing(exported.blobs) as blobs:
+            for blob in _there(blobs, seen, tick):
+                outputs.blob(replace(blob, chunks=_ticking(blob.chunks, tick)), work.record_ids[blob.index])
+                seen.has(blob.index)
     return seen
 
 
-def _read_blobs(work: Work, exported: Blobs, outputs: Outputs, seen: _Seen, tick: Tick) -> None:
-    with closing(exported.blobs) as blobs:
-        for blob in blobs:
-            tick()
-            if isinstance(blob, Left):
-                seen.left[blob.index] = blob.reason
-            else:
-                outputs.blob(replace(blob, chunks=_ticking(blob.chunks, tick)), work.record_ids[blob.index])
-                seen.found.add(blob.index)
-                seen.rows += 1
+def _there(returned: Iterator[T | Left], seen: _Seen, tick: Tick) -> Iterator[T]:
+    """Yield what a store returns, and note what it left and why."""
+    for one in returned:
+        tick()
+        if isinstance(one, Left):
+            seen.left[one.index] = one.reason
+        else:
+            yield one
 
 
 def _ticking(chunks: Iterator[bytes], tick: Tick) -> Iterator[bytes]:

@@ -72,7 +72,6 @@ def order(work: Work, record: dict[str, Any]) -> None:
 def _search(work: Work, org: str, request: str, row: RequestRow) -> None:
     """Let a request search from the beginning."""
     row.phase, row.cursor, row.skipped = 0, "", False
-    packs.all_wanted(work)
     sheaves.draw(work, org)
     said = RequestDef.unpack(rows.split(work.store.get(keys.of_order(keys.REQUEST_BODY, org, request)) or b"")[0])
     work.store.put(keys.scan(work.next_turn(), org, request), keys.u64(said.deadline or NO_DEADLINE))

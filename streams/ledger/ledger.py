@@ -220,7 +220,7 @@ def _step(work: Work, number: int) -> None:
     if number != work.clock.step or not work.clock.stepping:
         return
     work.clock.stepping = False
-    budget = work.rules.step_records if work.rules is not None else 30_000
+    budget = work.step_records
     first = number % len(JOBS)
     for has_work, run in (*JOBS[first:], *JOBS[:first]):
         while budget > 0 and has_work(work):

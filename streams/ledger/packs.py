@@ -40,8 +40,7 @@ def add(work: Work, pack: Pack, records: NDArray[np.intp]) -> None:
     row.packs.append([pos.offset, pos.row, count])
     row.records += count
     row.min_day = oldest if row.min_day < 0 else min(row.min_day, oldest)
-    step = work.rules.step_records if work.rules is not None else 10_000
-    if len(row.packs) >= MAX_PACKS or row.records >= STEPS_OF_RECORDS * step:
+    if len(row.packs) >= MAX_PACKS or row.records >= STEPS_OF_RECORDS * work.step_records:
         row.wanted = True
     if not row.wanted:
         row.wanted = _may_be_due(work, groups.take(records))

@@ -116,7 +116,6 @@ def _erase_again(work: Work, target: str, name: str, head: ProofHead, body: byte
     looked for first, about `budget` records; return what it cost."""
     if head.cursor == "" and head.packs < 0 and (work.packs().packs or work.packs().sheaves):
         # The answer may have come long ago, when the target had no room: what was made anew since may lie in a pack.
-        packs.all_wanted(work)
         sheaves.draw(work, head.org)
         proofs.move(work, target, name, replace(head, packs=max(packs.newest(work.packs()), 0)), body)
         return 1

@@ -60,7 +60,6 @@ def begin(work: Work, org: str, said: Ask, subjects: bytes) -> int:
         at = work.position()
         run.asked = _PLANS + (at.offset << _ROW_BITS) + at.row
     work.store.put(run.scratch + b"a", rows.join(said, subjects))
-    packs.all_wanted(work)
     sheaves.draw(work, org)
     run.packs = packs.newest(work.packs())
     work.store.put(keys.select(org, run.asked), run.pack())  # not a row added: this entry asks for a step by it

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from ebbtide.partition import partition_of
 from ebbtide.wire import Codec
 from schemas.frames import Group
-from schemas.rules import Rules
+from schemas.rules import STEP_RECORDS, Rules
 from schemas.topics import Topics
 from streams.ledger import keys
 from streams.ledger.org_facts import OrgFacts, OrgMemo
@@ -116,6 +116,11 @@ class Work:
     def today(self) -> int:
         """The ledger's day, -1: unknown."""
         return self.clock.day
+
+    @property
+    def step_records(self) -> int:
+        """About how many records one step handles."""
+        return self.rules.step_records if self.rules is not None else STEP_RECORDS
 
     def position(self) -> keys.Position:
         """Return a position that no other row has."""

@@ -46,9 +46,8 @@ def everyone_listed(patch: Patch) -> None:
 
 
 def packs_passed_over(patch: Patch) -> None:
-    from streams.ledger import packs, selects, sheaves
+    from streams.ledger import selects, sheaves
 
-    patch.setattr(packs, "all_wanted", lambda work: None)
     patch.setattr(sheaves, "draw", lambda work, org: None)
     patch.setattr(selects, "_waits", lambda work, org, run: False)
 

@@ -470,12 +470,18 @@ def test_rows_that_wait_for_a_target_go_on_when_the_rules_have_it_no_longer() ->
     assert sorted(i for b in [crm, *batches] for i in b.ids) == IDS
 
 
-def test_a_large_org_is_searched_in_steps_and_other_requests_get_their_turn() -> None:
+def large_and_other() -> LedgerLog:
+    """Return a ledger that takes a step a record or so, with 300 records of one org and one of another."""
     log = ready(step_records=1)
     log.open("other")
     log.frame(*(group([f"{d}-{n}" for n in range(10)], day(d), subjects=[1] * 10) for d in range(1, 31)), min_segment=1)
     log.frame(group(["o1"], day(1), org="other", subjects=[1]), min_segment=1)
     log.to_day(32)
+    return log
+
+
+def test_a_large_org_is_searched_in_steps_and_other_requests_get_their_turn() -> None:
+    log = large_and_other()
     log.erase("large", 2, run=False)
     log.erase("small", 1, org="other", run=False)
     steps = 0
@@ -493,11 +499,7 @@ def test_a_large_org_is_searched_in_steps_and_other_requests_get_their_turn() ->
 
 
 def test_of_an_orgs_requests_the_earliest_deadline_goes_first_and_another_org_still_gets_its_turn() -> None:
-    log = ready(step_records=1)
-    log.open("other")
-    log.frame(*(group([f"{d}-{n}" for n in range(10)], day(d), subjects=[1] * 10) for d in range(1, 31)), min_segment=1)
-    log.frame(group(["o1"], day(1), org="other", subjects=[1]), min_segment=1)
-    log.to_day(32)
+    log = large_and_other()
     for name, subject, deadline in (("whenever", 2, 0), ("late", 3, 9_000), ("soon", 4, 5_000)):
         log.erase(name, subject, deadline=deadline, run=False)
     log.erase("small", 1, org="other", deadline=1, run=False)
