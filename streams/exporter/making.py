@@ -22,6 +22,11 @@ AT_ONCE: Final = 2
 """So many parts are in the making at once."""
 _LOOK_S: Final = 0.05
 
+
+class GivenUp(Exception):
+    """What was begun is not ours any more, or the process is to stop."""
+
+
 Place = tuple[int, int]
 """A message of `selections`: partition and offset."""
 Make = Callable[[], Part | None]
@@ -47,13 +52,20 @@ class Making:
     def take(self, place: Place, make: Make, meanwhile: Callable[[], None]) -> Part | None:
         """Return what `make` returns; `meanwhile` is called every now and then until it does.
 
-        Raises what they raise. What has failed is not there any more: asked again, it is begun again.
+        Raises what they raise, and GivenUp if `meanwhile` let go of it. What has failed is not there any more: asked
+        again, it is begun again.
         """
         self.begin(place, make)
-        while not self._begun[place].done():
+        while not (making := self._wanted(place)).done():
             meanwhile()
-            wait_for([self._begun[place]], _LOOK_S)
-        return self._begun.pop(place).result()
+            wait_for([self._wanted(place)], _LOOK_S)
+        del self._begun[place]
+        return making.result()
+
+    def _wanted(self, place: Place) -> Future[Part | None]:
+        if place not in self._begun:
+            raise GivenUp
+        return self._begun[place]
 
     def forget(self) -> None:
         """Let go of all: nobody takes them. What runs ends by itself, by what its tick says."""

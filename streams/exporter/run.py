@@ -31,7 +31,7 @@ from streams.exporter.bucket import SINK, ExportBucket
 from streams.exporter.finish import Finisher
 from streams.exporter.hooks import ExporterHooks, NoHooks
 from streams.exporter.inbox import ExporterFailed, Inbox
-from streams.exporter.making import AT_ONCE, Make, Making, Place
+from streams.exporter.making import AT_ONCE, GivenUp, Make, Making, Place
 from streams.exporter.manifest import Part, PartsMissing
 from streams.exporter.names import record_key
 from streams.exporter.partlog import PartLog
@@ -43,10 +43,6 @@ from streams.exporter.work import EXPIRE, MANIFEST, PART, BadWork, Work
 from streams.runner.transaction import DeadLetter, KafkaAway, Transactions, dead_letter_writes
 
 log = logging.getLogger(__name__)
-
-
-class _GivenUp(Exception):
-    """The partition is another's now, or the process is to stop: what is begun is aborted."""
 
 
 class Exporter:
@@ -88,7 +84,7 @@ class Exporter:
         self._inbox = Inbox(self._spec.consumer_config(), self._topics.selections, self._on_change)
         self._transactions = Transactions(self._spec.kafka, self._spec.group)
         try:
-            with suppress(_GivenUp):
+            with suppress(GivenUp):
                 self._until_done(self._open)
             if stop.is_set():
                 return
@@ -119,21 +115,24 @@ class Exporter:
         self._tally.clear()
 
     def _tick(self) -> None:
-        """Give the work in hand up if it is not ours any more; keep our place in the group if it is."""
-        self._go_on(self._doing)
+        """Keep our place in the group, and give the work in hand up if it is not ours any more.
+
+        In this order: to look is what tells that it moved, and nothing may be done in between.
+        """
         self._inbox.keep_alive()
+        self._go_on(self._doing)
 
     def _go_on(self, doing: int) -> None:
-        """Raise _GivenUp if what belongs to assignment `doing` is not ours any more."""
+        """Raise GivenUp if what belongs to assignment `doing` is not ours any more."""
         if self._stop.is_set() or self._inbox.joined != doing:
-            raise _GivenUp
+            raise GivenUp
 
     def _take(self, message: Message) -> None:
         """Do one message's work, however long it takes."""
         self._doing = self._inbox.joined
         try:
             self._do(message)
-        except _GivenUp:
+        except GivenUp:
             log.info("work given up", extra={"partition": message.partition(), "offset": message.offset()})
         finally:
             self._inbox.go_on()
@@ -202,6 +201,7 @@ class Exporter:
         """Keep our place in the group, and let the part that comes next be begun."""
         self._tick()
         message = self._inbox.ahead() if self._making.room else None
+        self._go_on(self._doing)  # to read is to look
         if message is None or (self._ahead is not None and self._ahead[0] is message):
             return
         self._ahead = message, None
@@ -253,7 +253,7 @@ class Exporter:
         self._hooks.on_archive(EXPIRE)
 
     def _until_done(self, act: Callable[[], Any], target: str = SINK) -> Any:
-        """Return what `act` returns once it succeeds. Each wait is twice the one before. Raises _GivenUp."""
+        """Return what `act` returns once it succeeds. Each wait is twice the one before. Raises GivenUp."""
         limits = self._spec.kafka.limits
         wait = limits.backoff_first_s
         while True:

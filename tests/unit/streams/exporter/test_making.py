@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from streams.exporter.making import AT_ONCE, Making
+from streams.exporter.making import AT_ONCE, GivenUp, Making
 from streams.exporter.manifest import Part
 
 
@@ -82,4 +82,12 @@ def test_whoever_waits_may_give_up(making: Making) -> None:
 
     with pytest.raises(InterruptedError):
         making.take((0, 1), lambda: held.wait(60) and None, lost)
+    held.set()
+
+
+def test_what_is_let_go_while_it_is_waited_for_is_given_up(making: Making) -> None:
+    held = threading.Event()
+
+    with pytest.raises(GivenUp):
+        making.take((0, 1), lambda: held.wait(60) and None, making.forget)
     held.set()
