@@ -18,6 +18,8 @@ Words = NDArray[np.uint64]
 WORD_MASKS: Words = np.array([(1 << (8 * i)) - 1 for i in range(9)], np.uint64)
 """Of a word's first 0 to 8 bytes."""
 _CHUNK = 8_192
+_FEW = 12
+_ALL = 2**64 - 1
 
 
 def padded(data: bytes | bytearray | memoryview | Bytes) -> Bytes:
@@ -97,6 +99,9 @@ def siphash24(buffer: Bytes, starts: Rows, lengths: Rows, k0: Words, k1: Words) 
 
     `buffer` is padded. 8 bytes a row.
     """
+    if len(starts) <= _FEW:
+        rows = zip(starts.tolist(), lengths.tolist(), k0.tolist(), k1.tolist(), strict=True)
+        return np.array([_siphash_one(buffer[at : at + size].tobytes(), a, b) for at, size, a, b in rows], np.uint64)
     out = np.empty(len(starts), np.uint64)
     view = words_view(buffer)
     order = None
@@ -111,6 +116,29 @@ def siphash24(buffer: Bytes, starts: Rows, lengths: Rows, k0: Words, k1: Words) 
     unsorted = np.empty_like(out)
     unsorted[order] = out
     return unsorted
+
+
+def _siphash_one(data: bytes, k0: int, k1: int) -> int:
+    """Hash one slice with Python's own numbers: 8 µs, where a call for whole columns takes 150 however few they are."""
+    v0, v1 = k0 ^ 0x736F6D6570736575, k1 ^ 0x646F72616E646F6D
+    v2, v3 = k0 ^ 0x6C7967656E657261, k1 ^ 0x7465646279746573
+    whole = len(data) & ~7
+    words = [int.from_bytes(data[at : at + 8], "little") for at in range(0, whole, 8)]
+    words.append(int.from_bytes(data[whole:], "little") | (len(data) & 255) << 56)
+    for at in range(len(words) + 2):
+        word = words[at] if at < len(words) else 0
+        v3 ^= word
+        if at == len(words):
+            v2 ^= 0xFF
+        for _ in range(2):
+            v0, v2 = (v0 + v1) & _ALL, (v2 + v3) & _ALL
+            v1, v3 = (v1 << 13 | v1 >> 51) & _ALL ^ v0, (v3 << 16 | v3 >> 48) & _ALL ^ v2
+            v0 = (v0 << 32 | v0 >> 32) & _ALL
+            v2, v0 = (v2 + v1) & _ALL, (v0 + v3) & _ALL
+            v1, v3 = (v1 << 17 | v1 >> 47) & _ALL ^ v2, (v3 << 21 | v3 >> 43) & _ALL ^ v0
+            v2 = (v2 << 32 | v2 >> 32) & _ALL
+        v0 ^= word
+    return v0 ^ v1 ^ v2 ^ v3
 
 
 def _siphash_sorted(view: Words, starts: Rows, lengths: Rows, k0: Words, k1: Words) -> Words:

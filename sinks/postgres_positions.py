@@ -121,14 +121,15 @@ def receipts(connection: Connection, target: str, source: Source, batches: Itera
     }
 
 
-def move(connection: Connection, target: str, source: Source, spans: Mapping[int, Span]) -> None:
-    """Move the positions forward, never back."""
-    connection.execute(
+def move(connection: Connection, target: str, source: Source, spans: Mapping[int, Span]) -> int | None:
+    """Move the positions forward, never back. Returns the transaction id that they now lie under."""
+    moved = connection.execute(
         "UPDATE ebbtide_target.positions p SET next_offset = greatest(p.next_offset, u.next), moved_at = now()"
         " FROM unnest(%s::int[], %s::bigint[]) AS u(partition, next)"
-        " WHERE p.target = %s AND p.source = %s AND p.partition = u.partition",
+        " WHERE p.target = %s AND p.source = %s AND p.partition = u.partition RETURNING p.xmin::text",
         (list(spans), [span.next for span in spans.values()], target, source.id),
-    )
+    ).fetchone()
+    return None if moved is None else int(str(moved[0]))
 
 
 def save(
@@ -138,16 +139,23 @@ def save(
     spans: Mapping[int, Span],
     done: Sequence[tuple[Batch, Receipt]],
 ) -> None:
-    """Move the positions forward (never back) and keep the receipts, in the effect's transaction."""
-    move(connection, target, source, spans)
+    """Move the positions forward (never back) and keep the receipts, in the effect's transaction.
+
+    Their `xid` is the last one under which this transaction has rows. What was tried and halved died under those of
+    savepoints, which are later than its own; so one more is made here, later than all of them (32 bits, in its rows).
+    """
+    with connection.transaction():
+        last = move(connection, target, source, spans)
     if done:
         connection.execute(
             "INSERT INTO ebbtide_target.receipts (target, source, xid, batch_id, digest, receipt)"
-            " SELECT %s, %s, pg_current_xact_id(), * FROM unnest(%s::text[], %s::bytea[], %s::text[])"
-            " ON CONFLICT DO NOTHING",
+            " SELECT %s, %s, (own + ((coalesce(%s, own) - own) & 4294967295))::text::xid8, told.*"
+            " FROM unnest(%s::text[], %s::bytea[], %s::text[]) AS told, pg_current_xact_id() AS id,"
+            " LATERAL (SELECT id::text::bigint AS own) AS own ON CONFLICT DO NOTHING",
             (
                 target,
                 source.id,
+                last,
                 [batch.id for batch, _ in done],
                 [batch.digest for batch, _ in done],
                 [receipt.to_json() for _, receipt in done],

@@ -13,9 +13,10 @@ import psycopg
 from schemas.plans import FieldAction, PostgresPlan
 from sinks.anonymise import Anonymiser
 from sinks.base import Job, Source, Span
-from sinks.batch import Batch
+from sinks.batch import Batch, Receipt
 from sinks.gone import DELETED, GONE, Gone, Unknown
 from sinks.postgres import PostgresSink
+from sinks.postgres_positions import save
 from tests.integration.targets.support import batch_record, wait_for
 
 SOURCE = Source("cluster", "erasures.crm")
@@ -186,3 +187,31 @@ def test_a_role_that_may_not_vacuum_is_told_what_to_grant(database: str, prefix:
     assert granted.level == GONE
     assert not isinstance(granted.gone_within_s, Unknown)
     assert granted.gone_within_s < 3_600
+
+
+def test_rows_that_died_under_a_savepoint_are_not_gone_while_a_transaction_between_may_keep_them(
+    database: str, prefix: str
+) -> None:
+    fill(database, prefix)
+    sink, first, late = make_sink(database), a_batch(200, 301), a_batch(1, 200)
+    receipt = Receipt(batch_id=late.id, rows=199, found=199, changed=199)
+    with psycopg.connect(database) as old, psycopg.connect(database) as between:
+        old.execute("SELECT pg_current_xact_id()")
+        with applied(sink, first):
+            wait_for(lambda: bool(sink.upkeep() and sink.gone([first])[0].blocked_by), "the blocker", 120)
+            with psycopg.connect(database) as connection:  # as the careful way does it, which tries and halves
+                connection.execute("SELECT pg_current_xact_id()")
+                between.execute("SELECT pg_current_xact_id()")
+                with connection.transaction():
+                    connection.execute("DELETE FROM messages WHERE id < 200")
+                save(connection, "crm", SOURCE, {0: Span(1, 2)}, [(late, receipt)])
+            old.rollback()
+            wait_gone(sink, first)
+            held, there = sink.gone([late]), Files(database).have_row(prefix)
+        between.rollback()
+        again = make_sink(database)  # sees by the receipt that there is something to vacuum
+        wait_gone(again, late)
+        again.close()
+
+    assert there
+    assert [answer.level for answer in held] == [DELETED]
