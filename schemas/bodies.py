@@ -22,6 +22,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from schemas.alike import first_alike, numbered
 from schemas.columns import MAX_ID_BYTES, Columns, Ids, Subjects
 from schemas.errors import Reject
 from schemas.ragged import Bytes, Rows, Words, starts_of
@@ -320,13 +321,8 @@ def dictionary_of(refs: Words) -> tuple[Words, NDArray[Any]]:
         places: dict[int, int] = {}
         few = [places.setdefault(ref, len(places)) for ref in refs.tolist()]
         return np.fromiter(places, np.uint64, len(places)), np.array(few, np.int64)
-    distinct, first, codes = np.unique(refs, return_index=True, return_inverse=True)
-    if len(distinct) == len(refs):
-        return refs, codes
-    order = np.argsort(first, kind="stable")
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    return distinct[order], place[codes]
+    rows, codes = numbered(first_alike(refs))
+    return refs[rows], codes
 
 
 def code_width(entries: int) -> int:

@@ -84,9 +84,17 @@ def equal_to(buffer: Bytes, starts: Rows, lengths: Rows, others: Bytes, there: t
     """
     other_starts, other_lengths = there
     same: NDArray[np.bool_] = lengths == other_lengths
-    longest = int(lengths[same].max(initial=0))
+    longest, done = int(lengths[same].max(initial=0)), 0
     left, right = words_view(buffer), words_view(others)
-    for at in range(0, longest, 8):
+    if longest and bool(same.all()):  # whole words first, of all rows at once; the last one may overlap
+        shortest = int(lengths.min())
+        while done + 8 <= shortest:
+            same &= left[starts + done] == right[other_starts + done]
+            done += 8
+        if done < longest <= done + 8 and shortest >= 8:
+            same &= left[starts + lengths - 8] == right[other_starts + lengths - 8]
+            return same
+    for at in range(done, longest, 8):
         rows = np.flatnonzero(same & (lengths > at))
         mask = WORD_MASKS[np.minimum(lengths[rows] - at, 8)]
         differ = (left[starts[rows] + at] ^ right[other_starts[rows] + at]) & mask

@@ -16,15 +16,14 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.alike import first_alike, numbered
 from schemas.bodies import (
-    FEW,
     MAX_ROWS,
     SUBJECTS,
     VERSION,
     code_width,
     compress,
     decompress,
-    dictionary_of,
     encode_columns,
     planes,
     read_columns,
@@ -54,10 +53,10 @@ def encode_runs(columns: Columns, sizes: Sequence[int]) -> list[bytes]:
     steps[1:] -= clocks[:-1]
     steps[ends - sizes] = clocks[ends - sizes]
     folded = _matrix(zigzag(steps), 4)
-    references = _References(columns.subjects) if columns.subjects is not None else None
+    references = _References(columns.subjects, ends) if columns.subjects is not None else None
     bodies = []
-    for first, stop in bounds:
-        subjects = references.of(first, stop) if references is not None else []
+    for run, (first, stop) in enumerate(bounds):
+        subjects = references.of(run, first, stop) if references is not None else []
         head = bytes((VERSION, SUBJECTS if subjects else 0)) + (stop - first).to_bytes(4, "little")
         rows = [head, b"\1", ids[first:stop].T.tobytes(), folded[first:stop].T.tobytes()]
         bodies.append(compress(b"".join(rows + subjects)))
@@ -65,31 +64,37 @@ def encode_runs(columns: Columns, sizes: Sequence[int]) -> list[bytes]:
 
 
 class _References:
-    """The subject references of all rows, to be written run by run."""
+    """The subject references of all rows, to be written run by run. `ends`: where each run ends."""
 
-    def __init__(self, subjects: Subjects) -> None:
-        self._refs = subjects.refs()
+    def __init__(self, subjects: Subjects, ends: Rows) -> None:
+        refs = subjects.refs()
         self._counts = _matrix(subjects.counts.astype(np.uint16), 2)
-        self._ends = [0, *np.cumsum(subjects.counts).tolist()]
-        self._others = [0, *np.cumsum(subjects.counts != 1).tolist()]  # rows up to here that have not just one
+        before = np.concatenate((np.zeros(1, np.int64), np.cumsum(subjects.counts)))
+        others = np.concatenate((np.zeros(1, np.int64), np.cumsum(subjects.counts != 1)))
+        begins = np.concatenate((np.zeros(1, np.int64), ends))
+        bounds = before[begins]
+        run = np.repeat(np.arange(len(ends)), np.diff(bounds))
+        rows, places = numbered(first_alike(refs, run))
+        entries = np.searchsorted(rows, bounds)  # how many distinct ones lie before each run
+        self._codes = places - entries[run]
+        self._one_byte = self._codes.astype(np.uint8).tobytes()
+        self._hashes = refs[rows].astype("<u8").tobytes()
+        self._bounds, self._entries = bounds.tolist(), entries.tolist()
+        self._others = others[begins].tolist()  # rows before each run that have not just one
 
-    def of(self, first: int, stop: int) -> list[bytes]:
-        """Return what a body holds of the subjects of the rows [first, stop); nothing if they have none."""
-        own = self._refs[self._ends[first] : self._ends[stop]]
-        if not len(own):
+    def of(self, run: int, first: int, stop: int) -> list[bytes]:
+        """Return what a body holds of the subjects of a run, the rows [first, stop); nothing if they have none."""
+        begin, end = self._bounds[run], self._bounds[run + 1]
+        if begin == end:
             return []
-        one_each = self._others[first] == self._others[stop]
+        one_each = self._others[run] == self._others[run + 1]
         parts = [b"\1"] if one_each else [b"\0", self._counts[first:stop].T.tobytes()]
-        if len(own) <= FEW:
-            places: dict[int, int] = {}
-            few = [places.setdefault(ref, len(places)) for ref in own.tolist()]
-            entries, codes, hashes = len(places), bytes(few), struct.pack(f"<{len(places)}Q", *places)
-        else:
-            distinct, numbers = dictionary_of(own)
-            entries, codes = len(distinct), planes(numbers, code_width(len(distinct)))
-            hashes = distinct.astype("<u8").tobytes()
-        parts += [len(own).to_bytes(4, "little"), entries.to_bytes(4, "little")]
-        return [*parts, codes, hashes] if entries < len(own) else [*parts, hashes]
+        entries = self._entries[run + 1] - self._entries[run]
+        parts += [(end - begin).to_bytes(4, "little"), entries.to_bytes(4, "little")]
+        if entries < end - begin:
+            width = code_width(entries)
+            parts.append(self._one_byte[begin:end] if width == 1 else planes(self._codes[begin:end], width))
+        return [*parts, self._hashes[8 * self._entries[run] : 8 * self._entries[run + 1]]]
 
 
 def _matrix(values: NDArray[np.uint32] | NDArray[np.uint16], width: int) -> Bytes:

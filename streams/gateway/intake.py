@@ -7,20 +7,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
-import numpy as np
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from schemas.ragged import padded, starts_of
 from streams.gateway.clients import ANSWER_S, check, halt
-from streams.gateway.events import Messages, Slices
+from streams.gateway.reading import AT_ONCE, Found, Place, Reading
 from streams.gateway.spec import GatewaySpec
 
 log = logging.getLogger(__name__)
 
-Place = tuple[str, int]
-_CHUNK = 5_000
+_BLOCK = 5_000
 _FULL_WITHIN_S = 0.25
-"""How long a read may take to come back full while there is a backlog."""
+"""How long a block may take to come together while there is a backlog."""
+_LOOK_S = 0.02
+"""How long the client is waited for at once: what ends a source comes only with messages, or when time is up."""
 
 
 class Intake:
@@ -32,6 +31,8 @@ class Intake:
     def __init__(self, consumer: Consumer, spec: GatewaySpec, *, before_moving: Callable[[], None]) -> None:
         self._consumer, self._limits = consumer, spec.limits
         self._before_moving = before_moving
+        self._topics = spec.read_topics
+        self._ends: dict[Place, int] = {}
         self.reached: dict[Place, int] = {}
         self._moved = False
         self.assignments = 0
@@ -48,8 +49,8 @@ class Intake:
         """Return what is assigned."""
         return [TopicPartition(topic, partition) for topic, partition in self.reached]
 
-    def read(self) -> list[Message]:
-        """Return what comes within the linger time or fills a pack. `reached` moves with it.
+    def read(self) -> Found:
+        """Return what comes within the linger time or fills a pack. `reached` moves with it, by `note`.
 
         If partitions came or went meanwhile, nothing that was read counts: some of it may be another's by now. What
         is ours is read again from what is committed.
@@ -57,25 +58,40 @@ class Intake:
         limits = self._limits
         began = time.monotonic()
         until, latest = began + limits.linger_ms / 1000, began + limits.backlog_linger_ms / 1000
-        found: list[Message] = []
-        size = 0
+        reading = Reading(self._topics)
         behind = False
-        while len(found) < limits.pack_messages and size < limits.pack_input_bytes:
+        while reading.count < limits.pack_messages and reading.size < limits.pack_input_bytes:
             now = time.monotonic()
             wait = min(latest - now, _FULL_WITHIN_S) if behind else until - now
             if wait <= 0:
                 break
-            got = self._consumer.consume(min(_CHUNK, limits.pack_messages - len(found)), wait)
-            behind = len(got) == _CHUNK
+            most = min(_BLOCK, limits.pack_messages - reading.count)
+            behind = self._block(reading, most, until=until, latest=now + wait)
             if self._moved:
                 self._moved = False
                 self._start_over()
-                return []
-            if any(map(Message.error, got)):
-                got = self._good(got)
-            found += got
-            size += sum(map(len, got))
-        return found
+                return Reading(self._topics).found()
+        return reading.found()
+
+    def _block(self, reading: Reading, most: int, *, until: float, latest: float) -> bool:
+        """Read `most` messages, and tell whether all came: by `latest`, or by `until` where all sources are at an end.
+
+        A backlog that has been read leaves its last pack partly filled; nobody need wait for more.
+        """
+        while most:
+            asked = min(AT_ONCE, most)
+            now = time.monotonic()
+            wait = max(0.0, min(latest - now, _LOOK_S))
+            got = self._consumer.consume(asked, wait)
+            if self._moved:
+                return False
+            most -= len(got)
+            full = len(got) == asked
+            reading.add(self._good(got) if any(map(Message.error, got)) else got)
+            now = time.monotonic()
+            if not full and (now >= latest or (now >= until and self._is_at_end())):
+                return False
+        return True
 
     def _good(self, got: Sequence[Message]) -> list[Message]:
         """Return the messages among the client's events, and take note of the ends that it tells of."""
@@ -85,8 +101,20 @@ class Intake:
             if error is None:
                 good.append(message)
             elif not check(message) and error.code() == KafkaError._PARTITION_EOF:
-                self._reach(place_of(message), offset_of(message))
+                place = cast(str, message.topic()), cast(int, message.partition())
+                self._ends[place] = cast(int, message.offset())
+                self._reach(place, self._ends[place])
         return good
+
+    def _is_at_end(self) -> bool:
+        """Tell whether every source partition has been read to its end, as far as the client knows of one."""
+        if self._ends.keys() != self.reached.keys():
+            return False
+        try:
+            read = self._consumer.position(self.partitions())
+        except KafkaException as e:
+            raise halt("asking what it has read", e) from None
+        return all(p.offset <= self._ends[p.topic, p.partition] for p in read)
 
     def note(self, spans: Mapping[Place, tuple[int, int]]) -> None:
         """Take note of what was handed out: each partition's offsets [first, next)."""
@@ -102,12 +130,14 @@ class Intake:
         self._moved = True
         self.assignments += 1
         self.reached = {(p.topic, p.partition): -1 for p in partitions}
+        self._ends.clear()
 
     def _revoked(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
         self._before_moving()
         self._moved = True
         for p in partitions:
             self.reached.pop((p.topic, p.partition), None)
+            self._ends.pop((p.topic, p.partition), None)
 
     def _start_over(self) -> None:
         if not self.reached:
@@ -130,56 +160,3 @@ class Intake:
                 "a source was trimmed before it was read: raise its retention, and backfill what is missing",
                 extra={"topic": committed.topic, "partition": committed.partition, "lost": low - committed.offset},
             )
-
-
-def place_of(message: Message) -> Place:
-    """Return the topic and partition of a message that was read."""
-    return cast(str, message.topic()), cast(int, message.partition())
-
-
-def offset_of(message: Message) -> int:
-    """Return the offset of a message that was read."""
-    return cast(int, message.offset())
-
-
-def as_messages(found: Sequence[Message], topics: Sequence[str]) -> tuple[Messages, list[Place]]:
-    """Return `found`, read from `topics`, as columns, and the source partitions in the order in which they appear."""
-    values, keys = _texts(Message.value, found), _texts(Message.key, found)
-    partitions = np.fromiter(map(Message.partition, found), np.int64, len(found))
-    numbers = {topic: i for i, topic in enumerate(topics)}
-    topic = np.array([numbers[cast(str, m.topic())] for m in found], np.int64) if len(topics) > 1 else 0
-    codes = partitions * len(topics) + topic
-    first = np.full(int(codes.max(initial=-1)) + 1, -1, np.int64)
-    first[codes[::-1]] = np.arange(len(found) - 1, -1, -1)  # of repeats, numpy keeps the last one written
-    distinct = np.flatnonzero(first >= 0)
-    order = distinct[np.argsort(first[distinct])]
-    places = [(topics[code % len(topics)], code // len(topics)) for code in order.tolist()]
-    rank = np.empty(len(first), np.int64)
-    rank[order] = np.arange(len(order))
-    value_lengths = np.fromiter(map(len, values), np.int64, len(values))
-    key_lengths = np.fromiter(map(len, keys), np.int64, len(keys))
-    messages = Messages(
-        buffer=padded(b"".join(values)),
-        value=Slices(starts_of(value_lengths), value_lengths),
-        keys=padded(b"".join(keys)),
-        key=Slices(starts_of(key_lengths), key_lengths),
-        source=rank[codes],
-        offset=np.fromiter(map(Message.offset, found), np.int64, len(found)),
-    )
-    return messages, places
-
-
-def _texts(part: Callable[[Message], bytes | None], found: Sequence[Message]) -> list[bytes]:
-    """Return a part of each message, empty where it has none. Unbound methods under `map` cost no bytecode a row."""
-    return [b"" if text is None else text for text in map(part, found)]
-
-
-def spans_of(messages: Messages, places: Sequence[Place], used: int) -> dict[Place, tuple[int, int]]:
-    """Return the offsets [first, next) that the first `used` messages have in each of their source partitions."""
-    source, offset = messages.source[:used], messages.offset[:used]
-    spans = {}
-    for i, place in enumerate(places):
-        own = offset[source == i]
-        if len(own):
-            spans[place] = int(own.min()), int(own.max()) + 1
-    return spans

@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.ragged import WORD_MASKS, Bytes, Rows, Words, equal_to, gather, order_by, words_view
+from schemas.alike import first_alike, numbered
+from schemas.ragged import WORD_MASKS, Bytes, Rows, Words, equal_to, gather, words_view
 from streams.gateway.events import Events, Slices
 
-_HASH_BITS = 48  # with 100 000 combinations in a pack, two share a hash once in 50 000 packs
 _SEED, _FACTOR = (np.uint64(secrets.randbits(64) | 1) for _ in range(2))
 
 
@@ -95,14 +95,7 @@ def _alike(
         hashes = (hashes ^ kinds.astype(np.uint64)) * _FACTOR
     for slices in fields:
         hashes = _mix(buffer, slices, hashes)
-    hashes >>= np.uint64(64 - _HASH_BITS)
-    order = order_by(hashes, _HASH_BITS)
-    ranked = hashes[order]
-    fresh = np.ones(len(ranked), np.bool_)
-    fresh[1:] = ranked[1:] != ranked[:-1]
-    firsts = order[fresh]
-    codes = np.empty(len(ranked), np.int64)
-    codes[order] = np.cumsum(fresh) - 1
+    firsts, codes = numbered(first_alike(hashes))
     same = np.ones(n, np.bool_) if kinds is None else kinds == kinds[firsts][codes]
     for slices in fields:
         model = slices.take(firsts)

@@ -10,11 +10,11 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from confluent_kafka import Consumer, Message, Producer
+from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
 from schemas.codec import full_codec
@@ -24,9 +24,10 @@ from schemas.sequence import Sequence as Numbered
 from schemas.subjects import SubjectKeys
 from streams.garbage import rare_collections
 from streams.gateway.clients import RouteReader, ledger_producer, log_ends, source_consumer
-from streams.gateway.intake import Intake, Place, as_messages, offset_of, place_of, spans_of
+from streams.gateway.intake import Intake
 from streams.gateway.letters import dead_letter
 from streams.gateway.pack import Packed, Packer
+from streams.gateway.reading import Found, Place
 from streams.gateway.routing import Routes
 from streams.gateway.spec import GatewayHooks, GatewaySpec, NoHooks
 from streams.gateway.writer import Outgoing, Writer
@@ -124,20 +125,17 @@ class _Gateway:
         self._ask()
         began = time.monotonic()
         found = self._intake.read()
-        noted = False
-        while found:
-            messages, places = as_messages(found, self._spec.read_topics)
-            if not noted:
-                self._intake.note(spans_of(messages, places, len(found)))
-                noted = True
-            packed = self._packer.pack(messages, now_ms=self._clock())
+        came = len(found) > 0
+        self._intake.note(found.spans(len(found)))
+        while len(found):
+            packed = self._packer.pack(found.messages, now_ms=self._clock())
             mark = self._passed() if packed.used == len(found) else None
-            self._write(found, spans_of(messages, places, packed.used), packed, mark)
-            found = found[packed.used :]
+            self._write(found, packed, mark)
+            found = found.after(packed.used)
             self._hooks.pack_seconds(time.monotonic() - began)
         mark = self._passed()
-        self._write([], {}, None, mark)
-        if not noted and mark is None:
+        self._write(found, None, mark)
+        if not came and mark is None:
             self._writer.settle()  # in silence nothing that follows would do it
 
     def close(self) -> None:
@@ -165,10 +163,11 @@ class _Gateway:
         self._mark = None
         return mark
 
-    def _write(self, found: Sequence[Message], spans: _Spans, packed: Packed | None, mark: _Mark | None) -> None:
+    def _write(self, found: Found, packed: Packed | None, mark: _Mark | None) -> None:
         """Have one transaction written, or nothing if there is nothing to say."""
         if packed is None and mark is None:
             return
+        spans = found.spans(packed.used if packed is not None else 0)
         messages = [] if packed is None else [*self._frames(spans, packed), *self._letters(found, packed)]
         if mark is not None:
             messages += self._watermarks(mark)
@@ -184,17 +183,16 @@ class _Gateway:
             frame = self._codec.encode("Frame", {"sources": sources, "records": records, "body": body})
             yield self._to_ledger(partition, frame)
 
-    def _letters(self, found: Sequence[Message], packed: Packed) -> Iterator[Outgoing]:
+    def _letters(self, found: Found, packed: Packed) -> Iterator[Outgoing]:
         now = self._clock()
         for refusal in packed.refusals:
-            message = found[refusal.message]
-            topic, partition = place_of(message)
+            topic, partition, offset = found.origin(refusal.message)
             letter = dead_letter(
                 self._seal,
-                message.value() or b"",
+                found.value(refusal.message),
                 topic=topic,
                 partition=partition,
-                offset=offset_of(message),
+                offset=offset,
                 reason=refusal.reason,
                 producer=refusal.producer,
                 now_ms=now,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from streams.gateway.clients import ANSWER_S, halt
-from streams.gateway.intake import Place
+from streams.gateway.reading import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
