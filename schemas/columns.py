@@ -18,6 +18,7 @@ MAX_ID_BYTES = 1024
 ROW_BYTES = 17
 """Of a row's clock, lengths and codes."""
 
+UUID_CHARS = 36
 _DASHES = (8, 13, 18, 23)
 _BLOCKS = ((0, 0, 8), (8, 9, 13), (12, 14, 18), (16, 19, 23), (20, 24, 36))  # where the digits stand without dashes
 _BAD_PAIR = 1 << 8
@@ -25,7 +26,6 @@ _PAIRS = np.full(1 << 16, _BAD_PAIR, np.uint16)
 """Two hex digits, as a little-endian number of their ASCII codes, to the byte they write."""
 for _byte in range(256):
     _PAIRS[int.from_bytes(b"%02x" % _byte, "little")] = _byte
-_HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
 _HASH_KEY = (0x6562627469646520, 0x7265636F72642069)  # fixed: the hash is part of stored filters
 
 
@@ -168,14 +168,17 @@ class Ids:
 
 def _uuid_texts(data: Bytes) -> NDArray[np.uint8]:
     """Return UUIDs of 16 bytes each as texts, a row of 36 characters each."""
-    binary = data.reshape(-1, 16)
-    digits = np.empty((len(binary), 32), np.uint8)
-    digits[:, 0::2] = _HEX[binary >> 4]
-    digits[:, 1::2] = _HEX[binary & 15]
-    text = np.full((len(binary), 36), ord("-"), np.uint8)
+    text = np.empty((len(data) // 16, UUID_CHARS), np.uint8)
+    write_uuid_texts(data, text)
+    return text
+
+
+def write_uuid_texts(data: Bytes, text: NDArray[np.uint8]) -> None:
+    """Write UUIDs of 16 bytes each into the rows of `text`, which have 36 characters."""
+    digits = np.frombuffer(data.tobytes().hex().encode("ascii"), np.uint8).reshape(-1, 32)
+    text[:] = ord("-")
     for at, begin, end in _BLOCKS:
         text[:, begin:end] = digits[:, at : at + end - begin]
-    return text
 
 
 class Subjects:

@@ -15,8 +15,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.batches import encode_batch
 from schemas.bodies import encode_columns
-from schemas.columns import Columns
+from schemas.columns import Columns, Ids
 from streams.ledger import audited, barriers, counts, keys, rows, snapshots
 from streams.ledger.keys import Position
 from streams.ledger.plans import Plan
@@ -42,10 +43,18 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some rows of one origin, encoded once for all targets that they go to."""
+    """Some rows of one origin, encoded once for all targets that they go to; a few have their ids as texts."""
 
-    ids: list[str]
+    ids: Ids | list[str]
     body: bytes
+
+    @staticmethod
+    def of(columns: Columns) -> Chunk:
+        return Chunk(columns.ids, encode_columns(columns))
+
+    def texts(self) -> list[str]:
+        """Return the records' ids."""
+        return self.ids.texts() if isinstance(self.ids, Ids) else self.ids
 
 
 def room(work: Work, target: str) -> int:
@@ -84,7 +93,7 @@ def batches(
         chunk = chunks.get((start, stop)) if chunks is not None else None
         part = columns.slice(start, stop)
         if chunk is None:
-            chunk = Chunk(part.ids.texts(), encode_columns(part))
+            chunk = Chunk.of(part)
             if chunks is not None:
                 chunks[(start, stop)] = chunk
         name = batch_id(work.context.partition, origin, target, plan.action, int(ordinals[start]))
@@ -128,7 +137,7 @@ def rest_of(work: Work, target: str, head: PendingHead, columns: Columns) -> Non
     origin = Origin(head.org, head.category, work.position())
     name = batch_id(work.context.partition, origin, target, head.action, 0)
     rest = replace(head, count=len(columns), sent_day=work.today, holds=[])
-    _put(work, target, name, rest, columns, Chunk(columns.ids.texts(), encode_columns(columns)))
+    _put(work, target, name, rest, columns, Chunk.of(columns))
     _block_if_full(work, target)
 
 
@@ -147,7 +156,7 @@ def _put(work: Work, target: str, name: str, head: PendingHead, columns: Columns
     work.store.put(keys.pending(target, name), rows.join(head, chunk.body))
     snapshots.sent(work, head.org, keys.pending(target, name))
     if work.clock.orders or work.clock.selects:  # orders must not follow a record that goes
-        work.cut.setdefault((head.org, head.category, target), set()).update(chunk.ids)
+        work.cut.setdefault((head.org, head.category, target), set()).update(chunk.texts())
     send(work, target, name, head, chunk.ids)
     counts.sent(work, target, head, watched)
     row = work.target(target)
@@ -156,9 +165,9 @@ def _put(work: Work, target: str, name: str, head: PendingHead, columns: Columns
     row.records_sent += head.count
 
 
-def send(work: Work, target: str, name: str, head: PendingHead, ids: list[str], *, again: bool = False) -> None:
+def send(work: Work, target: str, name: str, head: PendingHead, ids: Ids | list[str], *, again: bool = False) -> None:
     """Send one batch, and write that down. The same head and ids make the same bytes, `again` or not."""
-    record: dict[str, Any] = {
+    said: dict[str, Any] = {
         "batch_id": name,
         "target": target,
         "org": head.org,
@@ -168,8 +177,8 @@ def send(work: Work, target: str, name: str, head: PendingHead, ids: list[str], 
         "rules_version": head.rules_version,
         "policy_version": head.policy_version,
         "as_of_day": head.day,
-        "record_ids": ids,
     }
     topic = work.context.topics.erasures(target)
-    work.send(topic, work.context.partition, bytes.fromhex(name), "ErasureBatch", record, sequenced=False)
+    value = encode_batch(work.context.codec, said, ids)
+    work.post(topic, work.context.partition, bytes.fromhex(name), value, sequenced=False)
     audited.batch(work, target, name, head, again=again)

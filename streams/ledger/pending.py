@@ -149,7 +149,7 @@ def _retry(work: Work, target: str, name: str, head: PendingHead, body: bytes) -
 
 def _resend(work: Work, target: str, name: str, head: PendingHead, body: bytes) -> None:
     """Send the same bytes again."""
-    cut.send(work, target, name, head, decode_columns(body).ids.texts(), again=True)
+    cut.send(work, target, name, head, decode_columns(body).ids, again=True)
     work.store.put(keys.pending(target, name), rows.join(replace(head, sent_day=work.today), body))
     work.clock.batches_resent += 1
 

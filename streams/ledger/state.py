@@ -244,6 +244,12 @@ class Work:
         can_wait: bool = False,
     ) -> None:
         value = self.context.codec.encode(name, record)
+        self.post(topic, partition, key, value, sequenced=sequenced, can_wait=can_wait)
+
+    def post(
+        self, topic: str, partition: int, key: bytes | None, value: bytes, *, sequenced: bool, can_wait: bool = False
+    ) -> None:
+        """Send a message that is encoded already."""
         send = Send(topic=topic, partition=partition, key=key, value=value, sequenced=sequenced, can_wait=can_wait)
         self.sends.append(send)
 

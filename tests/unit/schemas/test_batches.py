@@ -1,0 +1,41 @@
+"""`schemas.batches`: a batch written at once is the message that the codec makes of its texts."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.batches import encode_batch
+from schemas.codec import full_codec
+from schemas.columns import Ids
+
+CODEC = full_codec()
+HEAD = {
+    "batch_id": "0f" * 16,
+    "target": "postgres-crm",
+    "org": "acme",
+    "category": "messages",
+    "action": "delete",
+    "reason": "retention",
+    "rules_version": 3,
+    "policy_version": 0,
+    "as_of_day": 20_000,
+}
+
+
+@given(st.lists(st.uuids().map(str), max_size=70) | st.lists(st.text(max_size=8) | st.uuids().map(str), max_size=9))
+def test_a_batch_is_the_message_that_the_codec_makes_of_its_ids(texts: list[str]) -> None:
+    whole = CODEC.encode("ErasureBatch", {**HEAD, "record_ids": texts})
+
+    assert encode_batch(CODEC, HEAD, Ids.of(texts)) == whole
+    assert encode_batch(CODEC, HEAD, texts) == whole
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 8191, 8192])
+def test_the_number_of_ids_may_have_any_length(count: int) -> None:
+    texts = [str(UUID(int=n)) for n in range(count)]
+
+    assert CODEC.decode(encode_batch(CODEC, HEAD, Ids.of(texts)))[1]["record_ids"] == texts
