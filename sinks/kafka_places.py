@@ -19,8 +19,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, repeat
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
+import numpy as np
 from rocksdict import Options, Rdict, WriteBatch
 
 MEMORY_BYTES: Final = 96 << 20
@@ -113,6 +114,9 @@ class KeyPlaces:
             return len(found), there
         taken = list(map(self._memory[topic].pop, keys, repeat(None)))
         self._taken.append((topic, keys, taken))
+        if set(map(type, taken)) == {int}:
+            self._used -= sum(map(len, keys)) + _KEY_BYTES * len(keys)
+            return len(keys), _by_partition(keys, cast("list[int]", taken))
         count = 0
         for key, known in zip(keys, taken, strict=True):
             if known is not None:
@@ -196,6 +200,17 @@ class KeyPlaces:
 
     def _hash(self, topic: str, key: bytes) -> bytes:
         return hashlib.blake2b(topic.encode() + b"\0" + key, digest_size=16, key=self._secret).digest()
+
+
+def _by_partition(keys: Sequence[bytes], places: Sequence[int]) -> dict[int, list[bytes]]:
+    """Return `keys` by the partition where each lives, those of one partition in their order."""
+    partitions = np.fromiter(places, np.int64, len(places)) & _PARTITIONS
+    order = np.argsort(partitions, kind="stable")
+    found, starts = np.unique(partitions[order], return_index=True)
+    ordered = list(map(keys.__getitem__, order.tolist()))
+    ends = [*starts[1:].tolist(), len(ordered)]
+    bounds = zip(found.tolist(), starts.tolist(), ends, strict=True)
+    return {partition: ordered[start:end] for partition, start, end in bounds}
 
 
 def _places(known: _Known | None) -> list[Place]:

@@ -18,16 +18,20 @@ from numpy.typing import NDArray
 from schemas.batches import encode_batch
 from schemas.bodies import encode_columns
 from schemas.columns import Columns, Ids
+from schemas.columns import Columns
+from schemas.rules import Rules
 from streams.ledger import audited, barriers, counts, keys, rows, snapshots
 from streams.ledger.keys import Position
 from streams.ledger.plans import Plan
-from streams.ledger.rows import OrgRow, PendingHead
+from streams.ledger.rows import OrgRow, PendingHead, TargetRow
 from streams.ledger.state import Work
 
 RETENTION: Final = "retention"
 REQUEST: Final = "request"
 RESIDUAL: Final = "residual"
 """Why a batch is sent."""
+SMALLEST: Final = 16
+"""A batch of fewer records takes as much of its target's room as one of so many: each is a row, and a message."""
 
 
 class Origin(NamedTuple):
@@ -58,10 +62,31 @@ class Chunk:
 
 
 def room(work: Work, target: str) -> int:
-    """Return how many batches `target` may be sent now; none while it is blocked."""
+    """Return how many full batches `target` may be sent now; none while it is blocked."""
     assert work.rules is not None
     row = work.target(target)
-    return 0 if row.blocked else max(0, work.rules.pending_batches - row.pending)
+    return 0 if row.blocked else free(work.rules, row)
+
+
+def free(rules: Rules, row: TargetRow) -> int:
+    """Return how many full batches a target has room for.
+
+    As many as `pending_batches`, or more of them that are small: what bounds them then is how many records they have,
+    and `SMALLEST` for each. One at a time, a batch of a single record costs what its way there and back takes.
+    """
+    few = rules.pending_batches - row.pending
+    most = rules.pending_batches * max(1, rules.batch_records // SMALLEST)
+    left = rules.pending_batches * rules.batch_records - (row.records_sent - row.records_acked)
+    return max(0, few, min(most - row.pending, left // rules.batch_records))
+
+
+def half_free(rules: Rules, row: TargetRow) -> bool:
+    """Whether a target that had no room has half of it again, whatever size its batches are."""
+    few = rules.pending_batches // 2
+    if row.pending <= few:
+        return True
+    most = few * max(1, rules.batch_records // SMALLEST)
+    return row.pending <= most and row.records_sent - row.records_acked <= few * rules.batch_records
 
 
 def batch_id(partition: int, origin: Origin, target: str, action: str, first: int) -> str:
@@ -142,7 +167,7 @@ def rest_of(work: Work, target: str, head: PendingHead, columns: Columns) -> Non
 
 
 def _block_if_full(work: Work, target: str) -> None:
-    if work.rules is not None and work.target(target).pending >= work.rules.pending_batches:
+    if work.rules is not None and not free(work.rules, work.target(target)):
         work.target(target).blocked = True
         work.queue_changes += 1
 

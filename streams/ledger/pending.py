@@ -118,9 +118,9 @@ def _freed(work: Work, target: str, head: PendingHead) -> None:
     row.pending -= 1
     row.batches_acked += 1
     row.records_acked += head.count
-    limit = work.rules.pending_batches // 2 if work.rules is not None else 0
+    half = cut.half_free(work.rules, row) if work.rules is not None else row.pending <= 0
     work.clock.prove_at = 0  # what is to be erased again may wait for room
-    if row.blocked and row.pending <= limit:
+    if row.blocked and half:
         row.blocked = False
         work.queue_changes += 1
         work.reported.add(target)

@@ -103,7 +103,8 @@ class Reader:
         if name == "VerifyBatch":
             return self._decode_question(message)
         batch = self.decode(message)
-        _ = batch.digest  # worked out here, and not while the store's transaction is open
+        if self._sink.positions is not None:
+            _ = batch.digest  # worked out here, and not while the store's transaction is open
         return batch
 
     def fits(self, piece: Piece, read: Read) -> bool:

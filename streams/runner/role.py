@@ -10,12 +10,14 @@ from schemas.datamap import DataMap
 from sinks.base import Sink
 from sinks.build import SinkSettings, build_sink
 from sinks.consumer import ConsumerSink
+from sinks.kafka import MOST_RECORDS as KAFKA_RECORDS
+from sinks.kafka import KafkaSink
 from sinks.s3 import MOST_RECORDS, S3Sink
 from streams.runner.answers import run_answers
 from streams.runner.brake import Holds
 from streams.runner.hooks import RunnerHooks
 from streams.runner.runner import run_sink
-from streams.runner.spec import RunnerSpec
+from streams.runner.spec import RunnerLimits, RunnerSpec
 
 
 def run_target(
@@ -74,7 +76,10 @@ def run_any(
 
 
 def limited(spec: RunnerSpec, sink: Sink) -> RunnerSpec:
-    """Return the spec with no more records at once than the kind of target can do while its group waits."""
-    if not isinstance(sink, S3Sink):
-        return spec
-    return replace(spec, limits=replace(spec.limits, records=min(spec.limits.records, MOST_RECORDS)))
+    """Return the spec with as many records at once as the kind of target can do while its group waits."""
+    records = spec.limits.records
+    if isinstance(sink, S3Sink):
+        records = min(records, MOST_RECORDS)
+    elif isinstance(sink, KafkaSink) and records == RunnerLimits().records:
+        records = KAFKA_RECORDS
+    return spec if records == spec.limits.records else replace(spec, limits=replace(spec.limits, records=records))

@@ -263,6 +263,7 @@ class TargetRunner:
         if self._fetched.empty and self._fetch(1, limits.linger_s):
             self._fetch(min(_AT_ONCE, limits.batches) - 1, limits.gather_s)
         self._read_ahead()
+        gathered = time.monotonic() + limits.gather_s
         piece = Piece()
         records = taken = 0
         while joined == self._joined and (read := self._fetched.first()) is not None:
@@ -274,8 +275,10 @@ class TargetRunner:
             taken += 1
             span = piece.spans.get(partition)
             piece.spans[partition] = Span(span.first if span else self._next[partition], offset + 1)
-            if records >= limits.records or taken >= limits.batches or piece.alone or not self._fetched.ready:
-                break  # the store need not wait for what is not decoded yet
+            if records >= limits.records or taken >= limits.batches or piece.alone:
+                break
+            if not self._fetched.ready and time.monotonic() > gathered:
+                break  # the store need not wait for long for what is not decoded yet
         self._next.update({partition: span.next for partition, span in piece.spans.items()})
         return piece
 

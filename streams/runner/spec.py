@@ -17,8 +17,9 @@ class RunnerLimits:
     """How much is taken into one store transaction, and how long to wait. Times in seconds.
 
     `batches` and `records` bound one transaction (a single batch is always taken whole); what comes within `gather_s`
-    of the first batch goes with it. `ahead_bytes` is how much is read while the store is at work. `upkeep_s` is how
-    often the sink is asked for its upkeep, `bound_s` how often for its bound.
+    of the first batch goes with it, and is waited for as long while it is decoded. `ahead_bytes` is how much is read
+    while the store is at work. `upkeep_s` is how often the sink is asked for its upkeep, `bound_s` how often for its
+    bound.
     """
 
     batches: int = 500

@@ -83,6 +83,15 @@ def test_what_was_written_anew_is_not_put_back_where_it_was(memory_bytes: int, t
         assert places.places("a", KEYS[:1]) == {KEYS[0]: [Place(0, 9), Place(1, 1)]}
 
 
+def test_what_is_taken_out_comes_by_partition_in_the_order_of_its_keys(tmp_path: Path) -> None:
+    keys = [f"acme/{n}".encode() for n in range(100)]
+    with closing(KeyPlaces(tmp_path / "index")) as places:
+        for n, key in enumerate(keys):
+            places.put("a", key, Place(n % 7, n << 22), lives=True)
+
+        assert places.take("a", keys) == (100, {partition: keys[partition::7] for partition in range(7)})
+
+
 @pytest.fixture
 def spilled(tmp_path: Path) -> Iterator[KeyPlaces]:
     with closing(KeyPlaces(tmp_path / "index", memory_bytes=2_000)) as places:

@@ -11,7 +11,7 @@ ORGS = [f"org-{n:03}" for n in range(60)]
 
 
 def test_a_targets_queue_is_served_from_its_front_whatever_went_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    log = ready(category("messages", "90 d"), pending_batches=2)
+    log = ready(category("messages", "90 d"), pending_batches=2, batch_records=1)
     for org in ORGS:
         log.open(org)
     log.frame(*(group([f"{org}-r"], day(1), org=org) for org in ORGS))

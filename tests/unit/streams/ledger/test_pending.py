@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas.policy import Setting
 from streams.ledger import keys
+from streams.ledger.cut import SMALLEST, free, half_free
 from streams.ledger.rows import TargetRow
 from streams.reducer import Entry
-from tests.support.ledger_log import CODEC, TOPICS, LedgerLog, category, day, group, ready
+from tests.support.ledger_log import CODEC, TOPICS, LedgerLog, category, day, group, ready, rules
 
 IDS = [f"r{n:03}" for n in range(100)]
 
@@ -28,6 +31,49 @@ def test_a_target_never_has_more_batches_pending_than_the_rules_let_it() -> None
 
     assert most == 3
     assert sorted(taken) == IDS
+
+
+def test_small_batches_may_be_more_on_their_way_than_full_ones() -> None:
+    log = ready(pending_batches=3, batch_records=4 * SMALLEST)
+    for n in range(20):
+        log.open(f"org-{n}")
+    log.frame(*(group([f"r{n}"], day(0), org=f"org-{n}") for n in range(20)))
+    waiting = log.batches(log.to_day(91))
+    most = 0
+    taken: list[str] = []
+
+    while waiting:
+        most = max(most, len(waiting))
+        batch = waiting.pop(0)
+        taken += batch.ids
+        waiting += log.batches(log.ack(batch))
+
+    assert most == 12
+    assert sorted(taken) == sorted(f"r{n}" for n in range(20))
+
+
+@given(
+    room=st.integers(1, 100),
+    records=st.integers(1, 4_000),
+    sizes=st.lists(st.floats(0, 1), max_size=2_000),
+)
+def test_a_target_has_no_more_on_its_way_than_its_room_whatever_the_sizes(
+    room: int, records: int, sizes: list[float]
+) -> None:
+    limits = rules(category("messages"), pending_batches=room, batch_records=records)
+    row = TargetRow()
+    for size in sizes:
+        if not free(limits, row):
+            break
+        row.pending += 1
+        row.records_sent += max(1, int(size * records))
+
+    few = room * max(1, records // SMALLEST)
+    assert row.pending <= few
+    assert row.records_sent <= room * records
+    assert free(limits, row) + row.pending >= room
+    if not free(limits, row):
+        assert not half_free(limits, row) or room == 1
 
 
 def test_what_waits_for_a_target_is_still_reached_by_a_longer_policy() -> None:

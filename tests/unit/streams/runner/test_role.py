@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from schemas.seal import Seal
 from schemas.topics import Topics
 from sinks.anonymise import Anonymiser
+from sinks.kafka import MOST_RECORDS as KAFKA_RECORDS
+from sinks.kafka import KafkaSink
 from sinks.memory import MemorySink
 from sinks.s3 import MOST_RECORDS, S3Sink
 from streams.runner.role import limited
@@ -24,6 +27,17 @@ def test_a_target_that_asks_for_each_record_gets_few_at_once() -> None:
     assert SPEC.limits.records > MOST_RECORDS
     assert spec == replace(SPEC, limits=replace(SPEC.limits, records=MOST_RECORDS))
     assert limited(spec, sink) == spec
+
+
+def test_a_target_with_a_wait_for_each_transaction_gets_many_at_once(tmp_path: Path) -> None:
+    sink = KafkaSink("feed", "none:0", {}, anonymiser=Anonymiser(b"s" * 16), directory=tmp_path)
+
+    spec = limited(SPEC, sink)
+    few = replace(SPEC, limits=replace(SPEC.limits, records=7))
+
+    assert spec.limits.records == KAFKA_RECORDS > SPEC.limits.records
+    assert limited(spec, sink) == spec
+    assert limited(few, sink) is few
 
 
 def test_other_targets_keep_their_limits() -> None:
