@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from schemas.batches import encode_batch
 from schemas.bodies import encode_columns
 from schemas.columns import Columns, Ids
-from schemas.columns import Columns
 from schemas.rules import Rules
 from streams.ledger import audited, barriers, counts, keys, rows, snapshots
 from streams.ledger.keys import Position
