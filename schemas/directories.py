@@ -56,6 +56,11 @@ class Texts:
     def take(self, rows: NDArray[np.intp]) -> Texts:
         return Texts(self.values, self.codes[rows])
 
+    def used(self) -> list[int]:
+        """Return the codes that occur, ascending."""
+        codes: list[int] = np.flatnonzero(np.bincount(self.codes, minlength=len(self.values))).tolist()
+        return codes
+
     def at(self, row: int) -> str:
         return self.values[int(self.codes[row])]
 

@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 _BLOCK = 5_000
 _FULL_WITHIN_S = 0.25
 """How long a block may take to come together while there is a backlog."""
+_SILENT_S = 0.06
+"""How long nothing comes where a backlog has ended: live traffic, whose packs shall be large, has shorter gaps."""
 _LOOK_S = 0.02
 """How long the client is waited for at once: what ends a source comes only with messages, or when time is up."""
 
@@ -74,10 +76,12 @@ class Intake:
         return reading.found()
 
     def _block(self, reading: Reading, most: int, *, until: float, latest: float) -> bool:
-        """Read `most` messages, and tell whether all came: by `latest`, or by `until` where all sources are at an end.
+        """Read `most` messages by `latest`, and tell whether all came.
 
-        A backlog that has been read leaves its last pack partly filled; nobody need wait for more.
+        A backlog that has been read leaves its last pack partly filled: from `until` on it is waited for no longer
+        than it takes to see that all sources are silent, and at their ends.
         """
+        heard = time.monotonic()
         while most:
             asked = min(AT_ONCE, most)
             now = time.monotonic()
@@ -87,9 +91,12 @@ class Intake:
                 return False
             most -= len(got)
             full = len(got) == asked
-            reading.add(self._good(got) if any(map(Message.error, got)) else got)
+            good = self._good(got) if any(map(Message.error, got)) else got
+            reading.add(good)
             now = time.monotonic()
-            if not full and (now >= latest or (now >= until and self._is_at_end())):
+            heard = now if good else heard
+            is_silent = now >= until and now - heard >= _SILENT_S
+            if not full and (now >= latest or (is_silent and self._is_at_end())):
                 return False
         return True
 

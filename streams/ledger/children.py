@@ -17,7 +17,6 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-import zstandard
 from numpy.typing import NDArray
 
 from schemas.columns import Columns
@@ -26,8 +25,6 @@ from streams.ledger.counts import MIN_RETAIN
 from streams.ledger.keys import Bucket, Position
 from streams.ledger.rows import Row
 from streams.ledger.state import DAY_S, Work
-
-_PARENTS = 2
 
 
 @dataclass(slots=True, frozen=True)
@@ -97,12 +94,6 @@ class _Records:
         for name, clock in zip(self.columns.ids.texts(), self.columns.clocks.tolist(), strict=True):
             found[name, clock // DAY_S] = max(clock, found.get((name, clock // DAY_S), -1))
         return found
-
-
-def has_parents(body: bytes) -> bool:
-    """Tell whether an encoded body has a column of parents, reading no more than its first block."""
-    head: bytes = zstandard.ZstdDecompressor().stream_reader(body).read(2)
-    return bool(head[1] & _PARENTS)
 
 
 def store(work: Work, bucket: Bucket, columns: Columns) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ebbtide.partition import ledger_partition
+from schemas.bodies import has_parents
 from schemas.columns import Columns
 from schemas.directories import KINDS, RECORD, Directory
 from schemas.errors import Halt, Reject
@@ -97,7 +98,7 @@ class Intake:
         bucket = _bucket(group)
         body = group.body
         segments.store(self._work, bucket, Segment(group.count, group.min_s, group.max_s, False, body))
-        if children.has_parents(body):
+        if has_parents(body):
             children.store(self._work, bucket, group.columns())
 
     def _pack(self, pack: Pack, contracts: list[Group]) -> None:
@@ -114,7 +115,7 @@ class Intake:
         if not len(records):
             return
         self._count_closed(groups.take(records))
-        if children.has_parents(pack.body):  # known before its pack is sorted out: its source may go today
+        if has_parents(pack.body):  # known before its pack is sorted out: its source may go today
             for group in pack.chosen(records):
                 children.store(work, _bucket(group), group.columns())
         if bool(replayed.any()):

@@ -42,7 +42,7 @@ def classes(work: Work, orgs: Texts) -> Classes:
     known: dict[str, int] = {}
     settings: list[list[dict[str, Any]]] = []
     asked = []
-    for code in np.unique(orgs.codes).tolist():
+    for code in orgs.used():
         facts = work.facts(orgs.values[code])
         if not facts.open:
             continue

@@ -56,7 +56,7 @@ def _may_be_due(work: Work, groups: Directory) -> bool:
         if any(barriers.may_concern(work, name, categories.at(i), int(groups.low[i])) for i in at):
             return True
     asked = known.of[groups.orgs.codes] * len(categories.values) + categories.codes
-    for code in np.unique(asked).tolist():
+    for code in np.flatnonzero(np.bincount(asked)).tolist():
         number, category = divmod(code, len(categories.values))
         plan = known.plan(work, number, categories.values[category]) if number != CLOSED else None
         newest = plan.newest(work.today) if plan is not None else None
@@ -72,7 +72,7 @@ def _may_be_due(work: Work, groups: Directory) -> bool:
 
 def _has_begun(work: Work, plan: Plan, category: str, orgs: Texts) -> bool:
     """Whether an event started the clock of a category for one of these orgs, or for records of it."""
-    for code in np.unique(orgs.codes).tolist():
+    for code in orgs.used():
         name = orgs.values[code]
         org, pair = work.org(name), work.pair(name, category)
         if org is not None and org_limit(plan, org, category, work.today) is not None:

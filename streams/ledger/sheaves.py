@@ -46,17 +46,16 @@ _ORGS_AT_ONCE: Final = 1024
 def put(work: Work, due: int, found: Buckets, chosen: NDArray[np.intp], *, rules: int) -> int:
     """Keep buckets, which are due on one day under the `rules` of a version; return how many records were merged."""
     cost = 0
-    for piece in _pieces(found, chosen):
-        rows = found.rows(piece)
+    for piece, rows in _pieces(found, chosen):
         full = piece[-1] != chosen[-1]  # merged, it would only be cut again
         cost += _store(work, due, Pack.made_of(found.directory(piece, rows), rows), rules, full=full)
     return cost
 
 
-def _pieces(found: Buckets, chosen: NDArray[np.intp]) -> Iterable[NDArray[np.intp]]:
-    """Yield buckets by as many as one sheaf may hold."""
-    records = np.cumsum(found.sizes[chosen])
-    size = np.cumsum(_bytes_of(found.rows(chosen)))[records - 1]
+def _pieces(found: Buckets, chosen: NDArray[np.intp]) -> Iterable[tuple[NDArray[np.intp], Columns]]:
+    """Yield buckets, and their rows, by as many as one sheaf may hold."""
+    whole, records = found.rows(chosen), np.cumsum(found.sizes[chosen])
+    size = np.cumsum(_bytes_of(whole))[records - 1]
     first = 0
     while first < len(chosen):
         before = (int(records[first - 1]), int(size[first - 1])) if first else (0, 0)
@@ -65,7 +64,7 @@ def _pieces(found: Buckets, chosen: NDArray[np.intp]) -> Iterable[NDArray[np.int
             np.searchsorted(size, before[1] + MAX_BYTES, "right"),
         )
         stop = max(first + 1, int(min(ends)))
-        yield chosen[first:stop]
+        yield chosen[first:stop], whole.slice(before[0], int(records[stop - 1]))
         first = stop
 
 
@@ -111,8 +110,7 @@ def _hash(org: str) -> int:
 
 
 def _orgs_of(texts: Texts) -> bytes:
-    used = np.unique(texts.codes).tolist()
-    return np.unique(np.array([_hash(texts.values[code]) for code in used], "<u4")).tobytes()
+    return np.unique(np.array([_hash(texts.values[code]) for code in texts.used()], "<u4")).tobytes()
 
 
 def _names(value: bytes, org: int) -> bool:

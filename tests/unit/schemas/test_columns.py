@@ -18,6 +18,7 @@ from schemas.bodies import (
     decode_columns,
     decompress,
     encode_columns,
+    has_parents,
     read_columns,
 )
 from schemas.columns import Columns, Ids, Subjects
@@ -89,6 +90,19 @@ def test_columns_come_back_as_they_were(given_columns: Columns) -> None:
 
     assert same(decode_columns(body), given_columns)
     assert encode_columns(given_columns) == body
+
+
+@given(columns())
+def test_whether_rows_have_parents_is_told_without_reading_them(given_columns: Columns) -> None:
+    parents = given_columns.lean().parents
+
+    assert has_parents(encode_columns(given_columns)) == (parents is not None)
+
+
+@pytest.mark.parametrize("body", [b"", b"no zstd frame", compress(b""), compress(b"\1")])
+def test_what_is_no_body_is_refused_when_it_is_asked_for_parents(body: bytes) -> None:
+    with pytest.raises(BadBody):
+        has_parents(body)
 
 
 @given(columns())

@@ -37,6 +37,16 @@ def said(directory: Directory) -> list[tuple[object, ...]]:
     return list(zip(directory.kinds.tolist(), *columns, directory.low.tolist(), directory.high.tolist(), strict=True))
 
 
+@given(st.lists(TEXT))
+def test_the_codes_in_use_are_those_of_the_texts_that_occur(texts: list[str]) -> None:
+    whole = Texts.of([*texts, "never used"])
+
+    used = whole.take(np.arange(len(texts))).used()
+
+    assert {whole.values[code] for code in used} == set(texts)
+    assert used == sorted(set(used))
+
+
 @given(ROWS)
 def test_a_directory_reads_back(rows: list[Row]) -> None:
     directory = made(rows)
