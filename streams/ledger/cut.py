@@ -29,7 +29,7 @@ RETENTION: Final = "retention"
 REQUEST: Final = "request"
 RESIDUAL: Final = "residual"
 """Why a batch is sent."""
-SMALLEST: Final = 16
+SMALLEST: Final = 8
 """A batch of fewer records takes as much of its target's room as one of so many: each is a row, and a message."""
 
 

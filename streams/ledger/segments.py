@@ -130,7 +130,7 @@ def dead_rows(work: Work, key: SegmentKey) -> NDArray[np.uint16]:
 
 def _dead(work: Work, key: SegmentKey) -> tuple[int, NDArray[np.uint16]]:
     """Return since when a segment has dead rows (-1: it has none), and their ordinals."""
-    raw = work.store.get(key.pack(keys.DEAD))
+    raw = work.store.get(key.pack(keys.DEAD)) if work.clock.dead else None
     if raw is None:
         return -1, np.zeros(0, np.uint16)
     return int.from_bytes(raw[:4], "big"), np.frombuffer(raw, np.dtype("<u2"), offset=4).astype(np.uint16)
