@@ -131,7 +131,7 @@ class Backups:
             raise BadRules(f"note must be one line of at most {MOST_NOTE} characters")
 
 
-STEP_RECORDS: Final = 30_000
+STEP_RECORDS: Final = 60_000
 """So many records one step handles where no rules say otherwise."""
 
 
@@ -157,7 +157,7 @@ class Rules:
     max_leap_days: int = 2
     sources: Mapping[str, int] = field(default_factory=dict)
     step_records: int = STEP_RECORDS
-    pending_batches: int = 64
+    pending_batches: int = 128
     batch_records: int = 1000
     resend_days: int = 45
     categories: Mapping[str, CategoryRules] = field(default_factory=dict)

@@ -235,14 +235,20 @@ class Lane:
 
     def _ends(self, batch: _Batch) -> float:
         """When the checkpoint is closed though more comes."""
-        limits = self._spec.limits
-        return batch.began + (limits.linger_s if batch.sends else max(limits.linger_s, limits.rest_s))
+        linger_s = self._spec.limits.linger_s
+        return batch.began + (linger_s if batch.sends else max(linger_s, self._rest_s(batch)))
 
     def _rests_until(self, batch: _Batch) -> float:
         """Until when it is kept open though nothing comes."""
         if batch.awaited:
             return 0.0
-        return self._closed_at + (self._spec.limits.pace_s if batch.sends else self._spec.limits.rest_s)
+        return self._closed_at + (self._spec.limits.pace_s if batch.sends else self._rest_s(batch))
+
+    def _rest_s(self, batch: _Batch) -> float:
+        """How long a checkpoint that sends nothing gathers."""
+        limits, overlay = self._spec.limits, self._overlay
+        assert overlay is not None
+        return limits.idle_s if batch.read_bytes + overlay.size <= limits.idle_bytes else limits.rest_s
 
     def _apply(self, record: Record, batch: _Batch, overlay: Overlay) -> None:
         position = self._position
