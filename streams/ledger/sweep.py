@@ -37,8 +37,9 @@ from streams.ledger.rows import PairRow, Segment
 from streams.ledger.select_rows import Place, choose, cut_selection, is_plain
 from streams.ledger.state import Work
 
-PAIR_COST: Final = 16
-"""What a pair costs a step beside its records, in records."""
+PAIR_COST: Final = 64
+"""What a pair costs a step beside its records, in records. It takes as long as some two hundred of them; counted lower,
+a step of small orgs would keep the other partitions of its worker waiting for seconds."""
 
 _Run = list[tuple[SegmentKey, Segment]]
 

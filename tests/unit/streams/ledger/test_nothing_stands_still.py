@@ -174,7 +174,7 @@ def test_many_small_segments_that_came_at_once_are_merged_all() -> None:
 
 def test_a_step_looks_at_no_more_records_of_pairs_that_must_wait_than_the_rules_say() -> None:
     log = ready(
-        category("messages", "30 d", clock="deactivation"), step_records=100, batch_records=10, pending_batches=1
+        category("messages", "30 d", clock="deactivation"), step_records=200, batch_records=10, pending_batches=1
     )
     for number in range(12):
         org = f"org{number:02}"
