@@ -23,10 +23,12 @@ from typing import TypeVar
 
 from schemas.errors import Halt
 from schemas.sequence import HEADER, Sequence
+from streams.lane import pace
 from streams.lane.compacting import Compactor
 from streams.lane.hooks import CheckpointStats, LaneHooks, Step
 from streams.lane.inbox import Inbox, Record
 from streams.lane.overlay import Overlay
+from streams.lane.pace import Gathered
 from streams.lane.position import KEY as POSITION_KEY
 from streams.lane.position import Position
 from streams.lane.restore import restore
@@ -215,9 +217,12 @@ class Lane:
             record = self._inbox.take()
             at = monotonic()
             if record is None:
-                if at >= self._ends(batch):
+                gathered = self._gathered(batch, overlay)
+                if at >= pace.ends(limits, gathered):
                     return batch
-                await self._inbox.wait_for(max(limits.quiet_s, self._rests_until(batch) - at))
+                await self._inbox.wait_for(
+                    max(limits.quiet_s, pace.rests_until(limits, gathered, self._closed_at) - at)
+                )
                 if not self._inbox and not self._halting:
                     return batch
                 continue
@@ -225,7 +230,7 @@ class Lane:
             if (
                 batch.entries + batch.repeats >= limits.entries
                 or batch.read_bytes + batch.send_bytes + overlay.size >= limits.bytes
-                or at >= self._ends(batch)
+                or at >= pace.ends(limits, self._gathered(batch, overlay))
             ):
                 return batch
             if at >= slice_end:
@@ -233,22 +238,9 @@ class Lane:
                 slice_end = monotonic() + _SLICE_S
         return None
 
-    def _ends(self, batch: _Batch) -> float:
-        """When the checkpoint is closed though more comes."""
-        linger_s = self._spec.limits.linger_s
-        return batch.began + (linger_s if batch.sends else max(linger_s, self._rest_s(batch)))
-
-    def _rests_until(self, batch: _Batch) -> float:
-        """Until when it is kept open though nothing comes."""
-        if batch.awaited:
-            return 0.0
-        return self._closed_at + (self._spec.limits.pace_s if batch.sends else self._rest_s(batch))
-
-    def _rest_s(self, batch: _Batch) -> float:
-        """How long a checkpoint that sends nothing gathers."""
-        limits, overlay = self._spec.limits, self._overlay
-        assert overlay is not None
-        return limits.idle_s if batch.read_bytes + overlay.size <= limits.idle_bytes else limits.rest_s
+    def _gathered(self, batch: _Batch, overlay: Overlay) -> Gathered:
+        size = batch.read_bytes + overlay.size
+        return Gathered(began=batch.began, bytes=size, sends=bool(batch.sends), awaited=batch.awaited)
 
     def _apply(self, record: Record, batch: _Batch, overlay: Overlay) -> None:
         position = self._position

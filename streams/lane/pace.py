@@ -1,0 +1,43 @@
+"""How long a checkpoint gathers entries before it is closed. Pure; moments are seconds of one monotonic clock.
+
+A transaction costs the broker milliseconds, however little is in it, so what nobody waits for shares one
+(docs/lane.md, *Pace*). Asked by `streams.lane.lane`; `tests/unit/streams/lane/test_pace.py` says what it promises.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streams.lane.spec import CheckpointLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """What a checkpoint has so far.
+
+    `began`: since when it gathers; `bytes`: read and to be written, not what it sends; `sends`: whether it sends
+    anything; `awaited`: whether another lane, or a step of its own, waits for that.
+    """
+
+    began: float
+    bytes: int
+    sends: bool
+    awaited: bool
+
+
+def ends(limits: CheckpointLimits, gathered: Gathered) -> float:
+    """Return when it is closed though more comes."""
+    longest = limits.linger_s if gathered.sends else max(limits.linger_s, _unseen_s(limits, gathered))
+    return gathered.began + longest
+
+
+def rests_until(limits: CheckpointLimits, gathered: Gathered, last: float) -> float:
+    """Return until when it is kept open though nothing comes; the one before was closed at `last`."""
+    if gathered.awaited:
+        return gathered.began
+    return last + (limits.pace_s if gathered.sends else _unseen_s(limits, gathered))
+
+
+def _unseen_s(limits: CheckpointLimits, gathered: Gathered) -> float:
+    """How long one that sends nothing may gather: nobody can see it."""
+    return limits.idle_s if gathered.bytes <= limits.idle_bytes else limits.rest_s
