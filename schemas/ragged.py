@@ -6,6 +6,8 @@ A buffer that is read in words carries `PAD` spare bytes at its end.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +30,11 @@ def padded(data: bytes | bytearray | memoryview | Bytes) -> Bytes:
     out = np.zeros(len(raw) + PAD, np.uint8)
     out[: len(raw)] = raw
     return out
+
+
+def padded_join(pieces: Iterable[bytes]) -> Bytes:
+    """Return `pieces`, one behind the other, with `PAD` zero bytes behind them, copied once. It cannot be written."""
+    return np.frombuffer(b"".join((*pieces, bytes(PAD))), np.uint8)
 
 
 def words_view(buffer: Bytes) -> Words:

@@ -70,12 +70,12 @@ class _Cursor:
     def texts(self, most: int, reason: str) -> Slices:
         """Read an array of texts, at most `most`."""
         found: list[Slices] = []
-        total = 0
+        total, first = 0, self.at
         while items := self.block(total, most, reason):
             found.append(self._same_length(items) or self._one_by_one(items))
             total += items
         slices = Slices.concat(found) if found else Slices.none(0)
-        self._check_utf8(slices)
+        self._check_utf8(slices, first)
         return slices
 
     def _same_length(self, items: int) -> Slices | None:
@@ -96,8 +96,9 @@ class _Cursor:
         pairs = np.array([self.text() for _ in range(items)], np.int64)
         return Slices(pairs[:, 0], pairs[:, 1])
 
-    def _check_utf8(self, slices: Slices) -> None:
-        if self.raw.isascii():
+    def _check_utf8(self, slices: Slices, first: int) -> None:
+        """Look at texts that lie between `first` and here."""
+        if self.raw[first : self.at].isascii():
             return
         for start, length in zip((slices.starts - self.base).tolist(), slices.lengths.tolist(), strict=True):
             try:
@@ -106,9 +107,10 @@ class _Cursor:
                 raise BadBatch("undecodable") from None
 
     def one_text(self) -> Slices:
+        first = self.at
         start, length = self.text()
         slices = Slices(np.array([start], np.int64), np.array([length], np.int64))
-        self._check_utf8(slices)
+        self._check_utf8(slices, first)
         return slices
 
     def longs(self, most: int) -> Rows:

@@ -24,10 +24,10 @@ from schemas.ragged import Rows, order_by, siphash24
 from schemas.reasons import CODES, NAMES
 from schemas.rules import Rules
 from schemas.subjects import SubjectKeys
-from streams.gateway.batches import BadBatch, decode_batch
 from streams.gateway.checks import check_rows
 from streams.gateway.events import CREATED, DERIVED, KINDS, MOVED, NAMED, Events, Messages, Slices
 from streams.gateway.labels import Label, Labels, Rest, label_rows
+from streams.gateway.regular import decode_batches
 from streams.gateway.routing import Routes
 from streams.gateway.singles import HEADER_BYTES, decode_singles
 from streams.gateway.spec import Limits
@@ -79,8 +79,8 @@ class Packer:
 
     def pack(self, messages: Messages, *, now_ms: int) -> Packed:
         """Decode, check, group and encode. Never raises for what a message holds."""
-        events, reasons = self._decode(messages)
-        used = _fitting(events, len(messages), self.limits.pack_output_bytes)
+        events, reasons, decoded = self._decode(messages)
+        used = min(decoded, _fitting(events, len(messages), self.limits.pack_output_bytes))
         if used < len(messages):
             events = events.take(np.flatnonzero(events.message < used))
         labels, codes = label_rows(messages.buffer, events)
@@ -101,8 +101,9 @@ class Packer:
             used=used,
         )
 
-    def _decode(self, messages: Messages) -> tuple[Events, NDArray[np.uint8]]:
-        """Return the events of every message that decodes, in message order, and each message's reason code."""
+    def _decode(self, messages: Messages) -> tuple[Events, NDArray[np.uint8], int]:
+        """Return the events of every message that decodes, in message order, each message's reason code, and how many
+        messages were looked at: none that would not fit."""
         buffer, value = messages.buffer, messages.value
         reasons = np.zeros(len(messages), np.uint8)
         schema = np.full(len(messages), -1, np.int64)
@@ -120,16 +121,15 @@ class Packer:
         events, found = decode_singles(buffer, value.take(alone), alone)
         reasons[alone] = found
         parts = [events if not found.any() else events.take(np.flatnonzero(found == 0))]
-        for message in np.flatnonzero(batch & (reasons == 0)).tolist():
-            try:
-                start, length = int(value.starts[message]), int(value.lengths[message])
-                parts.append(decode_batch(buffer, start, length, message))
-            except BadBatch as e:
-                reasons[message] = CODES[e.reason]
+        batches = np.flatnonzero(batch & (reasons == 0))
+        found_batches, refused, left = decode_batches(buffer, value, batches, self.limits.pack_output_bytes)
+        for message, reason in refused.items():
+            reasons[message] = CODES[reason]
+        parts = [part for part in (*parts, *found_batches) if len(part)] or parts
         joined = Events.concat(parts)
         if len(parts) > 1:
             joined = joined.take(np.argsort(joined.message, kind="stable"))
-        return joined, reasons
+        return joined, reasons, len(messages) if left is None else left
 
     def _producer(self, label: Label | Rest) -> str:
         return label.producer if label.producer in self.producers else "other"

@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 from confluent_kafka import Message
 
-from schemas.ragged import Rows, padded, starts_of
+from schemas.ragged import Bytes, Rows, padded_join, starts_of
 from streams.gateway.events import Messages, Slices
 
 AT_ONCE = 500
@@ -109,9 +109,7 @@ class Reading:
         every = [(topics[code % len(topics)], code // len(topics)) for code in range(int(codes.max(initial=-1)) + 1)]
         source, places = _ranked(codes, every)
         (values, value), (keys, key) = self._values.slices(), self._keys.slices()
-        messages = Messages(
-            buffer=padded(values), value=value, keys=padded(keys), key=key, source=source, offset=offset
-        )
+        messages = Messages(buffer=values, value=value, keys=keys, key=key, source=source, offset=offset)
         return Found(messages=messages, places=places)
 
 
@@ -134,9 +132,9 @@ class _Texts:
         self._lengths.append(np.fromiter(map(len, cast(list[bytes], texts)), np.int64, len(texts)))
         self.size += len(piece)
 
-    def slices(self) -> tuple[bytes, Slices]:
+    def slices(self) -> tuple[Bytes, Slices]:
         lengths = _joined(self._lengths)
-        return b"".join(self._pieces), Slices(starts_of(lengths), lengths)
+        return padded_join(self._pieces), Slices(starts_of(lengths), lengths)
 
 
 def _joined(parts: Sequence[Rows]) -> Rows:

@@ -1,0 +1,101 @@
+"""Batches decoded many at once are what each is alone, however they are laid out, and whatever is wrong with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ebbtide.wire import public_codec
+from streams.gateway.batches import BadBatch, decode_batch
+from streams.gateway.events import KINDS
+from streams.gateway.regular import decode_batches, layout_of
+from tests.support.lifecycle import as_messages, batch, event
+from tests.unit.streams.gateway.test_decode import EVENT, as_dicts
+
+CODEC = public_codec()
+MUCH = 1 << 40
+REGULAR = st.builds(
+    event,
+    record_id=st.uuids().map(str),
+    subject_ids=st.lists(st.integers(0, 9).map("u{}".format), max_size=3),
+    occurred_at=st.integers(2**40, 2**41 - 1),
+    target=st.sampled_from(["", "crm"]),
+)
+"""Rows of which a publisher's batches mostly are: of one length in each column."""
+
+
+@st.composite
+def values(draw: st.DrawFn) -> bytes:
+    rows = draw(st.lists(draw(st.sampled_from([REGULAR, EVENT])), min_size=1, max_size=8))
+    kind = draw(st.sampled_from(KINDS))
+    made = batch([{**row, "kind": kind} for row in rows])
+    if draw(st.booleans()):
+        made["subject_counts"] = []
+        made["subject_ids"] = made["subject_ids"][: len(rows)]
+    value = bytearray(CODEC.encode("LifecycleBatch", made))
+    how = draw(st.sampled_from(["keep", "keep", "keep", "flip", "cut", "add"]))
+    place, byte = 5 + draw(st.integers(0, len(value) - 6)), draw(st.integers(1, 255))
+    if how == "flip":
+        value[place] ^= byte
+    elif how == "cut":
+        del value[place:]
+    elif how == "add":
+        value.append(byte)
+    return bytes(value)
+
+
+@given(st.lists(values(), max_size=8))
+def test_batches_decoded_at_once_are_what_each_is_alone(sent: list[bytes]) -> None:
+    messages = as_messages([(b"", value) for value in sent])
+
+    parts, refused, left = decode_batches(messages.buffer, messages.value, np.arange(len(sent)), MUCH)
+
+    found: dict[int, list[dict[str, Any]]] = {}
+    for part in parts:
+        for message, row in zip(part.message.tolist(), as_dicts(messages.buffer, part), strict=True):
+            found.setdefault(message, []).append(row)
+    assert left is None
+    for message in range(len(sent)):
+        start, length = int(messages.value.starts[message]), int(messages.value.lengths[message])
+        try:
+            alone = as_dicts(messages.buffer, decode_batch(messages.buffer, start, length, message))
+        except BadBatch as error:
+            assert refused.pop(message) == error.reason  # noqa: PT017
+        else:
+            assert found.pop(message, []) == alone
+    assert not found
+    assert not refused
+
+
+@given(st.lists(REGULAR, min_size=1, max_size=8))
+def test_what_publishers_write_is_laid_out_regularly(rows: list[dict[str, Any]]) -> None:
+    value = CODEC.encode("LifecycleBatch", batch(rows))
+
+    layout = layout_of(memoryview(value), 0, len(value), 3)
+
+    assert layout is not None
+    assert (layout.message, layout.rows) == (3, len(rows))
+
+
+def test_what_would_not_fit_is_not_looked_at() -> None:
+    rows = [event(record_id=f"{n:036}", subject_ids=["u1"]) for n in range(100)]
+    value = CODEC.encode("LifecycleBatch", batch(rows))
+    messages = as_messages([(b"", value)] * 10)
+
+    parts, refused, left = decode_batches(messages.buffer, messages.value, np.arange(10), 300 * 72)
+
+    assert left == 4
+    assert not refused
+    assert sum(map(len, parts)) == 400
+
+
+def test_one_batch_is_read_however_large_it_is() -> None:
+    messages = as_messages([(b"", CODEC.encode("LifecycleBatch", batch([event()])))] * 2)
+
+    parts, _, left = decode_batches(messages.buffer, messages.value, np.arange(2), 1)
+
+    assert left == 1
+    assert sum(map(len, parts)) == 1
