@@ -220,9 +220,8 @@ class Lane:
                 gathered = self._gathered(batch, overlay)
                 if at >= pace.ends(limits, gathered):
                     return batch
-                await self._inbox.wait_for(
-                    max(limits.quiet_s, pace.rests_until(limits, gathered, self._closed_at) - at)
-                )
+                until = pace.rests_until(limits, gathered, last=self._closed_at, now=at)
+                await self._inbox.wait_for(max(limits.quiet_s, until - at))
                 if not self._inbox and not self._halting:
                     return batch
                 continue

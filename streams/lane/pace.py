@@ -31,13 +31,21 @@ def ends(limits: CheckpointLimits, gathered: Gathered) -> float:
     return gathered.began + longest
 
 
-def rests_until(limits: CheckpointLimits, gathered: Gathered, last: float) -> float:
+def rests_until(limits: CheckpointLimits, gathered: Gathered, *, last: float, now: float) -> float:
     """Return until when it is kept open though nothing comes; the one before was closed at `last`."""
     if gathered.awaited:
         return gathered.began
-    return last + (limits.pace_s if gathered.sends else _unseen_s(limits, gathered))
+    if gathered.sends:
+        return last + limits.pace_s
+    if _is_little(limits, gathered):
+        return last + limits.idle_s
+    return min(last + limits.rest_s, now + limits.still_s)
 
 
 def _unseen_s(limits: CheckpointLimits, gathered: Gathered) -> float:
     """How long one that sends nothing may gather: nobody can see it."""
-    return limits.idle_s if gathered.bytes <= limits.idle_bytes else limits.rest_s
+    return limits.idle_s if _is_little(limits, gathered) else limits.rest_s
+
+
+def _is_little(limits: CheckpointLimits, gathered: Gathered) -> bool:
+    return gathered.bytes <= limits.idle_bytes

@@ -32,8 +32,9 @@ class CheckpointLimits:
     `bytes` counts what was read and what is to be written together. `quiet_s` closes it early when nothing more
     comes, so that a lone entry does not wait for `linger_s`. A transaction costs the broker milliseconds, however
     little is in it: within `pace_s` of the last one it is so closed only where somebody waits for what it sends, and
-    one that sends nothing, so that nobody can see it, gathers for up to `rest_s`, `linger_s` or not; for up to `idle_s`
-    while it has no more than `idle_bytes`: what comes when there is nothing to do, ticks and watermarks.
+    one that sends nothing, so that nobody can see it, gathers for up to `rest_s`, `linger_s` or not, and `still_s`
+    after the last entry at most; for up to `idle_s` while it has no more than `idle_bytes`: what comes when there is
+    nothing to do, ticks and watermarks.
     """
 
     entries: int = 2_000
@@ -42,6 +43,7 @@ class CheckpointLimits:
     quiet_s: float = 0.005
     pace_s: float = 0.1
     rest_s: float = 0.5
+    still_s: float = 0.25
     idle_s: float = 2.0
     idle_bytes: int = 8 << 10
 
