@@ -10,7 +10,7 @@ import numpy as np
 
 from schemas.ragged import Bytes, Rows
 from streams.gateway.events import KINDS, Events, Slices
-from streams.gateway.singles import HEADER_BYTES, MAX_SUBJECTS
+from streams.gateway.singles import HEADER_BYTES, MAX_SUBJECTS, unzigzag
 
 MAX_BATCH_ROWS = 1 << 16
 MAX_BATCH_SUBJECTS = 1 << 18
@@ -24,6 +24,23 @@ class BadBatch(Exception):
         self.reason = reason
 
 
+def read_long(raw: bytes | memoryview, at: int, end: int) -> tuple[int, int]:
+    """Return the Avro number at `at`, which ends before `end`, and where it ends. Raises BadBatch."""
+    value = shift = 0
+    while True:
+        if at >= end or shift > 63:
+            raise BadBatch("undecodable")
+        byte = raw[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            break
+        shift += 7
+    if value >= 1 << 64:
+        raise BadBatch("undecodable")
+    return (value >> 1) ^ -(value & 1), at
+
+
 class _Cursor:
     def __init__(self, data: Bytes, base: int) -> None:
         self.data = data
@@ -32,19 +49,8 @@ class _Cursor:
         self.at = HEADER_BYTES
 
     def long(self) -> int:
-        value = shift = 0
-        while True:
-            if self.at >= len(self.raw) or shift > 63:
-                raise BadBatch("undecodable")
-            byte = self.raw[self.at]
-            self.at += 1
-            value |= (byte & 127) << shift
-            if byte < 128:
-                break
-            shift += 7
-        if value >= 1 << 64:
-            raise BadBatch("undecodable")
-        return (value >> 1) ^ -(value & 1)
+        value, self.at = read_long(self.raw, self.at, len(self.raw))
+        return value
 
     def text(self) -> tuple[int, int]:
         """Return start and length of one text in the pack's buffer."""
@@ -136,8 +142,7 @@ class _Cursor:
             rows = np.flatnonzero(sizes > i)
             raw[rows] |= (window[starts[rows] + i] & 127).astype(np.uint64) << np.uint64(7 * i)
         self.at += int(ends[-1]) + 1
-        value: Rows = (raw >> np.uint64(1)).view(np.int64) ^ -((raw & np.uint64(1)).view(np.int64))
-        return value
+        return unzigzag(raw)
 
 
 def decode_batch(buffer: Bytes, start: int, length: int, message: int) -> Events:

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.ragged import Bytes, Rows, gather_fixed
-from streams.gateway.batches import MAX_BATCH_ROWS, MAX_BATCH_SUBJECTS, BadBatch, decode_batch
+from streams.gateway.batches import MAX_BATCH_ROWS, MAX_BATCH_SUBJECTS, BadBatch, decode_batch, read_long
 from streams.gateway.events import KINDS, Events, Slices
-from streams.gateway.singles import HEADER_BYTES, MAX_SUBJECTS
+from streams.gateway.singles import HEADER_BYTES, MAX_SUBJECTS, unzigzag
 
 _WIDEST = 9
 """Bytes of a number that is surely no larger than 64 bits."""
@@ -60,17 +60,10 @@ class _Walk:
 
     def number(self) -> int:
         """Read a number from 0 on."""
-        value = shift = 0
-        while True:
-            byte = self.raw[self.at]
-            self.at += 1
-            value |= (byte & 127) << shift
-            if byte < 128:
-                break
-            shift += 7
-        if value & 1 or shift > 28:
+        value, self.at = read_long(self.raw, self.at, self.end)
+        if value < 0:
             raise _Irregular
-        return value >> 1
+        return value
 
     def text(self) -> tuple[int, int]:
         length = self.number()
@@ -132,7 +125,7 @@ def layout_of(raw: memoryview, start: int, length: int, message: int) -> Layout 
         walk.none()
         walk.none()
         target, _, name, producer = walk.text(), walk.text(), walk.text(), walk.text()
-    except (_Irregular, IndexError):
+    except (_Irregular, BadBatch, IndexError):
         return None
     rows = records[1]
     told = counts[1] == rows and counts[2] == 1
@@ -140,9 +133,7 @@ def layout_of(raw: memoryview, start: int, length: int, message: int) -> Layout 
         return None
     if not told and (counts[1] or subjects[1] not in (0, rows)):
         return None
-    return Layout(
-        message, kind, head, org, category, records, occurred, counts, subjects, target, name, producer
-    )  # fmt: skip
+    return Layout(message, kind, head, org, category, records, occurred, counts, subjects, target, name, producer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +168,7 @@ class _Column:
             raw = np.zeros(len(rows), np.uint64)
             for i in range(width):
                 raw |= (digits[:, i] & 127).astype(np.uint64) << np.uint64(7 * i)
-            found[rows] = (raw >> np.uint64(1)).view(np.int64) ^ -((raw & np.uint64(1)).view(np.int64))
+            found[rows] = unzigzag(raw)
         return found
 
 
@@ -191,9 +182,9 @@ def decode_regular(buffer: Bytes, layouts: Sequence[Layout]) -> tuple[Events, li
     given = np.array([one.subjects[1] for one in layouts], np.int64)
     counts = _counts(buffer, layouts, given, of, wrong)
     if wrong.any():
-        bad = [layouts[i].message for i in np.flatnonzero(wrong).tolist()]
-        events, others = decode_regular(buffer, [one for one in layouts if one.message not in bad])
-        return events, [*bad, *others]
+        bad = wrong.tolist()
+        events, _ = decode_regular(buffer, [one for one, is_bad in zip(layouts, bad, strict=True) if not is_bad])
+        return events, [one.message for one, is_bad in zip(layouts, bad, strict=True) if is_bad]
 
     def each(pairs: Sequence[tuple[int, int]]) -> Slices:
         starts, lengths = np.array(pairs, np.int64).reshape(-1, 2).T

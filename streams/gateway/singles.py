@@ -28,6 +28,12 @@ _LOW7 = np.uint64(0x7F7F7F7F7F7F7F7F)
 _ONE = np.uint64(1)
 
 
+def unzigzag(raw: Words) -> Rows:
+    """Return the signed numbers that Avro writes as `raw`, the sign in the lowest bit."""
+    value: Rows = (raw >> _ONE).view(np.int64) ^ -((raw & _ONE).view(np.int64))
+    return value
+
+
 @dataclass(slots=True)
 class _Walk:
     """Where each row stands. A row that fails keeps its reason, and reads nothing more.
@@ -60,7 +66,7 @@ class _Walk:
             behind = at + size
             bad = (behind > end) | (size > 10)
             self.continued += int(size.sum()) - len(size)
-        value = (raw >> _ONE).view(np.int64) ^ -((raw & _ONE).view(np.int64))
+        value = unzigzag(raw)
         if rows is None:
             self.at = behind
         else:

@@ -119,6 +119,19 @@ def one_by_one(value: bytes) -> dict[str, Any] | None:
         return None
 
 
+def damaged(good: bytes, at: int, byte: int, how: str) -> bytes:
+    """Return a message with a byte behind its header flipped, its end cut off, a byte added, or as it was."""
+    value = bytearray(good)
+    place = 5 + at % (len(value) - 5)
+    if how == "flip":
+        value[place] ^= byte
+    elif how == "cut":
+        del value[place:]
+    elif how == "add":
+        value.append(byte)
+    return bytes(value)
+
+
 @given(
     st.lists(
         st.tuples(EVENT, st.integers(0, 200), st.integers(1, 255), st.sampled_from(["keep", "flip", "cut", "add"]))
@@ -127,15 +140,7 @@ def one_by_one(value: bytes) -> dict[str, Any] | None:
 def test_damaged_messages_are_read_as_one_by_one_or_refused(rows: list[tuple[dict[str, Any], int, int, str]]) -> None:
     values = []
     for made, at, byte, how in rows:
-        value = bytearray(CODEC.encode("LifecycleEvent", made))
-        place = 5 + at % (len(value) - 5)
-        if how == "flip":
-            value[place] ^= byte
-        elif how == "cut":
-            del value[place:]
-        elif how == "add":
-            value.append(byte)
-        values.append(bytes(value))
+        values.append(damaged(CODEC.encode("LifecycleEvent", made), at, byte, how))
 
     buffer, events, reasons = decode(values)
 

@@ -13,7 +13,7 @@ from streams.gateway.batches import BadBatch, decode_batch
 from streams.gateway.events import KINDS
 from streams.gateway.regular import decode_batches, layout_of
 from tests.support.lifecycle import as_messages, batch, event
-from tests.unit.streams.gateway.test_decode import EVENT, as_dicts
+from tests.unit.streams.gateway.test_decode import EVENT, as_dicts, damaged
 
 CODEC = public_codec()
 MUCH = 1 << 40
@@ -35,16 +35,9 @@ def values(draw: st.DrawFn) -> bytes:
     if draw(st.booleans()):
         made["subject_counts"] = []
         made["subject_ids"] = made["subject_ids"][: len(rows)]
-    value = bytearray(CODEC.encode("LifecycleBatch", made))
+    value = CODEC.encode("LifecycleBatch", made)
     how = draw(st.sampled_from(["keep", "keep", "keep", "flip", "cut", "add"]))
-    place, byte = 5 + draw(st.integers(0, len(value) - 6)), draw(st.integers(1, 255))
-    if how == "flip":
-        value[place] ^= byte
-    elif how == "cut":
-        del value[place:]
-    elif how == "add":
-        value.append(byte)
-    return bytes(value)
+    return damaged(value, draw(st.integers(0, len(value) - 6)), draw(st.integers(1, 255)), how)
 
 
 @given(st.lists(values(), max_size=8))

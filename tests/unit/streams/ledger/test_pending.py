@@ -11,23 +11,29 @@ from streams.ledger import keys
 from streams.ledger.cut import SMALLEST, free, half_free
 from streams.ledger.rows import TargetRow
 from streams.reducer import Entry
-from tests.support.ledger_log import CODEC, TOPICS, LedgerLog, category, day, group, ready, rules
+from tests.support.ledger_log import CODEC, TOPICS, Batch, LedgerLog, category, day, group, ready, rules
 
 IDS = [f"r{n:03}" for n in range(100)]
+
+
+def all_acked(log: LedgerLog, waiting: list[Batch]) -> tuple[int, list[str]]:
+    """Acknowledge batches one by one, and what follows; return how many waited at most, and the records of all."""
+    most = 0
+    taken: list[str] = []
+    while waiting:
+        most = max(most, len(waiting))
+        batch = waiting.pop(0)
+        taken += batch.ids
+        waiting += log.batches(log.ack(batch))
+    return most, taken
 
 
 def test_a_target_never_has_more_batches_pending_than_the_rules_let_it() -> None:
     log = ready(pending_batches=3, batch_records=10)
     log.frame(group(IDS, day(0)))
     waiting = log.batches(log.to_day(91))
-    most = 0
-    taken: list[str] = []
 
-    while waiting:
-        most = max(most, len(waiting))
-        batch = waiting.pop(0)
-        taken += batch.ids
-        waiting += log.batches(log.ack(batch))
+    most, taken = all_acked(log, waiting)
 
     assert most == 3
     assert sorted(taken) == IDS
@@ -39,14 +45,8 @@ def test_small_batches_may_be_more_on_their_way_than_full_ones() -> None:
         log.open(f"org-{n}")
     log.frame(*(group([f"r{n}"], day(0), org=f"org-{n}") for n in range(20)))
     waiting = log.batches(log.to_day(91))
-    most = 0
-    taken: list[str] = []
 
-    while waiting:
-        most = max(most, len(waiting))
-        batch = waiting.pop(0)
-        taken += batch.ids
-        waiting += log.batches(log.ack(batch))
+    most, taken = all_acked(log, waiting)
 
     assert most == 12
     assert sorted(taken) == sorted(f"r{n}" for n in range(20))
