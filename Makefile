@@ -17,11 +17,13 @@ $(UV):
 
 $(SETUP): $(UV) requirements.lock pyproject.toml ebbtide/pyproject.toml
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
-	$(UV) pip sync --quiet --python .venv/bin/python requirements.lock
+	$(UV) pip sync --quiet --compile-bytecode --python .venv/bin/python requirements.lock
 	$(UV) pip install --quiet --python .venv/bin/python --no-deps -e ./ebbtide -e .
 	@touch $@
 
+# Compiled here once: a role compiles all that it imports at each start where PYTHONDONTWRITEBYTECODE is set.
 setup: $(SETUP)  ## Install the locked dependencies and the local stack's parts
+	$(RUN)python -m compileall -q ebbtide ops schemas sinks streams
 	$(RUN)ebbtide install
 
 demo: setup  ## Set up everything and run the main job on real components

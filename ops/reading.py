@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from schemas.errors import Retry
+from schemas.fetching import WAIT_MS
 
 _PASSING = frozenset(
     {
@@ -53,6 +54,7 @@ def read_to_end(
             "group.id": f"{topic}-readers",
             "enable.auto.commit": False,
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": WAIT_MS,
             "isolation.level": "read_committed",
             "auto.offset.reset": "earliest",
         }

@@ -22,6 +22,7 @@ import xxhash
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from numpy.typing import NDArray
 
+from schemas.fetching import WAIT_MS
 from schemas.plans import KafkaPlan
 from sinks.base import Found, Page, PlanBroken, SinkUnavailable
 from sinks.inventory import PAGE_ROWS, admit
@@ -47,6 +48,7 @@ class KafkaInventory:
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
+                "fetch.wait.max.ms": WAIT_MS,
                 "isolation.level": "read_committed",
             }
         )

@@ -15,6 +15,7 @@ from typing import Final
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
+from schemas.fetching import WAIT_MS
 from sinks.kafka_index import IndexBehind
 
 _WAIT_S: Final = 30.0
@@ -60,6 +61,7 @@ def read_residue(
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
             "fetch.queue.backoff.ms": 5,
+            "fetch.wait.max.ms": WAIT_MS,
             "queued.max.messages.kbytes": 65_536,
         }
     )

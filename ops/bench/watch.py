@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from ops.bench.load import QUIET
 from ops.bench.view import LedgerView
+from ops.reading import ends_of
 
 _AT_ONCE = 10_000
 _WAIT_S = 30.0
@@ -70,11 +71,9 @@ class Watch:
 
     def follow_state(self) -> None:
         """Read what is written to the changelog from now on."""
-        ends = [
-            self._consumer.get_watermark_offsets(at, _WAIT_S, cached=False)[1] for at in self._at(self._changelog, 0)
-        ]
+        ends = ends_of(self._admin, self._changelog, range(self._partitions), _WAIT_S)
         self._consumer.incremental_assign(
-            [TopicPartition(self._changelog, partition, end) for partition, end in enumerate(ends)]
+            [TopicPartition(self._changelog, partition, end) for partition, end in ends.items()]
         )
 
     def leave_log(self) -> None:

@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 
 from ebbtide.wire import Codec
 from schemas.errors import Halt
+from schemas.fetching import WAIT_MS
 from schemas.topics import MAX_MESSAGE_BYTES
 from streams.gateway.routing import Routes
 from streams.gateway.spec import GatewaySpec
@@ -65,6 +66,7 @@ def source_consumer(spec: GatewaySpec) -> Consumer:
             "queued.min.messages": 1_000_000,
             "queued.max.messages.kbytes": 32 << 10,
             "fetch.queue.backoff.ms": 5,
+            "fetch.wait.max.ms": WAIT_MS,
             "max.partition.fetch.bytes": 2 << 20,
             "fetch.max.bytes": 16 << 20,
             "topic.metadata.refresh.interval.ms": 30_000,
@@ -106,6 +108,7 @@ class RouteReader:
                 "auto.offset.reset": "earliest",
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,
+                "fetch.wait.max.ms": WAIT_MS,
             }
         )
         topic = spec.topics.routes

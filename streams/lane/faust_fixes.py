@@ -20,6 +20,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import Service
 
+from schemas.fetching import WAIT_MS
 from streams.lane.exits import ExitCode, fail_stop
 from streams.lane.lanes import Lanes
 from streams.lane.rocks import LocalStores, Partition
@@ -34,15 +35,17 @@ if version("faust-streaming") != FAUST_VERSION:
 
 
 class CommittedReadsThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """Reads committed records only.
+    """Reads committed records only, and lets no fetch wait for long.
 
     Overrides `AIOKafkaConsumerThread._create_worker_consumer`, which reads aborted and open transactions unless
-    Faust's own (unsafe) `exactly_once` is on. aiokafka reads `_isolation_level` when the consumer starts.
+    Faust's own (unsafe) `exactly_once` is on, and lets a fetch that finds nothing wait for a second and a half
+    (`schemas.fetching` says what that does). aiokafka reads both when the consumer starts.
     """
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"
+        consumer._fetch_max_wait_ms = WAIT_MS
         return consumer
 
 

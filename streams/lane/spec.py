@@ -44,7 +44,7 @@ class CheckpointLimits:
     pace_s: float = 0.1
     rest_s: float = 0.5
     still_s: float = 0.25
-    idle_s: float = 2.0
+    idle_s: float = 0.5
     idle_bytes: int = 8 << 10
 
 

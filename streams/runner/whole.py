@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from schemas.errors import Retry
+from schemas.fetching import WAIT_MS
 from streams.runner.spec import RunnerSpec
 
 _PATIENCE_S = 30.0
@@ -36,6 +37,7 @@ def read_whole(
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": WAIT_MS,
         }
     )
     try:
