@@ -33,6 +33,7 @@ from schemas.reasons import REASONS
 from schemas.rules import Rules
 from schemas.seal import Seal
 from schemas.topics import MAX_MESSAGE_BYTES, Topics
+from streams.arenas import few_arenas
 from streams.clock import ClockSpec, run_clock
 from streams.lane.spec import LaneSpec, Source
 
@@ -55,6 +56,7 @@ def run_role(
     `ready` gets the port of the metrics. Raises UnknownRole, BadSetting, NoRules, RulesNotSigned.
     """
     set_up_logs()
+    few_arenas()
     if not settings.kafka_bootstrap:
         raise Refused("EBBTIDE_KAFKA_BOOTSTRAP is not set: give it the brokers' addresses")
     kind, _, target = name.partition(":")
@@ -117,7 +119,7 @@ def _coordinator(settings: Settings, stop: threading.Event, ready: Callable[[int
 def _ledger(settings: Settings, stop: threading.Event, ready: Callable[[int], None]) -> int:
     from ops.ledger_view import LedgerViews
     from streams.lane.app import run_worker
-    from streams.ledger.ledger import Ledger
+    from streams.ledger.ledger import Ledger, idle_entries
 
     topics, codec = Topics(settings.prefix), registered_codec(settings.registry_url)
     rules = rules_in_force(settings.kafka_bootstrap, topics, codec, signed_by=settings.rules_signer())
@@ -129,7 +131,7 @@ def _ledger(settings: Settings, stop: threading.Event, ready: Callable[[int], No
     spec = _lane(
         settings,
         "ledger",
-        sources=(Source(topics.ledger, True), Source(topics.acks, False)),
+        sources=(Source(topics.ledger, True, idle_entries(codec)), Source(topics.acks, False)),
         changelog=topics.ledger_changelog,
     )
 

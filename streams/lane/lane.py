@@ -62,6 +62,7 @@ class _Batch:
     send_bytes: int = 0
     newest_log_ms: int = 0
     awaited: bool = False
+    idle: bool = True
     sends: list[Outgoing] = field(default_factory=list)
 
 
@@ -84,6 +85,7 @@ class Lane:
         self._now = now
         self._compactor = compactor
         self._sequenced = {source.topic: source.sequenced for source in spec.sources}
+        self._is_idle = {source.topic: source.is_idle for source in spec.sources}
         self._inbox = Inbox(spec.queue_bytes // spec.partitions)
         self._thread = ThreadPoolExecutor(1, f"lane-{partition}")
         self._writer = f"{spec.app_id}-{partition}"
@@ -217,7 +219,7 @@ class Lane:
             record = self._inbox.take()
             at = monotonic()
             if record is None:
-                gathered = self._gathered(batch, overlay)
+                gathered = _gathered(batch)
                 if at >= pace.ends(limits, gathered):
                     return batch
                 until = pace.rests_until(limits, gathered, last=self._closed_at, now=at)
@@ -229,17 +231,13 @@ class Lane:
             if (
                 batch.entries + batch.repeats >= limits.entries
                 or batch.read_bytes + batch.send_bytes + overlay.size >= limits.bytes
-                or at >= pace.ends(limits, self._gathered(batch, overlay))
+                or at >= pace.ends(limits, _gathered(batch))
             ):
                 return batch
             if at >= slice_end:
                 await asyncio.sleep(0)
                 slice_end = monotonic() + _SLICE_S
         return None
-
-    def _gathered(self, batch: _Batch, overlay: Overlay) -> Gathered:
-        size = batch.read_bytes + overlay.size
-        return Gathered(began=batch.began, bytes=size, sends=bool(batch.sends), awaited=batch.awaited)
 
     def _apply(self, record: Record, batch: _Batch, overlay: Overlay) -> None:
         position = self._position
@@ -263,6 +261,7 @@ class Lane:
             value=record.value or b"",  # a tombstone from outside: the reducer cannot read it, and dead-letters it
         )
         batch.entries += 1
+        batch.idle = batch.idle and self._is_idle[record.topic](entry.value)
         for send in self._reducer.apply(overlay, entry):
             batch.awaited |= send.sequenced and not send.can_wait
             batch.sends.append(self._outgoing(send))
@@ -288,3 +287,7 @@ class Lane:
             seq = self._position.tell(send.topic, send.partition)
             headers.append((HEADER, Sequence(self._writer, 0, seq).encode()))
         return Outgoing(send.topic, send.partition, send.key, send.value, headers)
+
+
+def _gathered(batch: _Batch) -> Gathered:
+    return Gathered(began=batch.began, idle=batch.idle, sends=bool(batch.sends), awaited=batch.awaited)

@@ -15,12 +15,12 @@ from streams.lane.spec import CheckpointLimits
 class Gathered:
     """What a checkpoint has so far.
 
-    `began`: since when it gathers; `bytes`: read and to be written, not what it sends; `sends`: whether it sends
+    `began`: since when it gathers; `idle`: whether all of it only says that time goes on; `sends`: whether it sends
     anything; `awaited`: whether another lane, or a step of its own, waits for that.
     """
 
     began: float
-    bytes: int
+    idle: bool
     sends: bool
     awaited: bool
 
@@ -37,15 +37,11 @@ def rests_until(limits: CheckpointLimits, gathered: Gathered, *, last: float, no
         return gathered.began
     if gathered.sends:
         return last + limits.pace_s
-    if _is_little(limits, gathered):
+    if gathered.idle:
         return last + limits.idle_s
     return min(last + limits.rest_s, now + limits.still_s)
 
 
 def _unseen_s(limits: CheckpointLimits, gathered: Gathered) -> float:
     """How long one that sends nothing may gather: nobody can see it."""
-    return limits.idle_s if _is_little(limits, gathered) else limits.rest_s
-
-
-def _is_little(limits: CheckpointLimits, gathered: Gathered) -> bool:
-    return gathered.bytes <= limits.idle_bytes
+    return limits.idle_s if gathered.idle else limits.rest_s

@@ -5,7 +5,7 @@ Made by the role that starts a worker (`ops`), read by all of `streams.lane`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,11 +18,13 @@ MIB = 1 << 20
 class Source:
     """A topic that feeds the lane.
 
-    A `sequenced` one is written only by ebbtide, each record with its `schemas.sequence` header.
+    A `sequenced` one is written only by ebbtide, each record with its `schemas.sequence` header. `is_idle` tells of a
+    record's value whether it only says that time goes on: nobody waits for what comes of it.
     """
 
     topic: str
     sequenced: bool
+    is_idle: Callable[[bytes], bool] = lambda _: False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +35,8 @@ class CheckpointLimits:
     comes, so that a lone entry does not wait for `linger_s`. A transaction costs the broker milliseconds, however
     little is in it: within `pace_s` of the last one it is so closed only where somebody waits for what it sends, and
     one that sends nothing, so that nobody can see it, gathers for up to `rest_s`, `linger_s` or not, and `still_s`
-    after the last entry at most; for up to `idle_s` while it has no more than `idle_bytes`: what comes when there is
-    nothing to do, ticks and watermarks.
+    after the last entry at most; for up to `idle_s` while all that it has is idle (`Source.is_idle`): ticks and
+    watermarks, which come when there is nothing to do.
     """
 
     entries: int = 2_000
@@ -44,8 +46,7 @@ class CheckpointLimits:
     pace_s: float = 0.1
     rest_s: float = 0.5
     still_s: float = 0.25
-    idle_s: float = 0.5
-    idle_bytes: int = 8 << 10
+    idle_s: float = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -147,6 +147,20 @@ class Ledger:
         )
 
 
+def idle_entries(codec: Codec) -> Callable[[bytes], bool]:
+    """Return what tells of an entry of the log whether it only says that time goes on."""
+
+    def is_idle(entry: bytes) -> bool:
+        try:
+            return codec.name_of(entry) in IDLE
+        except WireError:
+            return False
+
+    return is_idle
+
+
+IDLE: Final = frozenset({"Tick", "Watermark"})
+
 ACKS: Final[Mapping[str, tuple[str, Callable[[dict[str, Any]], bool]]]] = {
     "Ack": ("Acked", pending.is_sound),
     "Acks": ("Acked", pending.is_sound),

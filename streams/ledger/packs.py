@@ -29,6 +29,8 @@ from streams.ledger.state import Work
 MAX_PACKS: Final = 256
 STEPS_OF_RECORDS: Final = 25
 """Packs are sorted out when they hold so many times the records of one step: enough to make whole segments of them."""
+ENOUGH: Final = 32_768
+"""So many records are enough in any case: they are sorted in memory, and the day's end shall not find all of a day."""
 
 
 def add(work: Work, pack: Pack, records: NDArray[np.intp]) -> None:
@@ -40,7 +42,7 @@ def add(work: Work, pack: Pack, records: NDArray[np.intp]) -> None:
     row.packs.append([pos.offset, pos.row, count])
     row.records += count
     row.min_day = oldest if row.min_day < 0 else min(row.min_day, oldest)
-    if len(row.packs) >= MAX_PACKS or row.records >= STEPS_OF_RECORDS * work.step_records:
+    if len(row.packs) >= MAX_PACKS or row.records >= min(STEPS_OF_RECORDS * work.step_records, ENOUGH):
         row.wanted = True
     if not row.wanted:
         row.wanted = _may_be_due(work, groups.take(records))

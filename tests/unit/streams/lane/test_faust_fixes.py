@@ -15,6 +15,7 @@ from faust.tables.recovery import RebalanceAgain
 from faust.types import TP
 
 import streams.lane.faust_fixes
+from schemas.fetching import WAIT_MS
 from streams.lane.app import make_app
 from streams.lane.exits import ExitCode
 from streams.lane.faust_fixes import LaneApp, LaneRecovery
@@ -145,6 +146,15 @@ def test_the_consumer_reads_committed_records_only(tmp_path: Path) -> None:
         return str(made._isolation_level)
 
     assert asyncio.run(play()) == "read_committed"
+
+
+def test_no_fetch_waits_for_long(tmp_path: Path) -> None:
+    async def play() -> int:
+        app = app_of(tmp_path)
+        made = app._new_consumer()._thread._create_worker_consumer(app.transport)
+        return int(made._fetch_max_wait_ms)
+
+    assert asyncio.run(play()) == WAIT_MS
 
 
 def test_recovery_fences_and_restores_the_lanes_instead_of_reading_the_changelog(tmp_path: Path) -> None:

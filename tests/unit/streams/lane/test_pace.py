@@ -8,11 +8,10 @@ from streams.lane.pace import Gathered, ends, rests_until
 from streams.lane.spec import CheckpointLimits
 
 LIMITS = CheckpointLimits()
-BIG = LIMITS.idle_bytes + 1
-UNSEEN = Gathered(began=100.0, bytes=BIG, sends=False, awaited=False)
+UNSEEN = Gathered(began=100.0, idle=False, sends=False, awaited=False)
 SEEN = replace(UNSEEN, sends=True)
 AWAITED = replace(SEEN, awaited=True)
-IDLE = replace(UNSEEN, bytes=LIMITS.idle_bytes)
+IDLE = replace(UNSEEN, idle=True)
 
 
 def test_what_is_awaited_is_not_kept_open_for_more() -> None:
@@ -24,7 +23,7 @@ def test_what_sends_keeps_its_distance_from_the_one_before_and_no_more() -> None
     assert ends(LIMITS, SEEN) == 100.0 + LIMITS.linger_s
 
 
-def test_what_nobody_sees_gathers_for_longer_and_longest_where_it_is_little() -> None:
+def test_what_nobody_sees_gathers_for_longer_and_longest_where_it_is_idle() -> None:
     assert rests_until(LIMITS, UNSEEN, last=100.0, now=100.4) == ends(LIMITS, UNSEEN) == 100.0 + LIMITS.rest_s
     assert rests_until(LIMITS, IDLE, last=100.0, now=100.4) == ends(LIMITS, IDLE) == 100.0 + LIMITS.idle_s
 

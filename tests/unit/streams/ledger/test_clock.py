@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from schemas.codec import full_codec
+from streams.ledger.ledger import idle_entries
 from tests.support.ledger_log import DAY_MS, SOURCE, LedgerLog, category, day, group, ready, rules
 
 
@@ -34,6 +36,16 @@ def test_a_silent_source_holds_time_back() -> None:
 
     assert log.erased(held) == []
     assert log.erased(let_go) == ["a"]
+
+
+def test_ticks_and_watermarks_say_that_time_goes_on_and_nothing_else_does() -> None:
+    codec = full_codec()
+    is_idle = idle_entries(codec)
+
+    assert is_idle(codec.encode("Tick", {"now": DAY_MS, "approved": False}))
+    assert is_idle(codec.encode("Watermark", {"marks": []}))
+    assert not is_idle(codec.encode("Step", {"number": 1}))
+    assert not is_idle(b"none of ours")
 
 
 def test_time_stands_back_by_the_lateness() -> None:

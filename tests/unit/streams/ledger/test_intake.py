@@ -9,6 +9,7 @@ import pytest
 
 from schemas.columns import Columns, Subjects
 from schemas.errors import Halt
+from streams.ledger import packs
 from tests.support.ledger_log import SOURCE, LedgerLog, category, day, group, ready, rules
 
 IDS = [f"r{n:04}" for n in range(1000)]
@@ -93,6 +94,20 @@ def test_small_groups_of_many_frames_become_one_segment_a_bucket() -> None:
 
     assert (packed[b"f"], packed[b"s"]) == (16, 0)
     assert (sorted_out[b"f"], sorted_out[b"s"]) == (0, 20)
+
+
+def test_packs_that_hold_enough_are_sorted_out_before_the_day_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packs, "ENOUGH", 3 * 20)
+    log = ready()
+    for number in range(20):
+        log.open(f"org{number}")
+
+    waiting = []
+    for frame in range(3):
+        log.frame(*[group([f"r{frame}-{number}"], day(0), org=f"org{number}") for number in range(20)])
+        waiting.append(kinds(log)[b"f"])
+
+    assert waiting == [1, 2, 0]
 
 
 def test_small_segments_of_one_bucket_are_merged() -> None:
