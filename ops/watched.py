@@ -42,11 +42,13 @@ class Lettered:
 
 LOOK_S = 1.0
 """How often a partition's state is looked at while entries come; ticks do."""
+TOLD_S = 0.5
+"""How often while it tells its progress, as a sweep does with each answer: a look takes as long as an entry."""
 
 
 @dataclass(slots=True)
 class Watched:
-    """A ledger partition whose state is shown as gauges: whenever it tells its progress, and else every `LOOK_S`.
+    """A ledger partition whose state is shown as gauges, every `LOOK_S`, or `TOLD_S` while it tells its progress.
 
     A checkpoint that is then aborted has shown its gauges all the same; the next one corrects them.
     """
@@ -56,14 +58,16 @@ class Watched:
     topics: Topics
     views: LedgerViews
     now: Callable[[], float] = monotonic
-    _next_look: float = -inf
+    _looked: float = -inf
+    _told: bool = False
 
     def apply(self, store: Store, entry: Entry) -> Sequence[Send]:
         """Apply the entry, and look at what has become of the state."""
         sends = self.reducer.apply(store, entry)
         now = self.now()
-        if now >= self._next_look or any(send.topic == self.topics.progress for send in sends):
-            self._next_look = now + LOOK_S
+        self._told = self._told or any(send.topic == self.topics.progress for send in sends)
+        if now >= self._looked + (TOLD_S if self._told else LOOK_S):
+            self._looked, self._told = now, False
             self._show(str(entry.partition), self.views.of(store))
         return sends
 

@@ -30,6 +30,8 @@ from schemas.ragged import Bytes, Rows, Words, starts_of
 VERSION = 1
 LEVEL = 1
 """zstd's level: what is left to compress is small, and more effort does not find it."""
+BRIEF_LEVEL = -1
+"""Of what is soon dropped: a fifth of the time, and ids do not shrink at any level."""
 MAX_BODY_BYTES = 64 << 20
 """Of one body when unpacked."""
 MAX_ROWS = 4 << 20
@@ -51,11 +53,12 @@ class BadBody(Reject):
         return f"not a body of frame columns: {self.what}; the entry was damaged, or written by another version"
 
 
-def compress(data: bytes) -> bytes:
+def compress(data: bytes, *, level: int = LEVEL) -> bytes:
     """Return `data` as one zstd frame that names its size."""
-    if not hasattr(_own, "compressor"):
-        _own.compressor = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True, write_checksum=True)
-    packed: bytes = _own.compressor.compress(data)
+    compressors: dict[int, zstandard.ZstdCompressor] = _own.__dict__.setdefault("compressors", {})
+    if level not in compressors:
+        compressors[level] = zstandard.ZstdCompressor(level=level, write_content_size=True, write_checksum=True)
+    packed: bytes = compressors[level].compress(data)
     return packed
 
 
@@ -179,8 +182,11 @@ class Reader:
             raise BadBody(f"{len(self._data) - self._at} bytes follow its end")
 
 
-def encode_columns(columns: Columns) -> bytes:
-    """Return `columns` as one body. A column that says nothing is left out."""
+def encode_columns(columns: Columns, *, brief: bool = False) -> bytes:
+    """Return `columns` as one body. A column that says nothing is left out.
+
+    A `brief` one is soon dropped: it is made in less time, and larger where references repeat.
+    """
     columns = columns.lean()
     n = len(columns)
     flags = (
@@ -192,12 +198,12 @@ def encode_columns(columns: Columns) -> bytes:
     _write_ids(parts, columns.ids)
     parts.append(planes(zigzag_differences(columns.clocks), 4))
     if columns.subjects is not None:
-        _write_subjects(parts, columns.subjects)
+        _write_subjects(parts, columns.subjects, brief=brief)
     if columns.parents is not None:
         _write_ids(parts, columns.parents)
     if columns.targets is not None:
         _write_targets(parts, columns.targets)
-    return compress(b"".join(parts))
+    return compress(b"".join(parts), level=BRIEF_LEVEL if brief else LEVEL)
 
 
 def decode_columns(body: bytes) -> Columns:
@@ -319,15 +325,15 @@ def _check_text(texts: Bytes, lengths: Rows) -> None:
         raise BadBody("an id starts within a character")
 
 
-def _write_subjects(parts: list[bytes], subjects: Subjects) -> None:
+def _write_subjects(parts: list[bytes], subjects: Subjects, *, brief: bool) -> None:
     refs = subjects.refs()
     one_each = bool((subjects.counts == 1).all())
     parts.append(bytes((one_each,)))
     if not one_each:
         parts.append(planes(subjects.counts, 2))
-    hashes, codes = dictionary_of(refs)
+    hashes, codes = (refs, None) if brief else dictionary_of(refs)
     parts += [len(refs).to_bytes(4, "little"), len(hashes).to_bytes(4, "little")]
-    if len(hashes) < len(refs):
+    if codes is not None and len(hashes) < len(refs):
         parts.append(planes(codes, code_width(len(hashes))))
     parts.append(hashes.astype("<u8").tobytes())
 

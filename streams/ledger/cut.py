@@ -46,14 +46,17 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some rows of one origin, encoded once for all targets that they go to; a few have their ids as texts."""
+    """Some rows of one origin, encoded once for all targets that they go to; a few have their ids as texts.
+
+    The body is kept until the batch is answered, so it is a brief one.
+    """
 
     ids: Ids | list[str]
     body: bytes
 
     @staticmethod
     def of(columns: Columns) -> Chunk:
-        return Chunk(columns.ids, encode_columns(columns))
+        return Chunk(columns.ids, encode_columns(columns, brief=True))
 
     def texts(self) -> list[str]:
         """Return the records' ids."""

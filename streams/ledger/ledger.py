@@ -137,7 +137,8 @@ class Ledger:
             return letters
         work = Work(self._context, store, entry.offset)
         # Others come behind it, and share its checkpoint.
-        work.send_own(said, {"acks": sound} if several else {"ack": record}, can_wait=True)
+        can_wait = said != "Acked" or pending.others_wait(work, sound)
+        work.send_own(said, {"acks": sound} if several else {"ack": record}, can_wait=can_wait)
         return [*letters, *work.sends]
 
     def _dead_letter(self, entry: Entry) -> Send:

@@ -7,6 +7,8 @@ acknowledged. `tests/unit/streams/ledger/test_pending.py` says what it promises.
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -30,7 +32,7 @@ from streams.ledger import (
 )
 from streams.ledger.counts import FAILED, WITHHELD
 from streams.ledger.keys import RETURNED, Bucket
-from streams.ledger.rows import PendingHead
+from streams.ledger.rows import PendingHead, TargetRow
 from streams.ledger.state import Work
 from streams.ledger.waiting import Rows
 
@@ -43,6 +45,15 @@ def is_sound(ack: dict[str, Any]) -> bool:
     """Whether an ack can mean anything in the log: a batch id of 32 hex digits, a target, no row below 0."""
     named = [outcome["row"] for outcome in (*ack["withheld"], *ack["failed"])]
     return bool(_BATCH_ID.fullmatch(ack["batch_id"])) and bool(ack["target"]) and all(row >= 0 for row in named)
+
+
+def others_wait(work: Work, acks: Sequence[dict[str, Any]]) -> bool:
+    """Whether a target has more batches pending than these acks can settle: then more acks come, else none may."""
+    for name, count in Counter(ack["target"] for ack in acks).items():
+        row = work.row(keys.target(name), TargetRow)
+        if row is not None and row.pending > count:
+            return True
+    return False
 
 
 def acked(work: Work, ack: dict[str, Any]) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 from prometheus_client import generate_latest
 
 from ops.hooks import LaneMetrics, TargetMetrics
 from ops.ledger_view import LedgerViews
 from ops.metrics import Domains, Metrics
-from ops.watched import LOOK_S, Lettered, Watched
+from ops.watched import LOOK_S, TOLD_S, Lettered, Watched
 from sinks.base import Upkeep, Write
 from sinks.gone import Bound, Unknown
 from streams.ledger.ledger import Ledger
@@ -55,6 +57,8 @@ def late(metrics: Metrics) -> WatchedLog:
     log.append("Watermark", {"marks": [{"topic": TOPICS.lifecycle, "partition": 0, "through": 10**12}]})
     log.frame(group(["a", "b"], day(0)))
     log.to_day(95)
+    log.now += TOLD_S
+    log.append("Watermark", {"marks": []})
     return log
 
 
@@ -84,18 +88,23 @@ def test_a_worker_that_takes_a_partition_over_shows_it_with_its_first_entry() ->
     }
 
 
-def test_between_two_looks_only_what_tells_of_progress_is_looked_at() -> None:
+def test_what_tells_of_progress_is_looked_at_sooner_than_what_does_not() -> None:
     metrics = fresh()
     log = late(metrics)
-    metrics.put("ebbtide_sweep_records_sent", -1, "crm", "0")
 
-    log.append("Watermark", {"marks": []})
-    at_once = shown(metrics)["ebbtide_sweep_records_sent" + PLACE]
-    log.now += LOOK_S
-    log.append("Watermark", {"marks": []})
+    def is_seen(happen: Callable[[], object], *, after_s: float) -> bool:
+        metrics.put("ebbtide_sweep_records_sent", -1, "crm", "0")
+        log.now += after_s
+        happen()
+        return shown(metrics)["ebbtide_sweep_records_sent" + PLACE] != -1
 
-    assert at_once == -1
-    assert shown(metrics)["ebbtide_sweep_records_sent" + PLACE] == 1
+    quiet = partial(log.append, "Watermark", {"marks": []})
+
+    assert not is_seen(quiet, after_s=TOLD_S)
+    assert is_seen(partial(log.to_day, 96), after_s=0)
+    assert not is_seen(partial(log.to_day, 97), after_s=0)
+    assert is_seen(quiet, after_s=TOLD_S)
+    assert is_seen(quiet, after_s=LOOK_S)
 
 
 def test_looking_writes_nothing() -> None:

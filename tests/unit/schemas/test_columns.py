@@ -84,19 +84,19 @@ def test_an_id_hashes_the_same_alone_as_among_ids_of_another_form() -> None:
     assert len(set(mixed.tolist())) == 3
 
 
-@given(columns())
-def test_columns_come_back_as_they_were(given_columns: Columns) -> None:
-    body = encode_columns(given_columns)
+@given(columns(), st.booleans())
+def test_columns_come_back_as_they_were(given_columns: Columns, brief: bool) -> None:
+    body = encode_columns(given_columns, brief=brief)
 
     assert same(decode_columns(body), given_columns)
-    assert encode_columns(given_columns) == body
+    assert encode_columns(given_columns, brief=brief) == body
 
 
-@given(columns())
-def test_whether_rows_have_parents_is_told_without_reading_them(given_columns: Columns) -> None:
+@given(columns(), st.booleans())
+def test_whether_rows_have_parents_is_told_without_reading_them(given_columns: Columns, brief: bool) -> None:
     parents = given_columns.lean().parents
 
-    assert has_parents(encode_columns(given_columns)) == (parents is not None)
+    assert has_parents(encode_columns(given_columns, brief=brief)) == (parents is not None)
 
 
 @pytest.mark.parametrize("body", [b"", b"no zstd frame", compress(b""), compress(b"\1")])

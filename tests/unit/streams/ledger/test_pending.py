@@ -52,6 +52,16 @@ def test_small_batches_may_be_more_on_their_way_than_full_ones() -> None:
     assert sorted(taken) == sorted(f"r{n}" for n in range(20))
 
 
+def test_an_ack_waits_for_others_to_share_its_checkpoint_only_while_others_may_come() -> None:
+    log = ready(pending_batches=3, batch_records=10)
+    log.frame(group(IDS[:20], day(0)))
+    first, last = log.batches(log.to_day(91))
+
+    copies = [send for batch in (first, last) for send in log.ack(batch) if send.topic == TOPICS.ledger]
+
+    assert [send.can_wait for send in copies if CODEC.name_of(send.value or b"") == "Acked"] == [True, False]
+
+
 @given(
     room=st.integers(1, 100),
     records=st.integers(1, 4_000),

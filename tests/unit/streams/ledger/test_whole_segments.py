@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from streams.ledger import whole_segments
+from schemas.bodies import decode_columns
+from streams.ledger import keys, rows, whole_segments
 from tests.support.ledger_log import LedgerLog, category, day, group, ready
 from tests.support.memory_store import MemoryStore
 
@@ -71,6 +72,19 @@ def carried_out(given: Callable[[LedgerLog], None]) -> tuple[LedgerLog, dict[byt
     return log, state
 
 
+def as_read(state: dict[bytes, bytes]) -> dict[bytes, Any]:
+    """Return rows by their keys, the bodies of pending batches as what they say: a segment's is smaller."""
+    return {key: _batch(value) if key[:1] == keys.PENDING else value for key, value in state.items()}
+
+
+def _batch(value: bytes) -> tuple[object, ...]:
+    head, body = rows.split(value)
+    columns = decode_columns(body)
+    subjects = columns.subjects
+    references = None if subjects is None else (subjects.counts.tolist(), subjects.refs().tolist())
+    return head, columns.ids.texts(), columns.clocks.tolist(), references
+
+
 @pytest.mark.parametrize(
     ("given", "whole"),
     [(plain, True), (of_one_target, True), *((case, False) for case in (twice, deleted, held, asked_for, derived))],
@@ -92,7 +106,7 @@ def test_a_segment_that_goes_whole_goes_as_its_rows_would_one_by_one(
 
     assert tried[0] is whole
     assert found.sends == row_by_row.sends
-    assert state == expected
+    assert as_read(state) == as_read(expected)
 
 
 def test_a_segment_with_touches_is_looked_at_row_by_row() -> None:
