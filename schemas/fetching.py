@@ -1,4 +1,4 @@
-"""How long a fetch that finds nothing waits at the broker, for every consumer of ours.
+"""How long a fetch that finds nothing waits at the broker, for our consumers of several partitions.
 
 A client has one fetch under way with each broker, and leaves out of it the partitions of which it holds enough. While
 that fetch waits because the others are at their ends, those that were left out get nothing either, however much there
@@ -8,6 +8,9 @@ shorter wait brought.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 WAIT_MS: Final = 50
+BULK: Final[Mapping[str, int]] = {"fetch.queue.backoff.ms": 5, "fetch.wait.max.ms": WAIT_MS}
+"""librdkafka's options for who reads much: by default a full queue is looked at again only after a second."""

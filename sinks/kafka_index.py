@@ -25,7 +25,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from schemas.fetching import WAIT_MS
+from schemas.fetching import BULK
 from sinks.kafka_places import MEMORY_BYTES, KeyPlaces, Place
 
 _WAIT_S = 30.0
@@ -80,8 +80,7 @@ class KeyIndex:
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
-            "fetch.queue.backoff.ms": 5,
-            "fetch.wait.max.ms": WAIT_MS,
+            **BULK,
         }
         self._consumer = Consumer({**reading, "queued.min.messages": 1_000_000, "queued.max.messages.kbytes": 65_536})
         self._values = Consumer({**reading, "queued.min.messages": 1, "queued.max.messages.kbytes": 4_096})

@@ -15,7 +15,7 @@ from typing import Final
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from schemas.fetching import WAIT_MS
+from schemas.fetching import BULK
 from sinks.kafka_index import IndexBehind
 
 _WAIT_S: Final = 30.0
@@ -60,8 +60,7 @@ def read_residue(
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
-            "fetch.queue.backoff.ms": 5,
-            "fetch.wait.max.ms": WAIT_MS,
+            **BULK,
             "queued.max.messages.kbytes": 65_536,
         }
     )

@@ -17,7 +17,7 @@ _WARM_UP_RECORDS = {True: 100_000, False: 3_000_000}
 
 
 def warm_broker(stage: Stage) -> None:
-    """Run every contender once on a small live data set, for the broker's sake."""
+    """Run every contender once on a live data set of its own, for the broker's sake."""
     shape = SHAPES["live"].full
     most = _WARM_UP_RECORDS[stage.quick]
     small = dataclasses.replace(shape, records=min(most, stage.records or most))

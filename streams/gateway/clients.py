@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 
 from ebbtide.wire import Codec
 from schemas.errors import Halt
-from schemas.fetching import WAIT_MS
+from schemas.fetching import BULK, WAIT_MS
 from schemas.topics import MAX_MESSAGE_BYTES
 from streams.gateway.routing import Routes
 from streams.gateway.spec import GatewaySpec
@@ -65,8 +65,7 @@ def source_consumer(spec: GatewaySpec) -> Consumer:
             "max.poll.interval.ms": 60_000,
             "queued.min.messages": 1_000_000,
             "queued.max.messages.kbytes": 32 << 10,
-            "fetch.queue.backoff.ms": 5,
-            "fetch.wait.max.ms": WAIT_MS,
+            **BULK,
             "max.partition.fetch.bytes": 2 << 20,
             "fetch.max.bytes": 16 << 20,
             "topic.metadata.refresh.interval.ms": 30_000,

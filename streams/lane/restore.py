@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from schemas.fetching import WAIT_MS
+from schemas.fetching import BULK
 from streams.lane.clients import librdkafka
 from streams.lane.exits import ExitCode, LaneHalt
 from streams.lane.position import KEY as POSITION_KEY
@@ -174,8 +174,7 @@ def _client(spec: LaneSpec, isolation: str) -> Consumer:
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "auto.offset.reset": "error",
-            "fetch.queue.backoff.ms": 5,
-            "fetch.wait.max.ms": WAIT_MS,
+            **BULK,
             "queued.max.messages.kbytes": 8 << 10,
             "enable.metrics.push": False,
         }

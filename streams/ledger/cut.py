@@ -48,7 +48,7 @@ class Origin(NamedTuple):
 class Chunk:
     """Some rows of one origin, encoded once for all targets that they go to; a few have their ids as texts.
 
-    The body is kept until the batch is answered, so it is a brief one.
+    The body is a brief one: it is kept until the batch is answered, and proven to be gone where somebody asks for that.
     """
 
     ids: Ids | list[str]

@@ -44,6 +44,8 @@ from streams.reducer import Entry, Send, Store
 MALFORMED_ACK: Final = "malformed_ack"
 MEMO_BYTES: Final = 16 << 20
 """Weight of decoded rows that a partition keeps between entries."""
+IDLE: Final = frozenset({"Tick", "Watermark"})
+"""Entries that only say that time goes on."""
 
 
 class UnreadableEntry(Halt):
@@ -159,8 +161,6 @@ def idle_entries(codec: Codec) -> Callable[[bytes], bool]:
 
     return is_idle
 
-
-IDLE: Final = frozenset({"Tick", "Watermark"})
 
 ACKS: Final[Mapping[str, tuple[str, Callable[[dict[str, Any]], bool]]]] = {
     "Ack": ("Acked", pending.is_sound),

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ebbtide.wire import Codec
 from schemas.codec import full_codec
-from schemas.fetching import WAIT_MS
+from schemas.fetching import BULK
 from schemas.seal import Seal
 from schemas.topics import MAX_MESSAGE_BYTES, Topics
 
@@ -47,9 +47,8 @@ class ProjectorSpec:
             "auto.offset.reset": "error",
             "queued.max.messages.kbytes": 32 << 10,
             "max.partition.fetch.bytes": MAX_MESSAGE_BYTES,
-            "fetch.queue.backoff.ms": 5,
             # An end is told only by a fetch that found nothing, and who has written waits until we are past it.
-            "fetch.wait.max.ms": WAIT_MS,
+            **BULK,
         }
 
     def producer_config(self) -> dict[str, str | int | bool]:
