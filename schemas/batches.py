@@ -1,18 +1,22 @@
 """Erasure batches as messages: what `Codec` makes of an `ErasureBatch`, to the byte, without a text for each record.
 
 A batch names a thousand records, nearly always by UUIDs that lie in binary in a segment. Its last field is the list of
-their names, so it is written as one block of equal rows. Used by the ledger; `tests/unit/schemas/test_batches.py` says
-what it promises.
+their names, so it is written as one block of equal rows, and who only wants to know of which batch it is need not read
+it. Used by the ledger and by targets; `tests/unit/schemas/test_batches.py` says what it promises.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, cast
 
+import fastavro
 import numpy as np
+from fastavro.types import Schema
 
-from ebbtide.wire import Codec
+from ebbtide.wire import HEADER, Codec, WireError, read_schema
 from schemas.columns import UUID_CHARS, Ids, write_uuid_texts
 
 _SCHEMA: Final = "ErasureBatch"
@@ -41,3 +45,28 @@ def _long(number: int) -> bytes:
         left >>= 7
     out.append(left)
     return bytes(out)
+
+
+def head_of(value: bytes) -> tuple[dict[str, Any], int]:
+    """Return the fields of an `ErasureBatch` but its `record_ids`, and how many of those there are.
+
+    The ids are not looked at. Raises WireError; that it is such a message is for the caller to know (`Codec.name_of`).
+    """
+    body = io.BytesIO(value)
+    body.seek(HEADER.size)
+    try:
+        head = cast(dict[str, Any], fastavro.schemaless_reader(body, _head_schema(), None))
+        count = int(cast(int, fastavro.schemaless_reader(body, "long", None)))
+    except (EOFError, ValueError, IndexError, KeyError, TypeError, OverflowError) as e:
+        raise WireError(f"its body is not Avro of schema {_SCHEMA}: {type(e).__name__}") from None
+    if count < 0:
+        raise WireError(f"the ids of an {_SCHEMA} are in blocks with a size, which nobody writes")
+    return head, count
+
+
+@cache
+def _head_schema() -> Schema:
+    """Return the schema of an `ErasureBatch` without its last field."""
+    whole = cast(dict[str, Any], read_schema("schemas", _SCHEMA))
+    fields = [field for field in whole["fields"] if field["name"] != "record_ids"]
+    return cast(Schema, fastavro.parse_schema({**whole, "name": f"{_SCHEMA}Head", "fields": fields}, named_schemas={}))

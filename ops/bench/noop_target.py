@@ -16,13 +16,13 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from ops.bench.load import QUIET
 from schemas.acks import encode_acks, together
+from schemas.batches import head_of
 from schemas.codec import full_codec
 from schemas.topics import Topics
 
 
-def ack(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the ack of a batch whose every record was there and is deleted."""
-    count = len(batch["record_ids"])
+def ack(batch: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """Return the ack of a batch of `count` records, every one of which was there and is deleted."""
     return {
         "batch_id": batch["batch_id"],
         "target": batch["target"],
@@ -66,10 +66,9 @@ def run(bootstrap: str, topics: Topics, target: str, partitions: int, stop: thre
             value, partition = message.value(), message.partition()
             assert value is not None
             assert partition is not None
-            name, record = codec.decode(value)
-            if name != "ErasureBatch":  # it is asked whether something is gone, and has nothing to prove
+            if codec.name_of(value) != "ErasureBatch":  # it is asked whether something is gone, and cannot prove it
                 continue
-            answers.setdefault(partition, []).append(ack(record))
+            answers.setdefault(partition, []).append(ack(*head_of(value)))
         for partition, acks in answers.items():
             for some in together(acks):
                 producer.produce(topics.acks, encode_acks(codec, some), partition=partition)

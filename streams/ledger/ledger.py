@@ -231,15 +231,22 @@ JOBS: Final[tuple[_Job, ...]] = (
 
 
 def _step(work: Work, number: int) -> None:
-    """Do the records of one step. Each step begins with another kind of work, so that none starves another."""
+    """Do the records of one step. Each step begins with another kind of work, so that none starves another.
+
+    One kind may make work for one that came before it, as an opened sheaf does for the sweep: so all are asked again
+    as long as something was done and the records are not used up.
+    """
     if number != work.clock.step or not work.clock.stepping:
         return
     work.clock.stepping = False
-    budget = work.step_records
-    first = number % len(JOBS)
-    for has_work, run in (*JOBS[first:], *JOBS[:first]):
-        while budget > 0 and has_work(work):
-            budget -= max(1, run(work, budget))
+    first, left = number % len(JOBS), work.step_records
+    jobs = (*JOBS[first:], *JOBS[:first])
+    before = left + 1
+    while 0 < left < before:
+        before = left
+        for has_work, run in jobs:
+            while left > 0 and has_work(work):
+                left -= max(1, run(work, left))
 
 
 def _want_step(work: Work) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ops.bench.noop_target import ack
 from ops.bench.opening import opened
+from schemas.batches import head_of
 from schemas.codec import full_codec
 from schemas.rules import Rules
 from schemas.topics import Topics
@@ -113,11 +114,11 @@ class CorePartition:
         if send.topic == self._topics.ledger:
             self._own.append((send.topic, send.value))
         elif send.topic == self._topics.erasures(TARGET):
-            name, batch = self._codec.decode(send.value)
-            if name == "ErasureBatch":
-                self._records += len(batch["record_ids"])
+            if self._codec.name_of(send.value) == "ErasureBatch":
+                head, count = head_of(send.value)
+                self._records += count
                 self._batches += 1
-                self._own.append((self._topics.acks, self._codec.encode("Ack", ack(batch))))
+                self._own.append((self._topics.acks, self._codec.encode("Ack", ack(head, count))))
 
     def _checkpoint(self) -> None:
         self._disk.write(self._overlay.pending, self._offset, time.time())

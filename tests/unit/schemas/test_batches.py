@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.batches import encode_batch
+from ebbtide.wire import WireError
+from schemas.batches import encode_batch, head_of
 from schemas.codec import full_codec
 from schemas.columns import Ids
 
@@ -39,3 +40,14 @@ def test_the_number_of_ids_may_have_any_length(count: int) -> None:
     texts = [str(UUID(int=n)) for n in range(count)]
 
     assert CODEC.decode(encode_batch(CODEC, HEAD, Ids.of(texts)))[1]["record_ids"] == texts
+
+
+@given(st.lists(st.uuids().map(str), min_size=1, max_size=200) | st.lists(st.text(max_size=8), max_size=9))
+def test_a_batchs_head_is_read_without_its_ids(texts: list[str]) -> None:
+    assert head_of(encode_batch(CODEC, HEAD, Ids.of(texts))) == (HEAD, len(texts))
+
+
+@pytest.mark.parametrize("stop", [5, 20, 60])
+def test_a_head_that_is_cut_off_is_refused(stop: int) -> None:
+    with pytest.raises(WireError, match="ErasureBatch"):
+        head_of(encode_batch(CODEC, HEAD, [])[:stop])

@@ -58,9 +58,7 @@ def test_every_partition_gets_rules_and_marks_of_all_sources_and_each_org_its_ow
 
 
 def test_an_ack_says_that_every_record_was_there_and_is_gone():
-    batch = {"batch_id": "0" * 32, "target": "noop", "record_ids": ["a", "b"]}
-
-    found = ack(batch)
+    found = ack({"batch_id": "0" * 32, "target": "noop"}, 2)
 
     assert full_codec().encode("Ack", found)
     assert (found["batch_id"], found["found"], found["changed"]) == ("0" * 32, 2, 2)

@@ -542,7 +542,6 @@ def test_what_is_found_in_many_segments_is_queued_together() -> None:
 
     log.erase("one", 1, run=False)
     log.step()
-    log.step()
 
     assert log.said("one")["found"] == 30
     assert len(log.batches(log.sends)) == 1

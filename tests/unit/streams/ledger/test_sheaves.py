@@ -61,6 +61,20 @@ def test_records_of_many_orgs_are_a_row_for_each_due_day_until_they_are_due() ->
     assert of_kind(log, keys.SHEAF) == of_kind(log, keys.SHEAF_ORGS) == 1
 
 
+def test_a_step_that_opens_a_sheaf_sweeps_what_was_in_it_whichever_kind_of_work_it_begins_with() -> None:
+    log = small_orgs()
+    for number in range(1, 20):
+        come(log, at=number)
+        log.to_day(number + 1)
+
+    for number in range(20):
+        log.to_day(91 + number, run=False)
+        due = log.step()
+        log.run()
+
+        assert sorted(log.erased(due)) == sorted(f"{org}-{number}-0" for org in ORGS)
+
+
 def test_a_bucket_with_many_records_is_a_segment() -> None:
     log = small_orgs(each=sorting.MIN_SEGMENT)
 
