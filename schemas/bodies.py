@@ -10,11 +10,14 @@ planes (all first bytes, then all second bytes), because what repeats in them re
     clocks    zigzag differences, u32 planes
     subjects  one-each u8 · [count u16 a row] · references u32 · dictionary u32 · [codes] · hashes
     targets   names u16 · length u16 each · texts · code u16 a row
+
+Several bodies can stand for one: a zero byte, which begins no zstd frame, their number and lengths as u32, and they.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +43,7 @@ SUBJECTS, _PARENTS, _TARGETS = 1, 2, 4
 _UNSIGNED = {width: np.dtype(f"<u{width}") for width in (1, 2, 4, 8)}
 FEW = 256
 """So many values are quicker one by one than sorted."""
+_SEVERAL = b"\0"
 _own = threading.local()
 
 
@@ -206,8 +210,26 @@ def encode_columns(columns: Columns, *, brief: bool = False) -> bytes:
     return compress(b"".join(parts), level=BRIEF_LEVEL if brief else LEVEL)
 
 
+def several(bodies: Sequence[bytes]) -> bytes:
+    """Return a body with the rows of `bodies`, one after the other, which are not read. For `decode_columns` alone."""
+    if len(bodies) == 1:
+        return bodies[0]
+    return b"".join((_SEVERAL, *(size.to_bytes(4, "little") for size in (len(bodies), *map(len, bodies))), *bodies))
+
+
+def _each_of(body: bytes) -> list[bytes]:
+    """Return what `several` was given."""
+    reader = Reader(body, len(_SEVERAL))
+    sizes = [reader.number(4) for _ in range(reader.count(4))]
+    found = [reader.take(size).tobytes() for size in sizes]
+    reader.end()
+    return found
+
+
 def decode_columns(body: bytes) -> Columns:
-    """Return the columns of one body. Raises BadBody."""
+    """Return the columns of one body, or of several as one. Raises BadBody."""
+    if body.startswith(_SEVERAL):
+        return Columns.concat([read_columns(decompress(part)) for part in _each_of(body)])
     return read_columns(decompress(body))
 
 

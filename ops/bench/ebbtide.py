@@ -46,13 +46,17 @@ _PATIENCE_S = 180.0
 _HOUR_MS = 3_600_000
 
 
+WORKERS = 2
+"""As many as the benchmark machine has cores, and as the peer has threads."""
+
+
 class Ebbtide:
     """One run of ebbtide, in `directory`. `workers`: how many ledger processes share the partitions."""
 
     name = "ebbtide"
     reads_ahead = False  # its gateway does not run before `go`
 
-    def __init__(self, directory: Path, run_id: str, *, workers: int = 1) -> None:
+    def __init__(self, directory: Path, run_id: str, *, workers: int = WORKERS) -> None:
         self._workers = workers
         self._directory = directory
         self._topics = Topics(run_id)

@@ -7,13 +7,17 @@ One intent for each batch, order and answer, whatever number of records it speak
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from ebbtide.partition import partition_of
 from streams.audit.intents import intent
 from streams.ledger.brake_rows import BrakeRow
 from streams.ledger.rows import OrderHead, PendingHead, ProofHead
 from streams.ledger.state import Work
+
+_ORGS: Final = 4_096
+"""Of so many orgs it is remembered where their entries go: several of one come close together."""
 
 
 def batch(work: Work, target: str, name: str, head: PendingHead, *, again: bool) -> None:
@@ -107,8 +111,11 @@ def listed(work: Work, org: str, request: str, said: Mapping[str, Any]) -> None:
     _write(work, "list", org, {"parts": said["parts"], "targets": said["targets"]}, [request])
 
 
+_place = lru_cache(_ORGS)(partition_of)
+
+
 def _write(work: Work, kind: str, org: str, facts: Mapping[str, Any], requests: Iterable[str]) -> None:
     context, key = work.context, org.encode()
-    place = partition_of(key, context.answer_partitions)
+    place = _place(key, context.answer_partitions)
     record = intent(kind, org, facts, request=requests)
     work.send(context.topics.audit_intents, place, key, "AuditIntent", record, sequenced=False)

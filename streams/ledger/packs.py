@@ -124,14 +124,14 @@ def is_kept(work: Work, org: str, offset: int) -> bool:
 
 
 def sort_out(work: Work, budget: int) -> int:
-    """Sort out what waits in packs, draw orgs out of sheaves, or open a sheaf, about `budget` records; return what it
+    """Sort out what waits in packs, draw orgs out of sheaves, or open sheaves, about `budget` records; return what it
     cost."""
     row = work.packs()
     if row.sorting or (row.wanted and row.packs):
         return _sort(work, row, budget)
     found = sheaves.next_draw(work)
     if found is None:
-        opened = sheaves.take_due(work)
+        opened = sheaves.take_due(work, budget)
         return 1 if opened is None else 1 + _sort_all(work, opened)
     org, drawn = found
     if reach(row, drawn.asked):

@@ -28,8 +28,6 @@ LEVELS: Final = (512, 4096)
 """A segment of fewer records than these is of level 0, 1; others are of level 2 and stay as they are."""
 FAN_IN: Final = 8
 """So many segments of one bucket and level are merged."""
-_FEW: Final = 256
-"""So many values are quicker one by one than sorted."""
 
 
 def level_of(count: int) -> int:
@@ -155,12 +153,11 @@ def resolved(columns: Columns) -> Columns:
 def distinct_rows(columns: Columns) -> NDArray[np.intp] | None:
     """Return the ordinals of one row for each (id, created day); None: all rows are."""
     proxy = proxies(columns)
-    if len(proxy) <= _FEW and len(set(proxy.tolist())) == len(proxy):
+    ranked = np.sort(proxy)
+    if not bool((ranked[1:] == ranked[:-1]).any()):
         return None
     order = np.argsort(proxy, kind="stable")
     same = np.flatnonzero(np.diff(proxy[order].view(np.int64)) == 0)
-    if len(same) == 0:
-        return None
     keep = np.ones(len(columns), np.bool_)
     suspects = np.unique(np.concatenate((order[same], order[same + 1])))
     texts = columns.ids.take(suspects).texts()

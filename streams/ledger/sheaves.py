@@ -137,18 +137,18 @@ def are_due(work: Work) -> bool:
     return row.sheaf_from < first
 
 
-def take_due(work: Work) -> Buckets | None:
-    """Take the first sheaf out if it is due, and return what it holds."""
-    row = work.packs()
-    found = work.first(keys.SHEAF, bytes.fromhex(row.sheaf_from))
-    assert found is not None
-    row.sheaf_from = found[0].hex()
-    key = keys.read_sheaf(found[0])
-    if not are_due(work):
-        return None
-    pack = Pack.decode(found[1])
-    remove(work, key, pack)
-    return gather([pack])
+def take_due(work: Work, budget: int) -> Buckets | None:
+    """Take out the first sheaves that are due, about `budget` records and one sheaf at least; return what they hold."""
+    row, packs, taken = work.packs(), list[Pack](), 0
+    for raw, value in work.store.scan(keys.SHEAF, bytes.fromhex(row.sheaf_from)):
+        row.sheaf_from = raw.hex()
+        if taken >= budget or not are_due(work):
+            break
+        pack = Pack.decode(value)
+        remove(work, keys.read_sheaf(raw), pack)
+        packs.append(pack)
+        taken += pack.count
+    return gather(packs) if packs else None
 
 
 def draw(work: Work, org: str) -> None:

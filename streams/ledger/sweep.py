@@ -8,6 +8,7 @@ kept by a later event) move once to the bucket of the day that keeps them. Calle
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -90,7 +91,6 @@ def run(work: Work, budget: int) -> int:
         return cost + PAIR_COST
     handled, blocked = _chunk(work, at, budget)
     work.changed.add(org_name)
-    _refresh(work, org_name, category, pair)
     brakes.settle(work, at, handled, blocked)
     if blocked is not None:
         due.block(work, org_name, category, pair, plan, blocked)
@@ -105,21 +105,34 @@ def run(work: Work, budget: int) -> int:
 
 
 def _chunk(work: Work, at: Place, budget: int) -> tuple[int, str | None]:
-    """Return how many records were handled, and the target that the pair must wait for."""
+    """Settle some of a pair, and note its oldest day that is left.
+
+    Returns how many records were handled, and the target that the pair must wait for.
+    """
+    ahead = _Ahead()
+    found = _settle_some(work, at, budget, ahead)
+    _note_oldest(work, at, ahead)
+    return found
+
+
+def _settle_some(work: Work, at: Place, budget: int, ahead: _Ahead) -> tuple[int, str | None]:
     if at.pair.gather:
         return passes.gather(work, at.org_name, at.category, at.pair, budget), None
     limit = due.org_limit(at.plan, at.org, at.category, at.today)
-    handled = 0
-    for run in _runs(work, at, limit, budget) if limit is not None else ():
+    handled, all_whole = 0, limit is not None and not at.plan.by_event
+    for run in _runs(work, at, limit, budget, ahead) if limit is not None else ():
         blocked = _no_room(work, at, run[0][0])
         if blocked is not None:
             return handled, blocked
-        blocked = _settle(work, at, run)
+        if not whole_segments.settle(work, at, run):
+            all_whole = False
+            blocked = _settle(work, at, run)
         handled += _size(run)
         if blocked is not None:
             return handled, blocked
         if handled >= budget:
             return handled, None
+    ahead.is_sure = all_whole
     passing = at.pair.cursor is not None  # to its end, though the marks that began it may be forgotten meanwhile
     if at.plan.by_event and (passing or at.plan.follows[0] in at.pair.marks) and handled < budget:
         more, blocked = passes.run(work, at, budget - handled)
@@ -135,7 +148,18 @@ def _no_room(work: Work, at: Place, key: SegmentKey) -> str | None:
     return next((target for target in targets if room(work, target) == 0), None)
 
 
-def _runs(work: Work, at: Place, limit: int, budget: int) -> Iterator[_Run]:
+@dataclass(slots=True)
+class _Ahead:
+    """What lies behind the segments of a pair that were settled: the day of the next one, -1: there is none.
+
+    Not sure where they were not all settled, or where rows of them may have been stored anew.
+    """
+
+    day: int = -1
+    is_sure: bool = False
+
+
+def _runs(work: Work, at: Place, limit: int, budget: int, ahead: _Ahead) -> Iterator[_Run]:
     """Yield the pair's segments up to the bucket day `limit`, those that can be cut together as one.
 
     In all about `budget` records, and one segment at least. Together go segments of one store while every target has
@@ -147,9 +171,11 @@ def _runs(work: Work, at: Place, limit: int, budget: int) -> Iterator[_Run]:
     for raw, value in work.store.scan(prefix, prefix + keys.u32(max(at.pair.oldest, 0))):
         key = keys.read_segment(raw)
         if key.day > limit:
+            ahead.day = key.day
             break
         segment = Segment.unpack(value)
         if handled and handled + segment.count > budget:
+            ahead.day = key.day
             break
         handled += segment.count
         if run and (key.target != run[0][0].target or _size(run) + segment.count > _most(work, at)):
@@ -165,15 +191,17 @@ def _size(run: _Run) -> int:
 
 
 def _most(work: Work, at: Place) -> int:
-    """Return how many records may be cut together: as many as each target has room for.
+    """Return how many records may be cut together: as many as each target has room for, or one batch where it can go
+    as it is.
 
     Where rows were moved or deleted, some may have no target here, and are put aside by their segments' days.
     """
     assert work.rules is not None
     if not is_plain(at.pair):
         return 0
+    batch = work.rules.batch_records
     free = min((room(work, target) for target in at.plan.targets), default=0)
-    return min(free * work.rules.batch_records, segments.MAX_SEGMENT)
+    return min(free * batch, batch if whole_segments.may_go(at) else segments.MAX_SEGMENT)
 
 
 def _settle(work: Work, at: Place, run: _Run) -> str | None:
@@ -182,8 +210,6 @@ def _settle(work: Work, at: Place, run: _Run) -> str | None:
     if first.store and first.store not in at.plan.targets:
         for key, segment in run:
             stranded.add(work, key, segment)
-        return None
-    if len(run) == 1 and whole_segments.settle(work, at, *run[0]):
         return None
     ordinals, columns = segment_runs.alive(work, run)
     joined = at.join(work, columns)
@@ -244,12 +270,15 @@ def _park(
     return joined.take(rows), ordinals[rows], later
 
 
-def _refresh(work: Work, org_name: str, category: str, pair: PairRow) -> None:
-    """Look up the pair's oldest bucket day."""
-    prefix = keys.segments(org_name, category)
-    first = work.first(prefix, prefix + keys.u32(max(pair.oldest, 0)))
-    pair.oldest = -1 if first is None else keys.read_segment(first[0]).day
-    if first is None:
+def _note_oldest(work: Work, at: Place, ahead: _Ahead) -> None:
+    """Note the pair's oldest bucket day; it is looked up only where the scan of its segments has not shown it."""
+    pair, day = at.pair, ahead.day
+    if not ahead.is_sure:
+        prefix = keys.segments(at.org_name, at.category)
+        first = work.first(prefix, prefix + keys.u32(max(pair.oldest, 0)))
+        day = -1 if first is None else keys.read_segment(first[0]).day
+    pair.oldest = day
+    if day < 0:
         pair.count, pair.spread = 0, False
 
 

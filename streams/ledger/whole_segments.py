@@ -1,13 +1,16 @@
-"""A small segment that goes as it is: one batch for each of its targets, whose rows are the segment's own bytes.
+"""Segments that go as they are: one batch for each of their targets, whose rows are the segments' own bytes.
 
-Most segments of small orgs are such: nothing but the day decides about them, all of their rows go, and one batch holds
-them. Their rows need not be decoded, joined and encoded again, only their ids are read. Whatever else there may be is
-left to `streams.ledger.sweep`, and what comes of it is the same to the byte;
+Most segments of all but the largest orgs are such: nothing but the day decides about them, all of their rows go, and
+one batch holds those of a pair. Their rows need not be decoded, joined and encoded again, only their ids are read.
+Whatever else there may be is left to `streams.ledger.sweep`, and what comes of it is the same to the byte;
 `tests/unit/streams/ledger/test_whole_segments.py` says so.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from schemas.bodies import several
 from schemas.runs import distinct_ids
 from streams.ledger import cut, segments
 from streams.ledger.cut import Chunk, Origin
@@ -17,23 +20,41 @@ from streams.ledger.select_rows import Place, is_plain
 from streams.ledger.state import Work
 
 
-def settle(work: Work, at: Place, key: SegmentKey, segment: Segment) -> bool:
-    """Send a due segment whole and take it out of the state; False: it is not that simple, and nothing is done."""
-    rules, org, pair, plan = work.rules, at.org, at.pair, at.plan
-    assert rules is not None
+def may_go(at: Place) -> bool:
+    """Whether nothing but the day decides about the segments of a pair: then all of their rows go."""
+    org, pair, plan = at.org, at.pair, at.plan
     if plan.by_event or not is_plain(pair) or any(name in pair.marks for name in plan.follows):
         return False
-    if org.holds or org.barriers or org.children or segment.count > min(rules.batch_records, segments.SMALL):
+    return not (org.holds or org.barriers or org.children)
+
+
+def settle(work: Work, at: Place, run: Sequence[tuple[SegmentKey, Segment]]) -> bool:
+    """Send due segments of one store whole, in one batch, and take them out of the state.
+
+    False: it is not that simple, and nothing is done.
+    """
+    rules, org, plan = work.rules, at.org, at.plan
+    assert rules is not None
+    count = sum(segment.count for _, segment in run)
+    if count > min(rules.batch_records, segments.SMALL) or not may_go(at):
         return False
-    targets = (key.store,) if key.store else tuple(dict.fromkeys(plan.targets))
-    if any(not cut.room(work, target) for target in targets) or len(segments.dead_rows(work, key)):
+    first = run[0][0]
+    if first.store and first.store not in plan.targets:
         return False
-    ids = distinct_ids(segment.body)
-    if ids is None or len(ids) != segment.count:
+    targets = (first.store,) if first.store else tuple(dict.fromkeys(plan.targets))
+    if any(not cut.room(work, target) for target in targets):
         return False
-    origin = Origin(at.org_name, at.category, key.pos, target=key.target)
+    if any(len(segments.dead_rows(work, key)) for key, _ in run):
+        return False
+    bodies = [segment.body for _, segment in run]
+    ids = distinct_ids(bodies)
+    if ids is None or len(ids) != count:
+        return False
+    origin = Origin(at.org_name, at.category, first.pos, target=first.target)
+    chunk = Chunk(ids, several(bodies))
     for target in targets:
-        cut.whole(work, org, plan, origin, target, Chunk(ids, segment.body))
-    at.decided(work, segment.count)
-    segments.remove(work, key, segment)
+        cut.whole(work, org, plan, origin, target, chunk)
+    at.decided(work, count)
+    for key, segment in run:
+        segments.remove(work, key, segment)
     return True

@@ -44,8 +44,9 @@ def expected(witness: Witness, org: str, said: dict[str, Said], day: int) -> Exp
     facts.changed()
     try:
         found = _Count(oracle, org, day).found
-        for (_, category, name), target, at in witness.twins_left(org):
-            found.twins[category, name, at // DAY_S].add(target)
+        for key, target, at in witness.twins_left(org):
+            places = [oracle.wanted(row)[0] for row in oracle.rows[key] if row.at == at]  # it may have moved since
+            found.twins[key[1], key[2], at // DAY_S].update({target}, *places)
         return found
     finally:
         facts.said = before

@@ -20,6 +20,7 @@ from schemas.bodies import (
     encode_columns,
     has_parents,
     read_columns,
+    several,
 )
 from schemas.columns import Columns, Ids, Subjects
 
@@ -176,3 +177,18 @@ def test_a_record_with_a_uuid_and_a_shared_subject_costs_about_twenty_bytes() ->
     size = len(encode_columns(rows))
 
     assert size / n < 22
+
+
+@given(st.lists(columns(), min_size=1, max_size=4))
+def test_several_bodies_are_read_as_one(parts: list[Columns]) -> None:
+    assert same(decode_columns(several([encode_columns(part) for part in parts])), Columns.concat(parts))
+
+
+@given(st.lists(columns(), min_size=2, max_size=3), st.data())
+def test_several_bodies_that_are_cut_off_or_longer_are_refused(parts: list[Columns], data: st.DataObject) -> None:
+    body = several([encode_columns(part) for part in parts])
+    stop = data.draw(st.integers(1, len(body) - 1))
+
+    for damaged in (body[:stop], body + b"x"):
+        with pytest.raises(BadBody):
+            decode_columns(damaged)

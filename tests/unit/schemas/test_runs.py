@@ -31,14 +31,19 @@ def columns_of(rows: Run, *, subjects: bool = True) -> Columns:
 TEXT = st.text(max_size=8) | st.uuids().map(str)
 
 
-@given(st.lists(TEXT, min_size=1, max_size=20), st.booleans())
-def test_ids_read_without_the_rest_are_the_ids_where_all_differ(texts: list[str], subjects: bool) -> None:
-    columns = columns_of([(text, 5, [7]) for text in texts], subjects=subjects)
-    one_form = columns.ids.all_uuid() or not columns.ids.is_uuid.any()
+FORMS = st.lists(TEXT, min_size=1, max_size=20) | st.lists(st.uuids().map(str), min_size=1, max_size=40)
 
-    found = distinct_ids(encode_columns(columns))
 
-    assert found == (texts if one_form and len(set(texts)) == len(texts) else None)
+@given(st.lists(FORMS, min_size=1, max_size=3), st.booleans())
+def test_ids_read_without_the_rest_are_the_ids_where_all_differ(bodies: list[list[str]], subjects: bool) -> None:
+    every = [columns_of([(text, 5, [7]) for text in texts], subjects=subjects) for texts in bodies]
+    of_one_form = all(columns.ids.all_uuid() or not columns.ids.is_uuid.any() for columns in every)
+    together = [text for texts in bodies for text in texts]
+
+    found = distinct_ids([encode_columns(columns) for columns in every])
+
+    read = found.texts() if isinstance(found, Ids) else found
+    assert read == (together if of_one_form and len(set(together)) == len(together) else None)
 
 
 def parts(columns: Columns, sizes: list[int]) -> list[Columns]:

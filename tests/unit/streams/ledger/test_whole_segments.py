@@ -25,8 +25,20 @@ def plain(log: LedgerLog) -> None:
         log.frame(group(TEXTS[5 * n : 5 * n + 5], day(3), org=f"org-{n % 3}", category="orders"))
 
 
+def of_several_days(log: LedgerLog) -> None:
+    """More than are read one by one, and a part of a pair that is not due."""
+    for n in range(3):
+        log.frame(group(UUIDS[12 * n : 12 * n + 12], day(2 + n), org="org-0", subjects=[7] * 12), min_segment=1)
+    log.frame(group(["later"], day(40), org="org-0"), min_segment=1)
+
+
 def of_one_target(log: LedgerLog) -> None:
     log.frame(group(UUIDS[:5], day(2), org="org-0", target="mail"))
+
+
+def twice_on_two_days(log: LedgerLog) -> None:
+    log.frame(group(UUIDS[:20], day(2), org="org-0"), min_segment=1)
+    log.frame(group(UUIDS[19:39], day(3), org="org-0"), min_segment=1)
 
 
 def twice(log: LedgerLog) -> None:
@@ -63,7 +75,7 @@ def carried_out(given: Callable[[LedgerLog], None]) -> tuple[LedgerLog, dict[byt
     for n in range(3):
         log.open(f"org-{n}")
     given(log)
-    log.to_day(33)
+    log.to_day(35)
     log.to_day(60)
     assert isinstance(log.store, MemoryStore)
     state = dict(log.store.scan(b""))
@@ -83,7 +95,10 @@ def say_the_same(key: bytes, value: bytes, other: bytes) -> bool:
 
 @pytest.mark.parametrize(
     ("given", "whole"),
-    [(plain, True), (of_one_target, True), *((case, False) for case in (twice, deleted, held, asked_for, derived))],
+    [
+        *((case, True) for case in (plain, of_several_days, of_one_target)),
+        *((case, False) for case in (twice, twice_on_two_days, deleted, held, asked_for, derived)),
+    ],
 )
 def test_a_segment_that_goes_whole_goes_as_its_rows_would_one_by_one(
     given: Callable[[LedgerLog], None], whole: bool, monkeypatch: pytest.MonkeyPatch
