@@ -34,7 +34,8 @@ class Send:
 
     `sequenced` adds the lane's own (writer, sequence) header, counted per destination partition, so that the
     receiving lane can tell a gap from a repeat. It needs an explicit `partition`. Our own roles go on from such a
-    send, so its checkpoint is closed at once, unless it `can_wait`.
+    send, so its checkpoint is closed at once, unless it `can_wait`. One that is not sequenced waits for company, unless
+    it is the `last` word on something that somebody follows.
     """
 
     topic: str
@@ -43,6 +44,7 @@ class Send:
     value: bytes | None = field(repr=False)
     sequenced: bool = False
     can_wait: bool = False
+    last: bool = False
 
 
 class Store(Protocol):

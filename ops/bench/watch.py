@@ -35,9 +35,9 @@ class Watch:
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "earliest",
-                # Each fetch asks for every partition again: a few a second are soon enough, and cost the broker little.
+                # Each fetch asks for every partition again: a few dozen a second cost the broker little.
                 "fetch.min.bytes": 1 << 20,
-                "fetch.wait.max.ms": 50,
+                "fetch.wait.max.ms": 20,
             }
         )
         self._admin = AdminClient({**QUIET, "bootstrap.servers": bootstrap})

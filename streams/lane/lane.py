@@ -263,7 +263,7 @@ class Lane:
         batch.entries += 1
         batch.idle = batch.idle and self._is_idle[record.topic](entry.value)
         for send in self._reducer.apply(overlay, entry):
-            batch.awaited |= send.sequenced and not send.can_wait
+            batch.awaited |= send.last or (send.sequenced and not send.can_wait)
             batch.sends.append(self._outgoing(send))
             batch.send_bytes += _SEND_BYTES + len(send.value or b"")
 

@@ -16,7 +16,7 @@ class Gathered:
     """What a checkpoint has so far.
 
     `began`: since when it gathers; `idle`: whether all of it only says that time goes on; `sends`: whether it sends
-    anything; `awaited`: whether another lane, or a step of its own, waits for that.
+    anything; `awaited`: whether another lane, a step of its own or somebody outside waits for that.
     """
 
     began: float

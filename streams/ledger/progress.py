@@ -49,7 +49,8 @@ def report(work: Work) -> None:
         }
         key = f"sweep/{name}/{work.context.partition}".encode()
         partition = partition_of(key, work.context.partitions)
-        work.send(work.context.topics.progress, partition, key, "Progress", record, sequenced=False)
+        done = not is_due and row.pending == 0  # who follows it waits for this word
+        work.send(work.context.topics.progress, partition, key, "Progress", record, sequenced=False, last=done)
 
 
 def anything_due(work: Work) -> bool:

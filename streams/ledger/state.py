@@ -242,16 +242,27 @@ class Work:
         *,
         sequenced: bool,
         can_wait: bool = False,
+        last: bool = False,
     ) -> None:
         value = self.context.codec.encode(name, record)
-        self.post(topic, partition, key, value, sequenced=sequenced, can_wait=can_wait)
+        self.post(topic, partition, key, value, sequenced=sequenced, can_wait=can_wait, last=last)
 
     def post(
-        self, topic: str, partition: int, key: bytes | None, value: bytes, *, sequenced: bool, can_wait: bool = False
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes,
+        *,
+        sequenced: bool,
+        can_wait: bool = False,
+        last: bool = False,
     ) -> None:
         """Send a message that is encoded already."""
-        send = Send(topic=topic, partition=partition, key=key, value=value, sequenced=sequenced, can_wait=can_wait)
-        self.sends.append(send)
+        said = Send(
+            topic=topic, partition=partition, key=key, value=value, sequenced=sequenced, can_wait=can_wait, last=last
+        )
+        self.sends.append(said)
 
     def send_own(self, name: str, record: Mapping[str, Any], *, can_wait: bool = False) -> None:
         """Append an entry to the own partition of the ledger log; `can_wait`: nothing stands still meanwhile."""

@@ -43,6 +43,17 @@ def test_counts_follow_batches_and_acks() -> None:
     assert (told["records_sent"], told["records_acked"], told["records_changed"], told["pending"]) == (3, 3, 3, 0)
 
 
+def test_the_word_that_all_is_done_waits_for_no_company() -> None:
+    log = ready(batch_records=2)
+    log.frame(group(["a", "b", "c"], day(0)))
+    sent = log.to_day(91)
+    answers = [log.ack(batch) for batch in log.batches(sent)]
+
+    last = [[send.last for send in sends if send.topic == TOPICS.progress] for sends in (sent, *answers)]
+
+    assert [any(each) for each in last] == [False, False, True]
+
+
 def test_a_target_that_others_wait_for_is_told_as_blocked_with_the_day_they_are_due_since() -> None:
     log = ready(pending_batches=1, batch_records=1)
     log.frame(group(["a", "b"], day(0)))
