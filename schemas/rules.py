@@ -157,7 +157,7 @@ class Rules:
     max_leap_days: int = 2
     sources: Mapping[str, int] = field(default_factory=dict)
     step_records: int = STEP_RECORDS
-    pending_batches: int = 160
+    pending_batches: int = 256
     batch_records: int = 1000
     resend_days: int = 45
     categories: Mapping[str, CategoryRules] = field(default_factory=dict)

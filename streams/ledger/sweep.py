@@ -34,13 +34,17 @@ from streams.ledger.cut import Origin, room
 from streams.ledger.keys import Bucket, SegmentKey
 from streams.ledger.marks import Joined
 from streams.ledger.plans import CONTRACT, MOVED
-from streams.ledger.rows import PairRow, Segment
+from streams.ledger.rows import Segment
 from streams.ledger.select_rows import Place, choose, cut_selection, is_plain
 from streams.ledger.state import Work
 
 PAIR_COST: Final = 64
-"""What a pair costs a step beside its records, in records. It takes as long as some two hundred of them; counted lower,
-a step of small orgs would keep the other partitions of its worker waiting for seconds."""
+"""What a pair costs a step beside its records, in records of other work. It takes as long as some two hundred of them;
+counted lower, a step of small orgs would keep the other partitions of its worker waiting for seconds."""
+
+SWEPT: Final = 3
+"""So many records that are swept cost a step as much as one of other work: most go as they are, hundreds at once, and
+what a step costs beside them, a transaction and its way through the log, is most of what the largest pair waits for."""
 
 _Run = list[tuple[SegmentKey, Segment]]
 
@@ -101,11 +105,11 @@ def run(work: Work, budget: int) -> int:
         if empty and not pair.braked and not brakes.remembers(work, at):  # a brake is lifted before its pair goes
             due.remove(work, pair)
             work.drop_pair(org_name, category)
-    return handled + cost + PAIR_COST
+    return handled // SWEPT + cost + PAIR_COST
 
 
 def _chunk(work: Work, at: Place, budget: int) -> tuple[int, str | None]:
-    """Settle some of a pair, and note its oldest day that is left.
+    """Settle some of a pair, `SWEPT` records for each of the `budget`, and note its oldest day that is left.
 
     Returns how many records were handled, and the target that the pair must wait for.
     """
@@ -117,7 +121,8 @@ def _chunk(work: Work, at: Place, budget: int) -> tuple[int, str | None]:
 
 def _settle_some(work: Work, at: Place, budget: int, ahead: _Ahead) -> tuple[int, str | None]:
     if at.pair.gather:
-        return passes.gather(work, at.org_name, at.category, at.pair, budget), None
+        return SWEPT * passes.gather(work, at.org_name, at.category, at.pair, budget), None
+    budget *= SWEPT
     limit = due.org_limit(at.plan, at.org, at.category, at.today)
     handled, all_whole = 0, limit is not None and not at.plan.by_event
     for run in _runs(work, at, limit, budget, ahead) if limit is not None else ():
@@ -135,8 +140,8 @@ def _settle_some(work: Work, at: Place, budget: int, ahead: _Ahead) -> tuple[int
     ahead.is_sure = all_whole
     passing = at.pair.cursor is not None  # to its end, though the marks that began it may be forgotten meanwhile
     if at.plan.by_event and (passing or at.plan.follows[0] in at.pair.marks) and handled < budget:
-        more, blocked = passes.run(work, at, budget - handled)
-        return handled + more, blocked
+        more, blocked = passes.run(work, at, (budget - handled) // SWEPT + 1)
+        return handled + SWEPT * more, blocked
     return handled, None
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from streams.ledger import erase, merge, packs, segments, sheaves, sorting
+from streams.ledger import erase, merge, packs, segments, sheaves, sorting, sweep
 
 MAX_SEGMENT = 24
 
@@ -15,7 +15,7 @@ MAX_SEGMENT = 24
 @contextmanager
 def small_sizes() -> Iterator[None]:
     """Let a segment hold at most MAX_SEGMENT records, four make a merge, twelve packs be sorted out, and a sheaf of
-    sixteen be full; and let a search take many steps, so that much moves meanwhile."""
+    sixteen be full; and let a search and the sweep take many steps, so that much moves meanwhile."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(segments, "MAX_SEGMENT", MAX_SEGMENT)
         patch.setattr(segments, "LEVELS", (4, 12))
@@ -23,6 +23,7 @@ def small_sizes() -> Iterator[None]:
         patch.setattr(merge, "FAN_IN", 4)
         patch.setattr(packs, "MAX_PACKS", 12)
         patch.setattr(erase, "PASSED", 1)
+        patch.setattr(sweep, "SWEPT", 1)
         patch.setattr(sorting, "MIN_SEGMENT", 5)
         patch.setattr(sheaves, "MAX_RECORDS", 16)
         patch.setattr(sheaves, "LEVELS", (3, 9))

@@ -113,12 +113,11 @@ class CorePartition:
             return
         if send.topic == self._topics.ledger:
             self._own.append((send.topic, send.value))
-        elif send.topic == self._topics.erasures(TARGET):
-            if self._codec.name_of(send.value) == "ErasureBatch":
-                head, count = head_of(send.value)
-                self._records += count
-                self._batches += 1
-                self._own.append((self._topics.acks, self._codec.encode("Ack", ack(head, count))))
+        elif send.topic == self._topics.erasures(TARGET) and self._codec.name_of(send.value) == "ErasureBatch":
+            head, count = head_of(send.value)
+            self._records += count
+            self._batches += 1
+            self._own.append((self._topics.acks, self._codec.encode("Ack", ack(head, count))))
 
     def _checkpoint(self) -> None:
         self._disk.write(self._overlay.pending, self._offset, time.time())

@@ -10,6 +10,7 @@ import pytest
 from schemas.columns import Columns, Subjects
 from schemas.errors import Halt
 from streams.ledger import packs
+from streams.ledger.sweep import SWEPT
 from tests.support.ledger_log import SOURCE, LedgerLog, category, day, group, ready, rules
 
 IDS = [f"r{n:04}" for n in range(1000)]
@@ -133,8 +134,8 @@ def test_merging_leaves_out_what_a_producer_deleted() -> None:
     assert log.erased(sends) == IDS[4:8]
 
 
-def test_no_step_handles_more_records_than_the_rules_say() -> None:
-    log = ready(step_records=50, batch_records=10, pending_batches=1000)
+def test_no_step_sweeps_more_records_than_the_rules_say() -> None:
+    log = ready(step_records=51 // SWEPT, batch_records=10, pending_batches=1000)
     log.frame(group(IDS[:40], day(0)), group(IDS[40:80], day(1)), group(IDS[80:120], day(2)), min_segment=1)
     log.to_day(100, run=False)
 
