@@ -2,7 +2,7 @@
 
 A batch names a thousand records, nearly always by UUIDs that lie in binary in a segment. Its last field is the list of
 their names, so it is written as one block of equal rows, and who only wants to know of which batch it is need not read
-it. Used by the ledger and by targets; `tests/unit/schemas/test_batches.py` says what it promises.
+it. Used by the ledger and the bench; `tests/unit/schemas/test_batches.py` says what it promises.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def head_of(value: bytes) -> tuple[dict[str, Any], int]:
     try:
         head = cast(dict[str, Any], fastavro.schemaless_reader(body, _head_schema(), None))
         count = int(cast(int, fastavro.schemaless_reader(body, "long", None)))
-    except (EOFError, ValueError, IndexError, KeyError, TypeError, OverflowError) as e:
+    except (EOFError, ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as e:
         raise WireError(f"its body is not Avro of schema {_SCHEMA}: {type(e).__name__}") from None
     if count < 0:
         raise WireError(f"the ids of an {_SCHEMA} are in blocks with a size, which nobody writes")

@@ -44,6 +44,7 @@ _UNSIGNED = {width: np.dtype(f"<u{width}") for width in (1, 2, 4, 8)}
 FEW = 256
 """So many values are quicker one by one than sorted."""
 _SEVERAL = b"\0"
+_MOST_BODIES = 1 << 12
 _own = threading.local()
 
 
@@ -214,13 +215,14 @@ def several(bodies: Sequence[bytes]) -> bytes:
     """Return a body with the rows of `bodies`, one after the other, which are not read. For `decode_columns` alone."""
     if len(bodies) == 1:
         return bodies[0]
+    assert len(bodies) <= _MOST_BODIES
     return b"".join((_SEVERAL, *(size.to_bytes(4, "little") for size in (len(bodies), *map(len, bodies))), *bodies))
 
 
 def _each_of(body: bytes) -> list[bytes]:
     """Return what `several` was given."""
     reader = Reader(body, len(_SEVERAL))
-    sizes = [reader.number(4) for _ in range(reader.count(4))]
+    sizes = [reader.number(4) for _ in range(reader.count(4, _MOST_BODIES))]
     found = [reader.take(size).tobytes() for size in sizes]
     reader.end()
     return found

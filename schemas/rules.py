@@ -132,7 +132,7 @@ class Backups:
 
 
 STEP_RECORDS: Final = 60_000
-"""So many records one step handles where no rules say otherwise."""
+"""So many records one step handles where no rules say otherwise; of a sweep more, where the day alone decides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,8 +126,8 @@ def decode_runs(bodies: Sequence[bytes]) -> Columns:
 
 
 def distinct_ids(bodies: Sequence[bytes]) -> Ids | list[str] | None:
-    """Return the ids of all rows of bodies, of a few as texts; None: one may stand twice, or they are of both forms, or
-    there are parents or targets.
+    """Return the ids of all rows of bodies, as texts where they are few or no UUIDs; None: one may stand twice, or they
+    are of both forms, or there are parents or targets.
 
     What else the bodies hold is not looked at. Raises BadBody.
     """
@@ -155,9 +155,10 @@ def _many_uuids(raws: Sequence[bytes], counts: Sequence[int]) -> Ids | None:
     for raw, n in zip(raws, counts, strict=True):
         ids[first : first + n] = np.frombuffer(raw, np.uint8, 16 * n, _IDS_AT).reshape(16, n).T
         first += n
-    halves = np.ascontiguousarray(ids[:, 8:]).view(np.uint64).reshape(-1)
-    halves.sort()
-    if bool((halves[1:] == halves[:-1]).any()):
+    halves = ids.view(np.uint64)
+    words = halves[:, 0] ^ halves[:, 1]  # those that one host makes by the clock have the same second half
+    words.sort()
+    if bool((words[1:] == words[:-1]).any()):
         return None
     return Ids(np.ones(total, np.bool_), np.full(total, 16, np.int64), ids.reshape(-1))
 

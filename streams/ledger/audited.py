@@ -16,8 +16,8 @@ from streams.ledger.brake_rows import BrakeRow
 from streams.ledger.rows import OrderHead, PendingHead, ProofHead
 from streams.ledger.state import Work
 
-_ORGS: Final = 4_096
-"""Of so many orgs it is remembered where their entries go: several of one come close together."""
+_REMEMBERED: Final = 4_096
+"""Of so many orgs it is known where their entries go: several of one come close together."""
 
 
 def batch(work: Work, target: str, name: str, head: PendingHead, *, again: bool) -> None:
@@ -111,11 +111,11 @@ def listed(work: Work, org: str, request: str, said: Mapping[str, Any]) -> None:
     _write(work, "list", org, {"parts": said["parts"], "targets": said["targets"]}, [request])
 
 
-_place = lru_cache(_ORGS)(partition_of)
+_partition_of = lru_cache(_REMEMBERED)(partition_of)
 
 
 def _write(work: Work, kind: str, org: str, facts: Mapping[str, Any], requests: Iterable[str]) -> None:
     context, key = work.context, org.encode()
-    place = _place(key, context.answer_partitions)
+    place = _partition_of(key, context.answer_partitions)
     record = intent(kind, org, facts, request=requests)
     work.send(context.topics.audit_intents, place, key, "AuditIntent", record, sequenced=False)

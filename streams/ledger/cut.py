@@ -29,7 +29,7 @@ RETENTION: Final = "retention"
 REQUEST: Final = "request"
 RESIDUAL: Final = "residual"
 """Why a batch is sent."""
-SMALLEST: Final = 8
+SMALLEST: Final = 32
 """A batch of fewer records takes as much of its target's room as one of so many: each is a row, and a message."""
 
 
@@ -48,7 +48,8 @@ class Origin(NamedTuple):
 class Chunk:
     """Some rows of one origin, encoded once for all targets that they go to; a few have their ids as texts.
 
-    The body is a brief one: it is kept until the batch is answered, and proven to be gone where somebody asks for that.
+    The body, a brief one or those of whole segments, is kept until the batch is answered, and proven to be gone where
+    somebody asks for that.
     """
 
     ids: Ids | list[str]

@@ -23,6 +23,8 @@ from streams.ledger.state import DAY_S, Work
 
 _NEVER: Final = 1 << 62
 _LOOK_AGAIN_MS: Final = 60_000
+MOST_ASKED: Final = 64
+"""So many questions are out to a target, though more batches may be: each is a look through its store."""
 """What waits for room is looked at when something is acknowledged, and so often: rules may give a target more."""
 
 
@@ -88,7 +90,7 @@ def _has_room(work: Work, target: str, at: int) -> bool:
     if not at:
         return cut.room(work, target) > 0
     assert work.rules is not None
-    return proofs.proving(work, target).asked < work.rules.pending_batches
+    return proofs.proving(work, target).asked < min(work.rules.pending_batches, MOST_ASKED)
 
 
 def _ask(work: Work, target: str, name: str, head: ProofHead, body: bytes) -> None:

@@ -31,6 +31,8 @@ from streams.ledger.waiting import read
 
 _COST: Final = 16
 """What a chunk costs beside its records, in records."""
+MOST_ORDERS: Final = 64
+"""So many orders are unanswered at most, though more batches may be: each batch is held against all of them."""
 _WAIT: Final = 0
 _OF_ORG: Final = (keys.KEPT, keys.STRANDED, keys.SEGMENT)
 
@@ -89,7 +91,7 @@ def _next(work: Work) -> tuple[bytes, Run] | None:
 
 def _waits(work: Work, org: str, run: Run) -> bool:
     """Whether packs that were there before a list are not sorted out yet, or too many orders are not answered."""
-    if run.orders and work.rules is not None and work.clock.orders >= work.rules.pending_batches:
+    if run.orders and work.rules is not None and work.clock.orders >= min(work.rules.pending_batches, MOST_ORDERS):
         return True
     return run.phase == _WAIT and packs.is_kept(work, org, run.packs)
 

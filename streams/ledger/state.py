@@ -119,7 +119,7 @@ class Work:
 
     @property
     def step_records(self) -> int:
-        """About how many records one step handles."""
+        """About how many records one step handles; of a sweep it may be more (`sweep.SWEPT`)."""
         return self.rules.step_records if self.rules is not None else STEP_RECORDS
 
     def position(self) -> keys.Position:

@@ -7,9 +7,7 @@ kept by a later event) move once to the bucket of the day that keeps them. Calle
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,10 +29,10 @@ from streams.ledger import (
     whole_segments,
 )
 from streams.ledger.cut import Origin, room
+from streams.ledger.due_runs import Ahead, Run, runs, size_of
 from streams.ledger.keys import Bucket, SegmentKey
 from streams.ledger.marks import Joined
 from streams.ledger.plans import CONTRACT, MOVED
-from streams.ledger.rows import Segment
 from streams.ledger.select_rows import Place, choose, cut_selection, is_plain
 from streams.ledger.state import Work
 
@@ -43,10 +41,9 @@ PAIR_COST: Final = 64
 counted lower, a step of small orgs would keep the other partitions of its worker waiting for seconds."""
 
 SWEPT: Final = 3
-"""So many records that are swept cost a step as much as one of other work: most go as they are, hundreds at once, and
-what a step costs beside them, a transaction and its way through the log, is most of what the largest pair waits for."""
-
-_Run = list[tuple[SegmentKey, Segment]]
+"""So many records that only the day decides about cost a step as much as one of other work, in one target: most go as
+they are, hundreds at once, and what a step costs beside them, a transaction and its way through the log, is most of
+what the largest pair waits for."""
 
 _NOWHERE: Final = (keys.DUE + b"\xff" * 5).hex()
 """Behind every row of the due index."""
@@ -93,11 +90,11 @@ def run(work: Work, budget: int) -> int:
     if at is None:
         due.place(work, org_name, category, pair, again=True)
         return cost + PAIR_COST
-    handled, blocked = _chunk(work, at, budget)
+    done = _chunk(work, at, budget)
     work.changed.add(org_name)
-    brakes.settle(work, at, handled, blocked)
-    if blocked is not None:
-        due.block(work, org_name, category, pair, plan, blocked)
+    brakes.settle(work, at, done.handled, done.blocked)
+    if done.blocked is not None:
+        due.block(work, org_name, category, pair, plan, done.blocked)
     else:
         _tidy(work, at)
         due.place(work, org_name, category, pair, again=True)
@@ -105,44 +102,55 @@ def run(work: Work, budget: int) -> int:
         if empty and not pair.braked and not brakes.remembers(work, at):  # a brake is lifted before its pair goes
             due.remove(work, pair)
             work.drop_pair(org_name, category)
-    return handled // SWEPT + cost + PAIR_COST
+    return done.cost + cost + PAIR_COST
 
 
-def _chunk(work: Work, at: Place, budget: int) -> tuple[int, str | None]:
-    """Settle some of a pair, `SWEPT` records for each of the `budget`, and note its oldest day that is left.
+class _Done(NamedTuple):
+    """How many records were handled, what that costs the step, and the target that the pair must wait for."""
 
-    Returns how many records were handled, and the target that the pair must wait for.
-    """
-    ahead = _Ahead()
-    found = _settle_some(work, at, budget, ahead)
+    handled: int
+    cost: int
+    blocked: str | None = None
+
+
+def _chunk(work: Work, at: Place, budget: int) -> _Done:
+    """Settle some of a pair, and note its oldest day that is left."""
+    ahead = Ahead()
+    done = _settle_some(work, at, budget, ahead)
     _note_oldest(work, at, ahead)
-    return found
+    return done
 
 
-def _settle_some(work: Work, at: Place, budget: int, ahead: _Ahead) -> tuple[int, str | None]:
+def _settle_some(work: Work, at: Place, budget: int, ahead: Ahead) -> _Done:
     if at.pair.gather:
-        return SWEPT * passes.gather(work, at.org_name, at.category, at.pair, budget), None
-    budget *= SWEPT
+        handled = passes.gather(work, at.org_name, at.category, at.pair, budget)
+        return _Done(handled, handled)
     limit = due.org_limit(at.plan, at.org, at.category, at.today)
-    handled, all_whole = 0, limit is not None and not at.plan.by_event
-    for run in _runs(work, at, limit, budget, ahead) if limit is not None else ():
+    each, handled, all_whole = _for_one(at), 0, not at.plan.by_event
+    for run in runs(work, at, limit, budget * each, ahead) if limit is not None else ():
         blocked = _no_room(work, at, run[0][0])
-        if blocked is not None:
-            return handled, blocked
-        if not whole_segments.settle(work, at, run):
+        if blocked is None and not whole_segments.settle(work, at, run):
             all_whole = False
             blocked = _settle(work, at, run)
-        handled += _size(run)
-        if blocked is not None:
-            return handled, blocked
-        if handled >= budget:
-            return handled, None
-    ahead.is_sure = all_whole
+            handled += size_of(run)
+        elif blocked is None:
+            handled += size_of(run)
+        if blocked is not None or handled >= budget * each:
+            ahead.day = None
+            return _Done(handled, handled // each, blocked)
+    if not all_whole:
+        ahead.day = None  # rows may have been stored anew
+    cost = handled // each
     passing = at.pair.cursor is not None  # to its end, though the marks that began it may be forgotten meanwhile
-    if at.plan.by_event and (passing or at.plan.follows[0] in at.pair.marks) and handled < budget:
-        more, blocked = passes.run(work, at, (budget - handled) // SWEPT + 1)
-        return handled + SWEPT * more, blocked
-    return handled, None
+    if at.plan.by_event and (passing or at.plan.follows[0] in at.pair.marks) and cost < budget:
+        more, blocked = passes.run(work, at, budget - cost)
+        return _Done(handled + more, cost + more, blocked)
+    return _Done(handled, cost)
+
+
+def _for_one(at: Place) -> int:
+    """Return how many of the pair's records cost a step as much as one of other work."""
+    return max(1, SWEPT // len(set(at.plan.targets) or {""})) if whole_segments.may_go(at) else 1
 
 
 def _no_room(work: Work, at: Place, key: SegmentKey) -> str | None:
@@ -153,63 +161,7 @@ def _no_room(work: Work, at: Place, key: SegmentKey) -> str | None:
     return next((target for target in targets if room(work, target) == 0), None)
 
 
-@dataclass(slots=True)
-class _Ahead:
-    """What lies behind the segments of a pair that were settled: the day of the next one, -1: there is none.
-
-    Not sure where they were not all settled, or where rows of them may have been stored anew.
-    """
-
-    day: int = -1
-    is_sure: bool = False
-
-
-def _runs(work: Work, at: Place, limit: int, budget: int, ahead: _Ahead) -> Iterator[_Run]:
-    """Yield the pair's segments up to the bucket day `limit`, those that can be cut together as one.
-
-    In all about `budget` records, and one segment at least. Together go segments of one store while every target has
-    room for all their records: then none of them is settled in part.
-    """
-    prefix = keys.segments(at.org_name, at.category)
-    run: _Run = []
-    handled = 0
-    for raw, value in work.store.scan(prefix, prefix + keys.u32(max(at.pair.oldest, 0))):
-        key = keys.read_segment(raw)
-        if key.day > limit:
-            ahead.day = key.day
-            break
-        segment = Segment.unpack(value)
-        if handled and handled + segment.count > budget:
-            ahead.day = key.day
-            break
-        handled += segment.count
-        if run and (key.target != run[0][0].target or _size(run) + segment.count > _most(work, at)):
-            yield run
-            run = []
-        run.append((key, segment))
-    if run:
-        yield run
-
-
-def _size(run: _Run) -> int:
-    return sum(segment.count for _, segment in run)
-
-
-def _most(work: Work, at: Place) -> int:
-    """Return how many records may be cut together: as many as each target has room for, or one batch where it can go
-    as it is.
-
-    Where rows were moved or deleted, some may have no target here, and are put aside by their segments' days.
-    """
-    assert work.rules is not None
-    if not is_plain(at.pair):
-        return 0
-    batch = work.rules.batch_records
-    free = min((room(work, target) for target in at.plan.targets), default=0)
-    return min(free * batch, batch if whole_segments.may_go(at) else segments.MAX_SEGMENT)
-
-
-def _settle(work: Work, at: Place, run: _Run) -> str | None:
+def _settle(work: Work, at: Place, run: Run) -> str | None:
     """Settle segments of one store; return the target that must be waited for with what is left of a single one."""
     first = run[0][0]
     if first.store and first.store not in at.plan.targets:
@@ -275,10 +227,10 @@ def _park(
     return joined.take(rows), ordinals[rows], later
 
 
-def _note_oldest(work: Work, at: Place, ahead: _Ahead) -> None:
+def _note_oldest(work: Work, at: Place, ahead: Ahead) -> None:
     """Note the pair's oldest bucket day; it is looked up only where the scan of its segments has not shown it."""
     pair, day = at.pair, ahead.day
-    if not ahead.is_sure:
+    if day is None:
         prefix = keys.segments(at.org_name, at.category)
         first = work.first(prefix, prefix + keys.u32(max(pair.oldest, 0)))
         day = -1 if first is None else keys.read_segment(first[0]).day

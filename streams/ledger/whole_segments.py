@@ -1,7 +1,7 @@
 """Segments that go as they are: one batch for each of their targets, whose rows are the segments' own bytes.
 
 Most segments of all but the largest orgs are such: nothing but the day decides about them, all of their rows go, and
-one batch holds those of a pair. Their rows need not be decoded, joined and encoded again, only their ids are read.
+one batch holds several. Their rows need not be decoded, joined and encoded again, only their ids are read.
 Whatever else there may be is left to `streams.ledger.sweep`, and what comes of it is the same to the byte;
 `tests/unit/streams/ledger/test_whole_segments.py` says so.
 """
@@ -28,15 +28,20 @@ def may_go(at: Place) -> bool:
     return not (org.holds or org.barriers or org.children)
 
 
+def most(work: Work) -> int:
+    """Return how many records can go whole in one batch."""
+    assert work.rules is not None
+    return min(work.rules.batch_records, segments.SMALL)
+
+
 def settle(work: Work, at: Place, run: Sequence[tuple[SegmentKey, Segment]]) -> bool:
     """Send due segments of one store whole, in one batch, and take them out of the state.
 
     False: it is not that simple, and nothing is done.
     """
-    rules, org, plan = work.rules, at.org, at.plan
-    assert rules is not None
+    org, plan = at.org, at.plan
     count = sum(segment.count for _, segment in run)
-    if count > min(rules.batch_records, segments.SMALL) or not may_go(at):
+    if count > most(work) or not may_go(at):
         return False
     first = run[0][0]
     if first.store and first.store not in plan.targets:

@@ -21,7 +21,7 @@ from tests.integration.doors import Door, HttpDoor, KafkaDoor, api_settings, sta
 from tests.integration.engine import eventually
 from tests.integration.roles import Roles
 
-OLD, HELD, SENT, YOUNG = 100_000, 500, 100, 300
+OLD, HELD, SENT, YOUNG = 280_000, 500, 100, 300  # more than may be on their way
 DAY_SECONDS = 1.0
 
 DATA_MAP = """

@@ -45,8 +45,8 @@ def expected(witness: Witness, org: str, said: dict[str, Said], day: int) -> Exp
     try:
         found = _Count(oracle, org, day).found
         for key, target, at in witness.twins_left(org):
-            places = [oracle.wanted(row)[0] for row in oracle.rows[key] if row.at == at]  # it may have moved since
-            found.twins[key[1], key[2], at // DAY_S].update({target}, *places)
+            moved = oracle.move_since(key, at)
+            found.twins[key[1], key[2], at // DAY_S].update({target}, [moved[1]] if moved is not None else [])
         return found
     finally:
         facts.said = before

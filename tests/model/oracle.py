@@ -136,7 +136,11 @@ class Oracle(History):
 
     def _move(self, row: Row, at: int) -> tuple[int, str] | None:
         """Return the latest move that concerns the row."""
-        moves = [(when, to) for kind, when, to in self._marks.get(row.key, []) if kind == "moved" and when >= at]
+        return self.move_since(row.key, at)
+
+    def move_since(self, key: Id, at: int) -> tuple[int, str] | None:
+        """Return when and where a record of that clock was moved last, if it was."""
+        moves = [(when, to) for kind, when, to in self._marks.get(key, []) if kind == "moved" and when >= at]
         return max(moves, default=None)
 
     def _was_gone(self, row: Row) -> bool:

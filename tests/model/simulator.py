@@ -14,7 +14,7 @@ from typing import Any
 from schemas.errors import EbbtideError
 from streams.lane.overlay import after
 from streams.lane.position import KEY
-from streams.ledger import keys
+from streams.ledger import keys, sweep
 from streams.ledger.ledger import Ledger
 from tests.model.bounds import DeadRows
 from tests.model.broker import Partition
@@ -231,6 +231,6 @@ class Simulator(World):
         sent: Counter[str] = Counter()
         for batch in made:
             sent[batch["target"]] += len(batch["record_ids"])
-        over = entry.handled.over(self.shape.step_records, sent)
+        over = entry.handled.over(self.shape.step_records * sweep.SWEPT, sent)
         if over:
             raise Broken(f"partition {p}, offset {entry.record.offset}: {over}", partition=p)

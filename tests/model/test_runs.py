@@ -11,10 +11,13 @@ import pytest
 
 from schemas.sequence import Sequence
 from streams.lane.position import SequenceGap
+from streams.ledger import sweep
 from tests.model.reuse import ReuseWorld
 from tests.model.simulator import Simulator
 from tests.model.world import Shape
 from tests.support.ledger_log import CODEC
+
+Patch = pytest.MonkeyPatch
 
 CALM = Shape(
     partitions=1,
@@ -31,6 +34,15 @@ CALM = Shape(
 
 @pytest.mark.parametrize("seed", [0, *range(2, 26)])  # in the world of seed 1 nothing comes to be due
 def test_a_random_world_keeps_every_promise_of_the_ledger(seed: int) -> None:
+    played = Simulator(seed, days=45).run()
+
+    assert sum(witness.erased for witness in played.witnesses) > 0
+
+
+@pytest.mark.parametrize("seed", range(26, 32))
+def test_so_does_one_in_which_a_step_sweeps_more_than_it_does_of_other_work(seed: int, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(sweep, "SWEPT", 3)
+
     played = Simulator(seed, days=45).run()
 
     assert sum(witness.erased for witness in played.witnesses) > 0

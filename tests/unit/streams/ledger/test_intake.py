@@ -134,14 +134,17 @@ def test_merging_leaves_out_what_a_producer_deleted() -> None:
     assert log.erased(sends) == IDS[4:8]
 
 
-def test_no_step_sweeps_more_records_than_the_rules_say() -> None:
-    log = ready(step_records=51 // SWEPT, batch_records=10, pending_batches=1000)
+@pytest.mark.parametrize(("targets", "each"), [(("crm",), SWEPT), (("crm", "mail"), 1), (("a", "b", "c", "d"), 1)])
+def test_a_step_sweeps_as_many_records_as_the_rules_say_times_what_is_cheap(
+    targets: tuple[str, ...], each: int
+) -> None:
+    log = ready(category("messages", targets=targets), step_records=50 // each, batch_records=10, pending_batches=1000)
     log.frame(group(IDS[:40], day(0)), group(IDS[40:80], day(1)), group(IDS[80:120], day(2)), min_segment=1)
     log.to_day(100, run=False)
 
     sizes = []
     while log.own:
-        sizes.append(sum(len(batch.ids) for batch in log.batches(log.step())))
+        sizes.append(sum(len(batch.ids) for batch in log.batches(log.step())) // len(targets))
 
     assert max(sizes) == 40
     assert sum(sizes) == 120

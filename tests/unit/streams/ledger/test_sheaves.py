@@ -75,6 +75,20 @@ def test_a_step_that_opens_a_sheaf_sweeps_what_was_in_it_whichever_kind_of_work_
         assert sorted(log.erased(due)) == sorted(f"{org}-{number}-0" for org in ORGS)
 
 
+@pytest.mark.parametrize("records", [1, 50, 1_000])
+def test_as_many_sheaves_are_opened_at_once_as_a_step_has_records_for(records: int) -> None:
+    log = small_orgs(step_records=records)
+    for number in (1, 2, 3):
+        come(log, at=number)
+        log.to_day(number + 1)
+
+    due = log.to_day(93)
+
+    assert sorted(log.erased(due)) == sorted(f"{org}-{number}-0" for org in ORGS for number in (0, 1, 2))
+    assert of_kind(log, keys.SHEAF) == of_kind(log, keys.SHEAF_ORGS)
+    assert sorted(log.erased(log.to_day(94))) == sorted(f"{org}-3-0" for org in ORGS)
+
+
 def test_a_bucket_with_many_records_is_a_segment() -> None:
     log = small_orgs(each=sorting.MIN_SEGMENT)
 

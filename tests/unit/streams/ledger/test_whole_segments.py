@@ -1,4 +1,4 @@
-"""Small segments that go as they are: what is sent and what is stored is what cutting their rows would have made."""
+"""Segments that go as they are: what is sent and what is stored is what cutting their rows would have made."""
 
 from __future__ import annotations
 
@@ -125,3 +125,48 @@ def test_a_segment_with_touches_is_looked_at_row_by_row() -> None:
     log, _ = carried_out(touched)
 
     assert log.erased() == UUIDS[:5]
+
+
+def several_days() -> LedgerLog:
+    log = ready(category("messages", "30 d"), step_records=1_000)
+    for n in range(3):
+        log.frame(group(UUIDS[12 * n : 12 * n + 12], day(2 + n), subjects=list(range(12))), min_segment=1)
+    return log
+
+
+def test_rows_of_whole_segments_that_are_withheld_come_back_and_go() -> None:
+    log = several_days()
+    (batch,) = log.batches(log.to_day(36))
+
+    log.ack(batch, withheld=[5, 17, 30])
+
+    (again,) = log.batches(log.to_day(37))
+    assert batch.ids == UUIDS[:36]
+    assert sorted(again.ids) == sorted(UUIDS[row] for row in (5, 17, 30))
+
+
+def test_whole_segments_are_sent_again_as_they_were() -> None:
+    log = several_days()
+    (batch,) = log.batches(log.to_day(36))
+
+    (again,) = log.batches(log.ack(batch, outcome="retry"))
+
+    assert (again.id, again.ids) == (batch.id, batch.ids)
+
+
+def test_a_hold_finds_its_record_in_whole_segments_that_are_on_their_way() -> None:
+    log = several_days()
+    (batch,) = log.batches(log.to_day(36))
+
+    log.hold(records=[UUIDS[17]])
+    (rest,) = log.batches(log.ack(batch, outcome="retry"))
+
+    assert rest.ids == [*UUIDS[:17], *UUIDS[18:36]]
+
+
+def test_segments_of_more_than_half_a_batch_fill_batches() -> None:
+    log = ready(category("messages", "30 d"), batch_records=10)
+    for n in range(4):
+        log.frame(group(UUIDS[6 * n : 6 * n + 6], day(2), subjects=[1] * 6), min_segment=1)
+
+    assert [len(batch.ids) for batch in log.batches(log.to_day(36))] == [10, 10, 4]
