@@ -129,14 +129,12 @@ def _settle_some(work: Work, at: Place, budget: int, ahead: Ahead) -> _Done:
     each, handled, all_whole = _for_one(at), 0, not at.plan.by_event
     for run in runs(work, at, limit, budget * each, ahead) if limit is not None else ():
         blocked = _no_room(work, at, run[0][0])
-        if blocked is None and not whole_segments.settle(work, at, run):
-            all_whole = False
-            blocked = _settle(work, at, run)
+        if blocked is None:
             handled += size_of(run)
-        elif blocked is None:
-            handled += size_of(run)
+            if not whole_segments.settle(work, at, run):
+                all_whole = False
+                blocked = _settle(work, at, run)
         if blocked is not None or handled >= budget * each:
-            ahead.day = None
             return _Done(handled, handled // each, blocked)
     if not all_whole:
         ahead.day = None  # rows may have been stored anew
