@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from streams.ledger import cut, keys, segments, whole_segments
 from streams.ledger.keys import SegmentKey
 from streams.ledger.rows import Segment
+from streams.ledger.segment_runs import Run
 from streams.ledger.select_rows import Place, is_plain
 from streams.ledger.state import Work
-
-Run = list[tuple[SegmentKey, Segment]]
 
 
 @dataclass(slots=True)
@@ -31,7 +30,7 @@ def runs(work: Work, at: Place, limit: int, budget: int, ahead: Ahead) -> Iterat
     room for all their records: then none of them is settled in part. Once all are yielded, `ahead` is known.
     """
     prefix = keys.segments(at.org_name, at.category)
-    run: Run = []
+    run: list[tuple[SegmentKey, Segment]] = []
     handled, following = 0, -1
     for raw, value in work.store.scan(prefix, prefix + keys.u32(max(at.pair.oldest, 0))):
         key = keys.read_segment(raw)
@@ -62,10 +61,10 @@ def _go_together(work: Work, at: Place, run: Run, key: SegmentKey, segment: Segm
     assert work.rules is not None
     if key.target != run[0][0].target or not is_plain(at.pair):
         return False
-    batch = whole_segments.most(work)
+    batch, may_go = whole_segments.most(work), whole_segments.may_go(at)
     free = min((cut.room(work, target) for target in at.plan.targets), default=0)
-    small = whole_segments.may_go(at) and 2 * segment.count <= batch
-    if small != (whole_segments.may_go(at) and 2 * run[-1][1].count <= batch):
+    small, before = (may_go and 2 * one.count <= batch for one in (segment, run[-1][1]))
+    if small != before:
         return False
     return size_of(run) + segment.count <= min(
         free * work.rules.batch_records, batch if small else segments.MAX_SEGMENT

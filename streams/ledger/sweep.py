@@ -29,10 +29,11 @@ from streams.ledger import (
     whole_segments,
 )
 from streams.ledger.cut import Origin, room
-from streams.ledger.due_runs import Ahead, Run, runs, size_of
+from streams.ledger.due_runs import Ahead, runs, size_of
 from streams.ledger.keys import Bucket, SegmentKey
 from streams.ledger.marks import Joined
 from streams.ledger.plans import CONTRACT, MOVED
+from streams.ledger.segment_runs import Run
 from streams.ledger.select_rows import Place, choose, cut_selection, is_plain
 from streams.ledger.state import Work
 

@@ -8,14 +8,11 @@ Whatever else there may be is left to `streams.ledger.sweep`, and what comes of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from schemas.bodies import several
 from schemas.runs import distinct_ids
 from streams.ledger import cut, segments
 from streams.ledger.cut import Chunk, Origin
-from streams.ledger.keys import SegmentKey
-from streams.ledger.rows import Segment
+from streams.ledger.segment_runs import Run
 from streams.ledger.select_rows import Place, is_plain
 from streams.ledger.state import Work
 
@@ -34,7 +31,7 @@ def most(work: Work) -> int:
     return min(work.rules.batch_records, segments.SMALL)
 
 
-def settle(work: Work, at: Place, run: Sequence[tuple[SegmentKey, Segment]]) -> bool:
+def settle(work: Work, at: Place, run: Run) -> bool:
     """Send due segments of one store whole, in one batch, and take them out of the state.
 
     False: it is not that simple, and nothing is done.
