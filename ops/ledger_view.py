@@ -44,6 +44,7 @@ class LedgerView:
     day: int
     overdue_days: int
     closed_records: int
+    orgs_settling: int
     targets: Mapping[str, TargetView]
 
 
@@ -71,6 +72,7 @@ class LedgerViews:
             day=max(work.today, 0),
             overdue_days=work.today - oldest if 0 <= oldest <= work.today else 0,
             closed_records=work.clock.closed,
+            orgs_settling=work.clock.settling,
             targets={name: _target(work, name, oldest) for name in sorted(names)},
         )
 

@@ -119,6 +119,13 @@ DEFINITIONS: tuple[MetricDef, ...] = (
         "ebbtide_closed_records", "gauge", "Records of orgs that are not open: never due.", ("partition",), ("ledger",)
     ),
     MetricDef(
+        "ebbtide_settling_orgs",
+        "gauge",
+        "Orgs that were opened lately and wait until all sources are heard: nothing of them is due.",
+        ("partition",),
+        ("ledger",),
+    ),
+    MetricDef(
         "ebbtide_target_batches_total", "counter", "Batches answered by the target.", ("target", "outcome"), ("target",)
     ),
     MetricDef(

@@ -75,6 +75,7 @@ class Watched:
         put = self.metrics.put
         put("ebbtide_ledger_timestamp_seconds", view.now_ms / 1000, partition)
         put("ebbtide_closed_records", view.closed_records, partition)
+        put("ebbtide_settling_orgs", view.orgs_settling, partition)
         for name, target in view.targets.items():
             put("ebbtide_sweep_records_sent", target.sent, name, partition)
             put("ebbtide_sweep_records_acked", target.acked, name, partition)

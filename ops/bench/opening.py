@@ -21,6 +21,7 @@ from schemas.policy import Setting
 from schemas.rules import CategoryRules, Rules
 from schemas.sequence import HEADER, Sequence
 from schemas.topics import Topics
+from streams.ledger import settling
 
 WRITER = "bench"
 _WAIT_S = 60.0
@@ -50,7 +51,10 @@ def rules_of(dataset: Dataset, target: str, version: int = 1) -> Rules:
 
 
 def entries(dataset: Dataset, rules: Rules, now_ms: int) -> Iterator[Entry]:
-    """Yield what opens the ledger for `dataset`: rules, source marks of `now_ms` (ms since the epoch), orgs."""
+    """Yield what opens the ledger for `dataset`: rules, orgs, and source marks of `now_ms` (ms since the epoch).
+
+    So many marks come that every org has settled: a live gateway would go on with them.
+    """
     in_force = {
         "version": rules.version,
         "hash": rules.hash,
@@ -62,9 +66,13 @@ def entries(dataset: Dataset, rules: Rules, now_ms: int) -> Iterator[Entry]:
     ]
     for partition in range(dataset.partitions):
         yield partition, "Rules", in_force
-        yield partition, "Watermark", {"marks": marks}
-    for org in dataset.orgs:
-        yield ledger_partition(org, 0, dataset.partitions), "OrgOpen", opened(org)
+    places = {org: ledger_partition(org, 0, dataset.partitions) for org in dataset.orgs}
+    for org, place in places.items():
+        yield place, "OrgOpen", opened(org)
+    counts = Counter(places.values())
+    for partition in range(dataset.partitions):
+        for _ in range(settling.ROUNDS + counts[partition] // settling.AT_ONCE):
+            yield partition, "Watermark", {"marks": marks}
 
 
 def opened(org: str) -> dict[str, Any]:

@@ -143,9 +143,13 @@ class _Gateway:
         self._writer.close()
 
     def _ask(self) -> None:
-        """Every now and then, note the time and how far the sources reach at this time."""
+        """Every now and then, note the time and how far the sources reach at this time.
+
+        Only once the last watermark is in the log: who counts them there knows what the next but one speaks of.
+        """
         due = self._asked + self._spec.limits.watermark_ms / 1000
         if self._mark is None and self._intake.reached and time.monotonic() >= due:
+            self._writer.settle()
             self._asked = time.monotonic()
             now = self._clock()
             self._mark = _Mark(now, log_ends(self._admin, self._intake.partitions()))

@@ -5,22 +5,13 @@ Called by `Ledger` for `Tick`, `Watermark` and `Rules`; `tests/unit/streams/ledg
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Final
 
-from streams.ledger import keys, packs
-from streams.ledger.rows import Row
+from streams.ledger import packs, settling
 from streams.ledger.state import Work
 from streams.ticks import is_believed
 
 DAY_MS: Final = 86_400_000
-
-
-@dataclass(slots=True)
-class WatermarksRow(Row):
-    """How far each source partition is in frames: topic to partition (as text) to ms since the epoch."""
-
-    through: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 def tick(work: Work, record: dict[str, Any], log_ms: int) -> None:
@@ -33,22 +24,21 @@ def tick(work: Work, record: dict[str, Any], log_ms: int) -> None:
         return
     clock.tick = now
     advance(work)
+    settling.go_on(work)
 
 
 def watermark(work: Work, record: dict[str, Any]) -> None:
-    """Raise how far each source partition is."""
-    row = _watermarks(work)
+    """Raise how far each source partition is. One that is behind what is known comes from a gateway that lost it."""
+    row, heard = settling.watermarks(work), []
     for mark in record["marks"]:
         partitions = row.through.setdefault(mark["topic"], {})
         name = str(mark["partition"])
-        partitions[name] = max(partitions.get(name, -1), mark["through"])
-    work.store.put(keys.WATERMARKS, row.pack())
+        if mark["through"] >= partitions.get(name, -1):
+            partitions[name] = mark["through"]
+            heard.append((mark["topic"], mark["partition"]))
+    settling.hear(work, row, heard)
     advance(work)
-
-
-def _watermarks(work: Work) -> WatermarksRow:
-    raw = work.store.get(keys.WATERMARKS)
-    return WatermarksRow() if raw is None else WatermarksRow.unpack(raw)
+    settling.go_on(work)
 
 
 def advance(work: Work) -> None:
@@ -56,7 +46,7 @@ def advance(work: Work) -> None:
     rules, clock = work.rules, work.clock
     if rules is None or clock.tick < 0:
         return
-    through = _watermarks(work).through
+    through = settling.watermarks(work).through
     slowest = clock.tick
     for topic, partitions in rules.sources.items():
         known = through.get(topic, {})

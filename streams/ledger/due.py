@@ -49,6 +49,8 @@ def next_due(work: Work, org_name: str, category: str, pair: PairRow, org: OrgRo
     """Return the day on which the pair is next to be looked at; None: no passing day makes it due."""
     if pair.braked == STANDS or holds.whole(work, org_name, category):
         return None  # until a person has approved its plan, or the brake is lifted; until the hold ends
+    if org.settles:
+        return None  # until what was said before it was opened has come
     if sheaves.is_drawing(work, org_name):
         return None  # until all of its records are there: the brake counts them
     if pair.braked == GOES_ON:

@@ -63,6 +63,7 @@ BRAKE: Final = b"Z"
 SHEAF: Final = b"J"
 SHEAF_ORGS: Final = b"r"
 DRAW: Final = b"C"
+SETTLING: Final = b"0"
 
 PARKED: Final = 0xFFFF_FFFF
 """The bucket day of rows that no passing day makes due, only an event: beyond every real day."""
@@ -241,6 +242,15 @@ def read_due(key: bytes) -> tuple[int, int, str, str]:
     """Read a key of kind DUE: day, turn, org, category."""
     org_name, at = read_text(key, 13)
     return _U32.unpack_from(key, 1)[0], _U64.unpack_from(key, 5)[0], org_name, read_text(key, at)[0]
+
+
+def settling(until: int, org_name: str) -> bytes:
+    return SETTLING + u64(until) + text(org_name)
+
+
+def read_settling(key: bytes) -> tuple[int, str]:
+    """Read a key of kind SETTLING: round, org."""
+    return _U64.unpack_from(key, 1)[0], read_text(key, 9)[0]
 
 
 def blocked(target_name: str, turn: int, org_name: str, category: str) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 from ebbtide.partition import ledger_partition
 from schemas.errors import Halt
 from schemas.rules import CODE_VERSION, BadRules, Rules
-from streams.ledger import brake_rows, clock, due, erase, keys, packs, sheaves, stranded, waiting
+from streams.ledger import brake_rows, clock, due, erase, keys, packs, settling, sheaves, stranded, waiting
 from streams.ledger.plans import CONTRACT
 from streams.ledger.rows import OrgRow, PairRow, Segment
 from streams.ledger.state import Work
@@ -44,6 +44,7 @@ def set_rules(work: Work, record: dict[str, Any]) -> None:
     work.new_rules = True
     work.clock.recheck = ""
     clock.advance(work)
+    settling.go_on(work)
     packs.all_wanted(work)
 
 
@@ -135,6 +136,7 @@ def _take_over(work: Work, name: str, org: OrgRow, record: dict[str, Any]) -> No
         org.open = True
         work.clock.closed -= org.closed
         org.closed = 0
+        settling.begin(work, name, org)
         erase.opened(work, name)
     work.changed.add(name)
     waiting.stir(work, name)

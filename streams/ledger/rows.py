@@ -90,7 +90,7 @@ class ClockRow(Row):
     to tell, orgs whose targets have not all answered an order to hide, lists that are being made; `orders` those of
     kind ORDER. `proofs`: how many proof rows there are; before tick `prove_at` none of them needs anything.
     `brakes`: how many braked pairs there are; on `brakes_day` all of them were held against their limits.
-    `org_changes` counts the entries that changed an org's row.
+    `org_changes` counts the entries that changed an org's row. `settling`: how many orgs wait for their sources.
     `recheck`, `resend` and `reorder` are keys (hex) where such work goes on, "" at its start, None: no such work.
     `told_*`: as of which day progress was last told of all targets, and whether anything was due then.
     """
@@ -141,6 +141,19 @@ class ClockRow(Row):
     brakes: int = 0
     brakes_day: int = -1
     org_changes: int = 0
+    settling: int = 0
+
+
+@dataclass(slots=True)
+class WatermarksRow(Row):
+    """How far each source partition is in frames: topic to partition (as text) to ms since the epoch.
+
+    `rounds`: how often all sources have been heard; `heard`: those that have been since ("topic/partition").
+    """
+
+    through: dict[str, dict[str, int]] = field(default_factory=dict)
+    rounds: int = 0
+    heard: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -180,7 +193,8 @@ class OrgRow(Row):
     """What is known of an org here. `contract`: the contract's end in seconds, 0: none, by whoever spoke last;
     `contract_told`: what the coordinator said last. `clocks`: category ("": all) to event name to seconds since the
     epoch. `holds`, `barriers`: how many there are, with a version of each that grows with every change. `kept`,
-    `retained`: how many queue rows wait for an event, or for a minimum retain."""
+    `retained`: how many queue rows wait for an event, or for a minimum retain. `settles`: the round of its sources up
+    to which nothing of it is due, 0: it has settled (`streams.ledger.settling`)."""
 
     open: bool = False
     epoch: int = -1
@@ -200,6 +214,7 @@ class OrgRow(Row):
     barriers_version: int = 0
     kept: int = 0
     retained: int = 0
+    settles: int = 0
 
 
 @dataclass(slots=True)

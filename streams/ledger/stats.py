@@ -42,6 +42,7 @@ class LedgerStats:
     stranded_records: int
     orgs_open: int
     orgs_closed: int
+    orgs_settling: int
     pairs: int
     due_pairs: int
     blocked_pairs: int
@@ -85,6 +86,7 @@ def stats(store: Store) -> LedgerStats:
         stranded_records=now.stranded,
         orgs_open=sum(orgs),
         orgs_closed=len(orgs) - sum(orgs),
+        orgs_settling=now.settling,
         pairs=len(pairs),
         due_pairs=sum(bool(pair.place) and pair.due <= now.day for pair in pairs),
         blocked_pairs=now.blocked,

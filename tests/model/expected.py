@@ -37,10 +37,10 @@ class Expected:
 
 
 def expected(witness: Witness, org: str, said: dict[str, Said], day: int) -> Expected:
-    """Return what would be erased of an org under `said` by the end of `day`, if nothing more came."""
+    """Return what would be erased of an org under `said` by the end of `day`, had it settled and nothing more come."""
     oracle = witness.oracle
     facts = oracle.orgs[org]
-    before, facts.said = facts.said, said
+    before, facts.said, facts.settles = (facts.said, facts.settles), said, 0
     facts.changed()
     try:
         found = _Count(oracle, org, day).found
@@ -49,7 +49,7 @@ def expected(witness: Witness, org: str, said: dict[str, Said], day: int) -> Exp
             found.twins[key[1], key[2], at // DAY_S].update({target}, [moved[1]] if moved is not None else [])
         return found
     finally:
-        facts.said = before
+        facts.said, facts.settles = before
         facts.changed()
 
 

@@ -26,6 +26,8 @@ from tests.model.periods import Kind
 
 DAY_S = 86_400
 DAY_MS = 86_400_000
+ROUNDS = 3
+"""So often every source must be heard after an org was opened, before anything of it is due."""
 
 
 class History:
@@ -39,6 +41,8 @@ class History:
         self._rules: RulesSaid | None = None
         self._tick = -1
         self._through: dict[int, int] = {}
+        self._rounds = 0
+        self._sources_heard: set[int] = set()
         self._now = -1
         self._next: dict[int, int] = {}
         self.orgs: dict[str, OrgFacts] = defaultdict(OrgFacts)
@@ -62,8 +66,7 @@ class History:
             case Events(events, through):
                 self._frame(events, through)
             case Marks(through):
-                for source, at in through.items():
-                    self._through[source] = max(self._through.get(source, -1), at)
+                self._marked(through)
                 self._pass()
             case Tick(now, approved):
                 self._ticked(now, approved, log_ms)
@@ -103,12 +106,28 @@ class History:
         org = self.orgs[fact.org]
         if (fact.epoch, fact.version) <= org.stamp:
             return
+        if not org.open:
+            org.settles = self._rounds + ROUNDS + bool(self._sources_heard)
         org.stamp, org.open = (fact.epoch, fact.version), True
         if fact.contract != org.contract_told:
             org.contract = org.contract_told = fact.contract
         if fact.policy_version > org.policy_version:
             org.policy_version, org.said = fact.policy_version, fact.said
         org.changed()
+
+    def _marked(self, through: dict[int, int]) -> None:
+        """Take in how far sources are. Orgs that were opened lately settle when all sources were heard often enough."""
+        for source, at in through.items():
+            if at >= self._through.get(source, -1):
+                self._through[source] = at
+                self._sources_heard.add(source)
+        if self._rules is None or len(self._sources_heard) < self._rules.sources:
+            return
+        self._rounds, self._sources_heard = self._rounds + 1, set()
+        for org in self.orgs.values():
+            if org.open and 0 < org.settles <= self._rounds:
+                org.settles = 0
+                org.changed()
 
     def _ticked(self, now: int, approved: bool, log_ms: int) -> None:
         if now <= self._tick:

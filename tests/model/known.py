@@ -43,9 +43,10 @@ class Forced:
 
 @dataclass(slots=True)
 class OrgFacts:
-    """What is known of one org."""
+    """What is known of one org. `settles`: the round of its sources from which on it may have something due; 0: any."""
 
     open: bool = False
+    settles: int = 0
     stamp: tuple[int, int] = (0, 0)
     policy_version: int = -1
     said: dict[str, Said] = field(default_factory=dict)

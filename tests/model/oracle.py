@@ -83,6 +83,8 @@ class Oracle(History):
 
     def _due(self, row: Row, created: int) -> int:
         org_name, category, _ = row.key
+        if self.orgs[org_name].settles:
+            return NEVER
         held = self.held(org_name, category)
         clock = self._clock(row.key, held.clock, created)
         day = due(held, clock // DAY_S) if clock is not None else None

@@ -12,7 +12,20 @@ import pytest
 from schemas.columns import Columns
 from schemas.frames import Group
 from streams.lane.position import KEY
-from streams.ledger import audited, children, cut, due, ledger, marks, packs, plans, rewrite, segments, waiting
+from streams.ledger import (
+    audited,
+    children,
+    cut,
+    due,
+    ledger,
+    marks,
+    packs,
+    plans,
+    rewrite,
+    segments,
+    settling,
+    waiting,
+)
 from streams.ledger.intake import Intake
 from streams.ledger.retention import due_day, newest_due
 from streams.ledger.state import Work
@@ -152,6 +165,10 @@ def an_org_that_is_not_open_decides(patch: Patch) -> None:
         return org
 
     patch.setattr(Work, "ensure_org", opened)
+
+
+def orgs_settle_a_round_early(patch: Patch) -> None:
+    patch.setattr(settling, "ROUNDS", settling.ROUNDS - 1)
 
 
 def the_store_written_before_the_commit(patch: Patch) -> None:

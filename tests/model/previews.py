@@ -31,10 +31,14 @@ Sent = tuple[str, str, int, str]
 
 @dataclass(slots=True)
 class Watch:
-    """One partition's answer, and what was sent of the org after it. `again`: what only followed, and not first."""
+    """One partition's answer, and what was sent of the org after it. `again`: what only followed, and not first.
+
+    `settled`: the org had settled there, else nothing is sent yet of what is counted.
+    """
 
     body: dict[str, Any]
     known: Expected | None
+    settled: bool
     sent: set[Sent] = field(default_factory=set)
     again: set[Sent] = field(default_factory=set)
 
@@ -131,7 +135,7 @@ class PreviewWorld(Simulator):
         known = (
             expected(self.witnesses[p], asked.org, asked.said, body["as_of_day"]) if body["exact"] and alone else None
         )
-        self._watched[p, asked.request_id] = Watch(body, known)
+        self._watched[p, asked.request_id] = Watch(body, known, not oracle.orgs[asked.org].settles)
         for category, target, counted in _numbers(body) if known is not None else ():
             assert known is not None
             low, _, high = known.bounds(category, target)
@@ -147,7 +151,7 @@ class PreviewWorld(Simulator):
         if asked is None:
             return
         for (p, name), watch in list(self._watched.items()):
-            if name != asked.request_id or not watch.body["exact"] or watch.known is None:
+            if name != asked.request_id or not watch.body["exact"] or watch.known is None or not watch.settled:
                 continue
             today = self.witnesses[p].oracle.today
             if watch.body["as_of_day"] != today:

@@ -34,6 +34,7 @@ BUGS: Mapping[Callable[[Patch], None], int] = {
     planted.dead_rows_kept_a_day_too_long: 5,
     planted.a_rewrite_brings_dead_rows_back: 26,
     planted.an_org_that_is_not_open_decides: 26,
+    planted.orgs_settle_a_round_early: 5,
     planted.the_store_written_before_the_commit: 26,
     planted.derived_records_known_when_they_are_gone: 26,
     planted.batch_ids_from_a_counter: 4,
@@ -70,7 +71,7 @@ SEEDS = sorted(set(BUGS.values()))
 REUSE_BUGS: Mapping[Callable[[Patch], None], int] = {
     planted_proofs.what_was_made_anew_erased_as_if_it_were_back: 10,
     planted_proofs.what_is_back_taken_for_what_was_made_anew: 10,
-    planted_proofs.what_was_made_anew_looked_for_before_packs_are_read: 3,
+    planted_proofs.what_was_made_anew_looked_for_before_packs_are_read: 4,
 }
 """The same, in worlds in which ids are used again."""
 
@@ -83,8 +84,9 @@ def test_a_planted_bug_is_found_by_a_few_seeds(bug: Callable[[Patch], None], mon
         _play((BUGS[bug], *SEEDS))
 
 
-def test_without_a_bug_the_same_seeds_find_nothing() -> None:
-    _play(SEEDS)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_without_a_bug_the_same_seed_finds_nothing(seed: int) -> None:
+    _play([seed])
 
 
 @pytest.mark.parametrize("bug", REUSE_BUGS, ids=lambda bug: bug.__name__)

@@ -21,6 +21,7 @@ from schemas.policy import Setting
 from schemas.rules import CategoryRules, Rules
 from schemas.topics import Topics
 from streams.ledger.ledger import Ledger
+from streams.ledger.settling import ROUNDS
 from streams.reducer import Entry, Send, Store
 from tests.support.memory_store import MemoryStore
 
@@ -161,6 +162,8 @@ class LedgerLog:
         self.entries: list[Entry] = []
         self.steps = 0
         self.story: list[tuple[str, bytes]] = []  # what targets are told, and what they answer, in the log's order
+        self.through: dict[tuple[str, int], int] = {}  # source partitions as their watermarks were last told, in ms
+        self._sources: Mapping[str, int] = {}
         self._fresh = fresh
         self._ledger = self.new_ledger()
         self.log_ms = 0
@@ -280,6 +283,7 @@ class LedgerLog:
             "code_version": value.code_version,
             "body": value.to_json(),
         }
+        self._sources = value.sources
         return self.append("Rules", record, run=run)
 
     def open(
@@ -293,7 +297,9 @@ class LedgerLog:
         shards: Sequence[int] = (1,),
         contract_end: int = 0,
         run: bool = True,
+        settled: bool = True,
     ) -> list[Send]:
+        """Open an org; `settled`: all that was said of it before has come (`streams.ledger.settling`)."""
         record = {
             "org": org,
             "epoch": epoch,
@@ -304,7 +310,20 @@ class LedgerLog:
             "contract_end": contract_end,
             "status": "active",
         }
-        return self.append("OrgOpen", record, run=run)
+        sends = self.append("OrgOpen", record, run=run)
+        return sends + (self.settle(run=run) if settled else [])
+
+    def settle(self, *, run: bool = True) -> list[Send]:
+        """Hear every source again, as far as it was, until orgs that were opened have settled."""
+        marks = [
+            {"topic": topic, "partition": partition, "through": self.through.get((topic, partition), -1)}
+            for topic, partitions in self._sources.items()
+            for partition in range(partitions)
+        ]
+        sends: list[Send] = []
+        for _ in range(ROUNDS + 1 if marks else 0):
+            sends += self.append("Watermark", {"marks": marks}, run=run)
+        return sends
 
     def policy(
         self, *settings: Setting, org: str = "acme", epoch: int = 1, version: int, run: bool = True
@@ -490,7 +509,8 @@ class LedgerLog:
         return self.append("Tick", {"now": int(number * DAY_MS), "approved": approved}, run=run)
 
     def watermark(self, number: float, *, partition: int = 0, topic: str = SOURCE, run: bool = True) -> list[Send]:
-        marks = [{"topic": topic, "partition": partition, "through": int(number * DAY_MS)}]
+        through = self.through[topic, partition] = int(number * DAY_MS)
+        marks = [{"topic": topic, "partition": partition, "through": through}]
         return self.append("Watermark", {"marks": marks}, run=run)
 
     def to_day(self, number: float, *, run: bool = True) -> list[Send]:

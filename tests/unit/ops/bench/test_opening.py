@@ -12,6 +12,7 @@ from ops.bench.noop_target import ack
 from ops.bench.opening import entries, rules_of
 from schemas.codec import full_codec
 from streams.ledger.plans import Plans
+from streams.ledger.settling import ROUNDS
 
 
 @pytest.fixture
@@ -52,7 +53,8 @@ def test_every_partition_gets_rules_and_marks_of_all_sources_and_each_org_its_ow
     assert all(codec.encode(name, record) for _, name, record in given)
     assert Counter(partition for partition, name, _ in given if name == "Rules") == {0: 1, 1: 1, 2: 1}
     marks = [record["marks"] for _, name, record in given if name == "Watermark"]
-    assert [[(m["partition"], m["through"]) for m in each] for each in marks] == [[(0, 5), (1, 5), (2, 5)]] * 3
+    assert [[(m["partition"], m["through"]) for m in each] for each in marks] == [[(0, 5), (1, 5), (2, 5)]] * 3 * ROUNDS
+    assert {name for _, name, _ in given[-len(marks) :]} == {"Watermark"}  # behind every org, which they settle
     opened = {record["org"]: partition for partition, name, record in given if name == "OrgOpen"}
     assert opened == {org: ledger_partition(org, 0, 3) for org in dataset.orgs}
 
