@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ops.settings import Settings
 from schemas.codec import registered_codec
 from schemas.seal import Seal
 from schemas.topics import Topics
 from schemas.values import ValuesSeal
-from sinks.build import SinkSettings
 from streams.runner.spec import RunnerSpec
+
+if TYPE_CHECKING:
+    from sinks.build import SinkSettings
 
 
 def runner_spec(settings: Settings) -> RunnerSpec:
@@ -32,6 +35,8 @@ def kafka_spec(settings: Settings) -> RunnerSpec:
 
 def sink_settings(settings: Settings, directory: Path) -> SinkSettings:
     """Return what sinks need; they keep their files in `directory`. Raises BadSetting without the master key."""
+    from sinks.build import SinkSettings  # with the stores' client libraries, half of what starting a role costs
+
     return SinkSettings(
         bootstrap=settings.kafka_bootstrap,
         topics=Topics(settings.prefix),

@@ -117,7 +117,7 @@ class Supervisor:
         folder = self._data_dir / role.folder
         self._running[name] = Process.start(
             role.folder,
-            lambda: [sys.executable, "-m", "ops.cli.app", "run", name],
+            lambda: [sys.executable, "-m", "ops.cli.role", name],
             directory=folder,
             grace_s=8.0,
             environment=lambda: {

@@ -35,6 +35,22 @@ _EAGER_CLEANER = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Share tests out so that no worker is left with a long one at the end: what starts servers comes first.
+
+    Tests of one file stay together, since they share what it starts; worlds of the model share nothing.
+    """
+    root = Path(__file__).parent
+    parts = {item: item.path.relative_to(root).parts for item in items if item.path.is_relative_to(root)}
+    items.sort(key=lambda item: _LONGEST_FIRST.index(parts[item][0]) if item in parts else 0)
+    for item, where in parts.items():
+        if where[0] != "model":
+            item.add_marker(pytest.mark.xdist_group("/".join(where)))
+
+
+_LONGEST_FIRST = ("integration", "contract", "model", "unit")
+
+
 @pytest.fixture(scope="session")
 def stack_config() -> StackConfig:
     """What tests run against; `dataclasses.replace` it for a broker with other properties."""

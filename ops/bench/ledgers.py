@@ -41,7 +41,7 @@ class Ledgers:
         self._running = [
             Process.start(
                 "ledger",
-                lambda: [sys.executable, "-m", "ops.cli.app", "run", "ledger"],
+                lambda: [sys.executable, "-m", "ops.cli.role", "ledger"],
                 directory=self._directory / f"ledger-{slot}",
                 environment=self._environment(str(slot)),
             )

@@ -1,4 +1,8 @@
-"""`ebbtide run ROLE…`: one role in this process, or several, each in a process of its own."""
+"""`ebbtide run ROLE…`: one role in this process, or several, each in a process of its own.
+
+Supervisors start a role with `python -m ops.cli.role ROLE`: all other commands would be imported for nothing, at each
+start of each role.
+"""
 
 from __future__ import annotations
 
@@ -34,3 +38,7 @@ def run(
         supervisor.watch(stop)
     finally:
         supervisor.stop()
+
+
+if __name__ == "__main__":
+    typer.run(run)
