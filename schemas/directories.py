@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.bodies import BadBody, Reader, compress, decompress, planes, undo_differences, zigzag_differences
+from schemas.ordered import ranks
 from schemas.ragged import Rows, starts_of
 
 MAX_GROUPS: Final = 1 << 20
@@ -83,9 +84,7 @@ class Texts:
 
     def ranks(self) -> Rows:
         """Return each group's place among the distinct texts in their order."""
-        places = {text: i for i, text in enumerate(sorted(set(self.values)))}
-        table = np.array([places[text] for text in self.values], np.int64)
-        return table[self.codes] if len(self.codes) else self.codes
+        return ranks(self.values)[self.codes] if len(self.codes) else self.codes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

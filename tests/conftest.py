@@ -36,19 +36,13 @@ _EAGER_CLEANER = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Share tests out so that no worker is left with a long one at the end: what starts servers comes first.
+    """Keep the tests of one file in one worker, since they share what it starts; worlds of the model share nothing.
 
-    Tests of one file stay together, since they share what it starts; worlds of the model share nothing.
+    So these are what is left in the end, and no worker waits for another's long file of them.
     """
-    root = Path(__file__).parent
-    parts = {item: item.path.relative_to(root).parts for item in items if item.path.is_relative_to(root)}
-    items.sort(key=lambda item: _LONGEST_FIRST.index(parts[item][0]) if item in parts else 0)
-    for item, where in parts.items():
-        if where[0] != "model":
-            item.add_marker(pytest.mark.xdist_group("/".join(where)))
-
-
-_LONGEST_FIRST = ("integration", "contract", "model", "unit")
+    for item in items:
+        if "model" not in item.path.parts:
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(Path(__file__).parent).as_posix()))
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from schemas.columns import Columns, Ids, Subjects
 from schemas.directories import KINDS as GROUP_KINDS
 from schemas.directories import Directory, Texts
 from schemas.frames import encode_groups
+from schemas.ordered import ranks
 from schemas.ragged import Rows, order_by, siphash24
 from schemas.reasons import CODES, NAMES
 from schemas.rules import Rules
@@ -162,16 +163,12 @@ class Packer:
         day, source = events.occurred[rows] // DAY_MS, messages.source[events.message[rows]]
         base_day = int(day.min())
         key, most = partition, int(partition.max()) + 1
-        for ranks in (
-            _ranks([name.kind for name in named])[rest],
-            _ranks(labels.orgs)[org],
-            _ranks([(name.category, name.target) for name in named])[rest],
-            day - base_day,
-            _ranks([name.name for name in named])[rest],
-            source,
-        ):
-            span = int(ranks.max()) + 1
-            key, most = key * span + ranks, most * span
+        categories = ranks([name.category for name in named])[rest]
+        targets = ranks([name.target for name in named])[rest]
+        kinds, names = ranks([name.kind for name in named])[rest], ranks([name.name for name in named])[rest]
+        for part in (kinds, ranks(labels.orgs)[org], categories, targets, day - base_day, names, source):
+            span = int(part.max()) + 1
+            key, most = key * span + part, most * span
         order = order_by(key, most.bit_length())
         rows, key, partition = rows[order], key[order], partition[order]
         columns = self._columns(messages, events, labels, codes, rows)
@@ -213,8 +210,7 @@ class Packer:
 
     def _route(self, messages: Messages, events: Events, labels: Labels, codes: Rows) -> tuple[NDArray[np.intp], Rows]:
         """Return (row, ledger partition) pairs, rows in order within each."""
-        of_org = [-1 if (p := self.routes.plain(org)) is None else p for org in labels.orgs]
-        plain = np.array(of_org, np.int64)[labels.org]
+        plain = self.routes.places(labels.orgs)[labels.org]
         partition = plain[codes]
         alone = np.flatnonzero(partition >= 0)
         if len(alone) == len(events):
@@ -262,7 +258,7 @@ class Packer:
         is_record = (events.kind == CREATED) | (events.kind == DERIVED)
         if len(events.subjects.starts) == 0:
             return None
-        keys = np.array([self.keys.of(org) for org in labels.orgs], np.uint64).reshape(-1, 2)
+        keys = self.keys.of_all(labels.orgs)
         each = np.repeat(labels.org[codes], events.subject_counts)
         subjects = events.subjects
         refs = siphash24(messages.buffer, subjects.starts, subjects.lengths, keys[each, 0], keys[each, 1])
@@ -270,12 +266,6 @@ class Packer:
             refs = refs[np.repeat(is_record, events.subject_counts)]
         counts = np.where(is_record, events.subject_counts, 0)
         return Subjects.of(counts, refs).take(rows)
-
-
-def _ranks(values: Sequence[Any]) -> Rows:
-    """Return each value's place among the distinct ones in their order."""
-    places = {value: i for i, value in enumerate(sorted(set(values)))}
-    return np.fromiter((places[value] for value in values), np.int64, len(values))
 
 
 def roots(events: Events) -> Slices:

@@ -22,6 +22,7 @@ from schemas.errors import Halt, Reject
 from schemas.frames import Group, Pack, decode_frame
 from streams.ledger import children, due, keys, marks, packs, segments, waiting
 from streams.ledger.keys import Bucket
+from streams.ledger.org_classes import CLOSED, Classes, classes
 from streams.ledger.plans import CONTRACT, MOVED, NAMED
 from streams.ledger.rows import OrgRow, Row, Segment
 from streams.ledger.state import Work
@@ -114,7 +115,8 @@ class Intake:
         records = np.flatnonzero(~replayed & is_record)
         if not len(records):
             return
-        self._count_closed(groups.take(records))
+        known = classes(work, groups.orgs)
+        self._count_closed(groups.take(records), known)
         if has_parents(pack.body):  # known before its pack is sorted out: its source may go today
             for group in pack.chosen(records):
                 children.store(work, _bucket(group), group.columns())
@@ -122,7 +124,7 @@ class Intake:
             for group in pack.chosen(records):  # part of it is a replay: what is new does not wait
                 packs.store_bucket(work, _bucket(group), [group])
         else:
-            packs.add(work, pack, records)
+            packs.add(work, pack, records, known)
 
     def _are_replays(self, groups: Directory) -> NDArray[np.bool_]:
         before = np.array([*self._before, 0], np.uint64)  # the last one: of no source that the frame names
@@ -130,11 +132,14 @@ class Intake:
         found: NDArray[np.bool_] = (groups.next > 0) & (groups.next <= known)
         return found
 
-    def _count_closed(self, records: Directory) -> None:
-        counts = np.bincount(records.orgs.codes, records.counts, len(records.orgs.values)).astype(np.int64).tolist()
-        for name, count in zip(records.orgs.values, counts, strict=True):
-            if count and not self._work.facts(name).open:
-                count_closed(self._work, name, count)
+    def _count_closed(self, records: Directory, known: Classes) -> None:
+        codes = records.orgs.codes
+        closed = np.flatnonzero(known.of[codes] == CLOSED)
+        if not len(closed):
+            return
+        counts = np.bincount(codes[closed], records.counts[closed]).astype(np.int64)
+        for code in np.flatnonzero(counts).tolist():
+            count_closed(self._work, records.orgs.values[code], int(counts[code]))
 
     def _mark(self, group: Group) -> None:
         columns = group.columns()

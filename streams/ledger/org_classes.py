@@ -38,19 +38,17 @@ class Classes:
 
 def classes(work: Work, orgs: Texts) -> Classes:
     """Return the classes of the orgs that are used."""
-    found = np.full(len(orgs.values), CLOSED, np.int64)
+    used = orgs.used()
+    all_facts = work.all_facts([orgs.values[code] for code in used])
     known: dict[str, int] = {}
     settings: list[list[dict[str, Any]]] = []
-    asked = []
-    for code in orgs.used():
-        facts = work.facts(orgs.values[code])
-        if not facts.open:
-            continue
-        number = known.get(facts.policy)
-        if number is None:
+    numbers: dict[int, int] = {}  # few orgs differ, so most have the same object
+    for facts in {id(facts): facts for facts in all_facts}.values():
+        if facts.open and facts.policy not in known:
             settings.append(facts.settings)
-            number = known[facts.policy] = len(settings)
-        found[code] = number
-        if facts.barriers:
-            asked.append(code)
-    return Classes(orgs, found, settings, frozenset(asked))
+            known[facts.policy] = len(settings)
+        numbers[id(facts)] = known[facts.policy] if facts.open else CLOSED
+    found = np.full(len(orgs.values), CLOSED, np.int64)
+    found[used] = list(map(numbers.__getitem__, map(id, all_facts)))
+    asked = frozenset(code for code, facts in zip(used, all_facts, strict=True) if facts.barriers and facts.open)
+    return Classes(orgs, found, settings, asked)

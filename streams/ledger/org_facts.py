@@ -8,7 +8,7 @@ and packs name thousands of orgs; `tests/unit/streams/ledger/test_org_facts.py` 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -47,10 +47,17 @@ class OrgMemo:
 
     def known(self, changes: int, name: str) -> OrgFacts | None:
         """Return an org's facts as of `changes`; None: they must be learnt."""
+        return self._as_of(changes).get(name)
+
+    def all_known(self, changes: int, names: Sequence[str]) -> list[OrgFacts | None]:
+        """Return the same of many orgs."""
+        return list(map(self._as_of(changes).get, names))
+
+    def _as_of(self, changes: int) -> dict[str, OrgFacts]:
         if changes != self._changes:
             self._orgs.clear()
             self._changes = changes
-        return self._orgs.get(name)
+        return self._orgs
 
     def learn(self, name: str, row: bytes | None) -> OrgFacts:
         """Return an org's facts by its row, as it is as of the count that was just asked for."""
@@ -69,10 +76,10 @@ class OrgMemo:
             found = self._rows[raw] = OrgFacts.of(OrgRow.unpack(raw))
         return found
 
-    def changed(self, changes: int, names: Iterable[str]) -> None:
-        """Some orgs change with what is written now, and `changes` counts it; the others stay as they are known."""
+    def changed(self, changes: int, rows: Mapping[str, bytes | None]) -> None:
+        """Some orgs' rows are written now, and `changes` counts it; the other orgs stay as they are known."""
         if changes != self._changes + 1:
             self._orgs.clear()  # what was counted meanwhile was dropped with its checkpoint, or happened elsewhere
         self._changes = changes
-        for name in names:
-            self._orgs.pop(name, None)
+        for name, row in rows.items():
+            self.learn(name, row)

@@ -21,7 +21,7 @@ from streams.ledger import barriers, keys, segments, sheaves, sorting
 from streams.ledger.buckets import Buckets, gather
 from streams.ledger.due import org_limit, replace_all
 from streams.ledger.keys import Bucket, Position
-from streams.ledger.org_classes import CLOSED, classes
+from streams.ledger.org_classes import CLOSED, Classes
 from streams.ledger.plans import Plan
 from streams.ledger.rows import OrgRow, PacksRow
 from streams.ledger.state import Work
@@ -33,8 +33,8 @@ ENOUGH: Final = 32_768
 """So many records are enough in any case: they are sorted in memory, and the day's end shall not find all of a day."""
 
 
-def add(work: Work, pack: Pack, records: NDArray[np.intp]) -> None:
-    """Keep a frame's pack. `records` are the ordinals of its record groups."""
+def add(work: Work, pack: Pack, records: NDArray[np.intp], known: Classes) -> None:
+    """Keep a frame's pack. `records` are the ordinals of its record groups, `known` the classes of its orgs."""
     pos, groups = work.position(), pack.directory
     count, oldest = int(groups.counts[records].sum()), int(groups.days[records].min())
     work.store.put(keys.PACK + pos.pack(), pack.encode())
@@ -45,12 +45,11 @@ def add(work: Work, pack: Pack, records: NDArray[np.intp]) -> None:
     if len(row.packs) >= MAX_PACKS or row.records >= min(STEPS_OF_RECORDS * work.step_records, ENOUGH):
         row.wanted = True
     if not row.wanted:
-        row.wanted = _may_be_due(work, groups.take(records))
+        row.wanted = _may_be_due(work, groups.take(records), known)
 
 
-def _may_be_due(work: Work, groups: Directory) -> bool:
+def _may_be_due(work: Work, groups: Directory, known: Classes) -> bool:
     """Whether a group may be due, by the day, by events or by a request. Orgs with the same settings are asked once."""
-    known = classes(work, groups.orgs)
     categories = groups.categories
     for code in sorted(known.asked):
         at = np.flatnonzero(groups.orgs.codes == code).tolist()

@@ -7,7 +7,7 @@ same entry always makes the same writes. What is kept between entries (`Memo`) i
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from ebbtide.partition import partition_of
@@ -183,6 +183,13 @@ class Work:
         memo = self.context.orgs
         return memo.known(self.clock.org_changes, name) or memo.learn(name, self.store.get(keys.org(name)))
 
+    def all_facts(self, names: Sequence[str]) -> list[OrgFacts]:
+        """Return the same of many orgs, each of which is named once."""
+        if self._orgs:
+            return [self.facts(name) for name in names]
+        found = self.context.orgs.all_known(self.clock.org_changes, names)
+        return [self.facts(name) if facts is None else facts for name, facts in zip(names, found, strict=True)]
+
     def ensure_org(self, name: str) -> OrgRow:
         return self.org(name) or self._new(keys.org(name), OrgRow())
 
@@ -220,7 +227,9 @@ class Work:
     def flush(self) -> None:
         """Write the rows that changed."""
         made = {key: None if row is None else row.pack() for key, (_, row) in self._rows.items() if key != keys.CLOCK}
-        orgs = [keys.read_text(k, 1)[0] for k, row in made.items() if k[:1] == keys.ORG and row != self._rows[k][0]]
+        orgs = {
+            keys.read_text(k, 1)[0]: row for k, row in made.items() if k[:1] == keys.ORG and row != self._rows[k][0]
+        }
         if orgs:
             self.clock.org_changes += 1
             self.context.orgs.changed(self.clock.org_changes, orgs)

@@ -20,6 +20,14 @@ def test_a_reference_is_siphash_under_the_orgs_key(subject: str, org: str) -> No
     assert keys.ref(org, subject) == scalar_siphash(subject.encode(), *keys.of(org))
 
 
+@given(st.lists(st.text("abc", max_size=5), max_size=9), st.lists(st.text("abc", max_size=5), max_size=9))
+def test_the_keys_of_many_orgs_are_those_of_each(first: list[str], then: list[str]) -> None:
+    keys = SubjectKeys(MASTER)
+
+    for orgs in (first, then):
+        assert keys.of_all(orgs).tolist() == [list(SubjectKeys(MASTER).of(org)) for org in orgs]
+
+
 def test_references_differ_by_org_by_master_and_by_version() -> None:
     every = [
         SubjectKeys(MASTER).ref("acme", "ann"),

@@ -26,16 +26,16 @@ def test_an_org_is_learnt_once_for_one_count_of_changes() -> None:
     assert memo.known(2, "acme") is None
 
 
-def test_a_change_that_is_told_of_forgets_the_changed_org_alone() -> None:
+def test_a_change_that_is_told_of_is_known_and_forgets_no_other_org() -> None:
     memo = OrgMemo()
     memo.known(1, "acme")
     for name in ("acme", "beta"):
         memo.learn(name, OPEN)
 
-    memo.changed(2, ["acme"])
+    memo.changed(2, {"acme": OrgRow(open=False).pack(), "gamma": OPEN})
 
-    assert memo.known(2, "acme") is None
-    assert memo.known(2, "beta") is not None
+    found = memo.all_known(2, ["acme", "beta", "gamma", "delta"])
+    assert [facts and facts.open for facts in found] == [False, True, True, None]
 
 
 @pytest.mark.parametrize("now", [2, 3, 7])
@@ -44,9 +44,10 @@ def test_a_change_after_others_that_nobody_told_of_or_that_were_undone_forgets_a
     memo.known(3, "acme")
     memo.learn("acme", OPEN)
 
-    memo.changed(now, ["beta"])
+    memo.changed(now, {"beta": OPEN})
 
     assert memo.known(now, "acme") is None
+    assert memo.known(now, "beta") is not None
 
 
 def test_orgs_with_the_same_settings_are_one_class_and_closed_ones_are_none() -> None:
