@@ -35,16 +35,6 @@ _EAGER_CLEANER = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of one file in one worker, since they share what it starts; worlds of the model share nothing.
-
-    So these are what is left in the end, and no worker waits for another's long file of them.
-    """
-    for item in items:
-        if "model" not in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(Path(__file__).parent).as_posix()))
-
-
 @pytest.fixture(scope="session")
 def stack_config() -> StackConfig:
     """What tests run against; `dataclasses.replace` it for a broker with other properties."""

@@ -1,4 +1,4 @@
-"""Bugs to plant into holds and erasures: what a few seeds of `test_planted_bugs.py` must find."""
+"""Bugs to plant into holds and erasures: what a few seeds of `test_planted_orders.py` must find."""
 
 from __future__ import annotations
 

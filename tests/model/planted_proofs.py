@@ -1,4 +1,4 @@
-"""Bugs to plant into proofs: what a few seeds of `test_planted_bugs.py` must find."""
+"""Bugs to plant into proofs: what a few seeds of `test_planted_proofs.py` must find."""
 
 from __future__ import annotations
 
