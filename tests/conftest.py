@@ -48,6 +48,7 @@ def stack_config() -> StackConfig:
         docker=False,
         stand_ins=False,
         kafka_properties=_EAGER_CLEANER,
+        kafka_short=True,
         postgres_fsync=False,
     )
 

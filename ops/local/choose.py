@@ -80,6 +80,7 @@ def choose_kafka(config: StackConfig, directory: Path) -> Choice[KafkaServer]:
                 cache_dir=config.cache_dir,
                 properties=config.kafka_properties,
                 heap=config.kafka_heap,
+                short=config.kafka_short,
             ),
         ),
     ]

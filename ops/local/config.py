@@ -21,6 +21,8 @@ class StackConfig:
 
     `stand_ins` says whether something that only resembles a service may take its place when the real one cannot be
     had: librdkafka's mock broker for Kafka, moto for S3. Each says so in its notes. Tests turn it off.
+
+    `kafka_short`: the native broker lives for minutes only, and is not compiled as thoroughly as one that lasts.
     """
 
     kafka_bootstrap: str | None = None
@@ -35,4 +37,5 @@ class StackConfig:
     stand_ins: bool = True
     kafka_properties: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     kafka_heap: str = "512m"
+    kafka_short: bool = False
     postgres_fsync: bool = True

@@ -28,7 +28,7 @@ class NativeService(ABC):
     provider: str = "native"
     real: bool = True
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
-    ready_limit_s: ClassVar[float] = 60.0
+    ready_limit_s: ClassVar[float] = 180.0  # a virtual machine starts slowly where many things start at once
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory.absolute()

@@ -59,11 +59,15 @@ def broker_properties(
 class NativeKafka(NativeService):
     name: ClassVar[str] = "kafka"
 
-    def __init__(self, directory: Path, *, cache_dir: Path, properties: Mapping[str, str], heap: str) -> None:
+    def __init__(
+        self, directory: Path, *, cache_dir: Path, properties: Mapping[str, str], heap: str, short: bool = False
+    ) -> None:
+        """`short`: it lives for minutes, so what the virtual machine compiles thoroughly would not pay."""
         super().__init__(directory)
         self._cache_dir = cache_dir
         self._properties = dict(properties)
         self._heap = heap
+        self._short_lived = [] if not short else ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
         self._port = 0
 
     @property
@@ -96,6 +100,7 @@ class NativeKafka(NativeService):
         return [
             find_java(),
             f"-Xmx{heap}",
+            *self._short_lived,
             "-XX:+ExitOnOutOfMemoryError",  # a broker without memory is dead, and should look it
             "-Djava.awt.headless=true",
             f"-Dlog4j2.configurationFile={_LOG4J}",
