@@ -42,10 +42,12 @@ def hear(work: Work, row: WatermarksRow, heard: Iterable[tuple[str, int]]) -> No
     """Take note of which sources a watermark speaks of; a round ends when it was all of them."""
     if work.rules is None:
         return
-    row.heard = sorted({*row.heard, *(_named(topic, partition) for topic, partition in heard)})
-    sources = {_named(topic, partition) for topic, n in work.rules.sources.items() for partition in range(n)}
-    if sources <= set(row.heard):
+    known = {*row.heard, *(_named(topic, partition) for topic, partition in heard)}
+    sources = (_named(topic, partition) for topic, n in work.rules.sources.items() for partition in range(n))
+    if known.issuperset(sources):
         row.rounds, row.heard = row.rounds + 1, []
+    else:
+        row.heard = sorted(known)
 
 
 def go_on(work: Work) -> None:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from tests.model import test_planted_bugs, test_planted_orders, test_planted_proofs
 from tests.model.play import SEEDS, play
+
+
+def test_they_are_those_that_bugs_are_first_looked_for_in() -> None:
+    files = (test_planted_bugs, test_planted_orders, test_planted_proofs)
+
+    assert list(SEEDS) == sorted({seed for file in files for seed in file.BUGS.values()})
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -67,7 +67,7 @@ class NativeKafka(NativeService):
         self._cache_dir = cache_dir
         self._properties = dict(properties)
         self._heap = heap
-        self._short_lived = [] if not short else ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+        self._short_lived = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"] if short else []
         self._port = 0
 
     @property
