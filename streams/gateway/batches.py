@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from schemas.ragged import Bytes, Rows
-from streams.gateway.events import KINDS, Events, Slices
+from streams.gateway.events import KINDS, Events, Heads, Slices
 from streams.gateway.singles import HEADER_BYTES, MAX_SUBJECTS, unzigzag
 
 MAX_BATCH_ROWS = 1 << 16
@@ -152,7 +152,7 @@ def decode_batch(buffer: Bytes, start: int, length: int, message: int) -> Events
     if not 0 <= kind < len(KINDS):
         raise BadBatch("undecodable")
     org, category = cursor.one_text(), cursor.one_text()
-    head = Slices(np.array([start + HEADER_BYTES]), np.array([cursor.at - HEADER_BYTES]))
+    label = Slices(np.array([start + HEADER_BYTES]), np.array([cursor.at - HEADER_BYTES]))
     records = cursor.texts(MAX_BATCH_ROWS, "too_many_records")
     n = len(records.starts)
     occurred = cursor.longs(MAX_BATCH_ROWS)
@@ -172,22 +172,23 @@ def decode_batch(buffer: Bytes, start: int, length: int, message: int) -> Events
     if int(counts.max(initial=0)) > MAX_SUBJECTS:
         raise BadBatch("too_many_subjects")
 
-    def each(one: Slices) -> Slices:
-        return Slices(np.repeat(one.starts, n), np.repeat(one.lengths, n))
-
+    heads = Heads(
+        message=np.array([message], np.int64),
+        kind=np.array([kind], np.uint8),
+        label=label,
+        org=org,
+        category=category,
+        target=target,
+        name=name,
+        producer=producer,
+    )
     return Events(
-        message=np.full(n, message, np.int64),
-        kind=np.full(n, kind, np.uint8),
-        head=each(head),
-        org=each(org),
-        category=each(category),
+        heads=heads,
+        head=np.zeros(n, np.int64),
         record=records,
         occurred=occurred,
-        target=each(target),
         parent=parents if len(parents.starts) else Slices.none(n),
         root=roots if len(roots.starts) else Slices.none(n),
-        name=each(name),
-        producer=each(producer),
         subject_counts=counts,
         subjects=subjects,
     )

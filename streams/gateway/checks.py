@@ -37,13 +37,11 @@ def check_rows(
     reasons = by_label[codes] if len(labels) else np.zeros(len(events), np.uint8)
     kind, record = events.kind, events.record.lengths
     contract, org_level = kind == CONTRACT, kind >= DEACTIVATED
-    key = messages.key.take(events.message)
-    key_differs = ~equal_to(
-        messages.buffer, events.org.starts, events.org.lengths, messages.keys, (key.starts, key.lengths)
-    )
+    org, key = events.heads.org, messages.key.take(events.heads.message)
+    key_is_org = equal_to(messages.buffer, org.starts, org.lengths, messages.keys, (key.starts, key.lengths))
     texts = [t for t in (events.record, events.parent, events.root) if int(t.lengths.max(initial=0))]
     found: dict[str, Flags] = {
-        "org_mismatch": key_differs,
+        "org_mismatch": ~key_is_org[events.head],
         "missing_record_id": (record == 0) & ~org_level,
         "unexpected_record_id": (record > 0) & contract,
         "record_id_too_long": np.maximum.reduce([record, events.parent.lengths, events.root.lengths]) > MAX_ID_BYTES,

@@ -39,53 +39,107 @@ class Slices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Events:
-    """n events. `message`: which message each came in; `head`: its bytes of kind, org and category, as encoded.
+class Heads:
+    """What all events of a message have in common, a row a message: its events have one kind, org and producer.
 
-    `subjects`: all rows' subjects, row after row, `subject_counts` of them each. `occurred`: ms since the epoch.
+    `message`: its number in the pack; `label`: its bytes of kind, org and category, as encoded.
     """
 
     message: Rows
     kind: NDArray[np.uint8]
-    head: Slices
+    label: Slices
     org: Slices
     category: Slices
-    record: Slices
-    occurred: Rows
     target: Slices
-    parent: Slices
-    root: Slices
     name: Slices
     producer: Slices
-    subject_counts: Rows
-    subjects: Slices
 
     def __len__(self) -> int:
         return len(self.message)
 
+    def take(self, rows: NDArray[np.intp]) -> Heads:
+        """Return those at the ordinals `rows`, in that order."""
+        texts: dict[str, Any] = {f: getattr(self, f).take(rows) for f in _HEAD_TEXTS}
+        return Heads(message=self.message[rows], kind=self.kind[rows], **texts)
+
+    @staticmethod
+    def concat(parts: Sequence[Heads]) -> Heads:
+        """Return those of `parts`, one after the other."""
+        texts: dict[str, Any] = {f: Slices.concat([getattr(p, f) for p in parts]) for f in _HEAD_TEXTS}
+        message, kind = (np.concatenate([getattr(p, f) for p in parts]) for f in ("message", "kind"))
+        return Heads(message=message, kind=kind, **texts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Events:
+    """n events. `head`: which of `heads` each has; a message has one head, however many events it holds.
+
+    `subjects`: all rows' subjects, row after row, `subject_counts` of them each. `occurred`: ms since the epoch.
+    """
+
+    heads: Heads
+    head: Rows
+    record: Slices
+    occurred: Rows
+    parent: Slices
+    root: Slices
+    subject_counts: Rows
+    subjects: Slices
+
+    def __len__(self) -> int:
+        return len(self.head)
+
+    @property
+    def message(self) -> Rows:
+        """Which message each came in."""
+        return self.heads.message[self.head]
+
+    @property
+    def kind(self) -> NDArray[np.uint8]:
+        """Each one's kind."""
+        return self.heads.kind[self.head]
+
     def take(self, rows: NDArray[np.intp]) -> Events:
-        """Return the events at the ordinals `rows`, in that order."""
+        """Return the events at the ordinals `rows`, in that order, with no more heads than they have."""
         counts = self.subject_counts[rows]
         starts = (np.cumsum(self.subject_counts) - self.subject_counts)[rows]
         at = np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(int(counts.sum()))
-        texts: dict[str, Any] = {f: getattr(self, f).take(rows) for f in _TEXTS}
-        numbers: dict[str, Any] = {f: getattr(self, f)[rows] for f in _NUMBERS}
-        return Events(**texts, **numbers, subject_counts=counts, subjects=self.subjects.take(at))
+        heads, head = self.heads, self.head[rows]
+        used = np.zeros(len(heads), np.bool_)
+        used[head] = True
+        if not used.all():
+            heads, head = heads.take(np.flatnonzero(used)), (np.cumsum(used) - 1)[head]
+        return Events(
+            heads=heads,
+            head=head,
+            record=self.record.take(rows),
+            occurred=self.occurred[rows],
+            parent=self.parent.take(rows),
+            root=self.root.take(rows),
+            subject_counts=counts,
+            subjects=self.subjects.take(at),
+        )
 
     @staticmethod
-    def concat(parts: Sequence[Events]) -> Events:
-        """Return the events of `parts`, one after the other."""
+    def joined(parts: Sequence[Events]) -> Events:
+        """Return the events of `parts`, which are of different messages, in the order of their messages."""
         if len(parts) == 1:
             return parts[0]
-        texts: dict[str, Any] = {f: Slices.concat([getattr(p, f) for p in parts]) for f in (*_TEXTS, "subjects")}
-        numbers: dict[str, Any] = {
-            f: np.concatenate([getattr(p, f) for p in parts]) for f in (*_NUMBERS, "subject_counts")
-        }
-        return Events(**texts, **numbers)
+        heads = Heads.concat([p.heads for p in parts])
+        order = np.argsort(heads.message, kind="stable")
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        before = np.cumsum([0, *(len(p.heads) for p in parts)])
+        texts: dict[str, Any] = {f: Slices.concat([getattr(p, f) for p in parts]) for f in _TEXTS}
+        numbers: dict[str, Any] = {f: np.concatenate([getattr(p, f) for p in parts]) for f in _NUMBERS}
+        head = place[np.concatenate([p.head + n for p, n in zip(parts, before.tolist(), strict=False)])]
+        joined = Events(heads=heads.take(order), head=head, **texts, **numbers)
+        return joined.take(np.argsort(head, kind="stable"))
 
 
-_TEXTS = ("head", "org", "category", "record", "target", "parent", "root", "name", "producer")
-_NUMBERS = ("message", "kind", "occurred")
+_HEAD_TEXTS = ("label", "org", "category", "target", "name", "producer")
+_TEXTS = ("record", "parent", "root", "subjects")
+_NUMBERS = ("occurred", "subject_counts")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from schemas.alike import first_alike, numbered
 from schemas.ragged import WORD_MASKS, Bytes, Rows, Words, equal_to, gather, words_view
-from streams.gateway.events import Events, Slices
+from streams.gateway.events import Heads, Slices
 
 _SEED, _FACTOR = (np.uint64(secrets.randbits(64) | 1) for _ in range(2))
 
@@ -63,11 +63,11 @@ class Labels:
         return Label(rest.kind, self.orgs[self.org[i]], *rest[1:])
 
 
-def label_rows(buffer: Bytes, events: Events) -> tuple[Labels, Rows]:
-    """Return the combinations and each row's index among them."""
-    firsts, codes = _alike(buffer, (events.head, events.target, events.name, events.producer))
-    kinds, org, category = events.kind[firsts], events.org.take(firsts), events.category.take(firsts)
-    target, name, producer = events.target.take(firsts), events.name.take(firsts), events.producer.take(firsts)
+def label_heads(buffer: Bytes, heads: Heads) -> tuple[Labels, Rows]:
+    """Return the combinations and each message's index among them."""
+    firsts, codes = _alike(buffer, (heads.label, heads.target, heads.name, heads.producer))
+    kinds, org, category = heads.kind[firsts], heads.org.take(firsts), heads.category.take(firsts)
+    target, name, producer = heads.target.take(firsts), heads.name.take(firsts), heads.producer.take(firsts)
     orgs, org_of = _alike(buffer, (org,))
     rests, rest_of = _alike(buffer, (category, target, name, producer), kinds)
     texts = [_texts(buffer, s.take(rests)) for s in (category, target, name, producer)]

@@ -27,7 +27,7 @@ from schemas.rules import Rules
 from schemas.subjects import SubjectKeys
 from streams.gateway.checks import check_rows
 from streams.gateway.events import CREATED, DERIVED, KINDS, MOVED, NAMED, Events, Messages, Slices
-from streams.gateway.labels import Label, Labels, Rest, label_rows
+from streams.gateway.labels import Label, Labels, Rest, label_heads
 from streams.gateway.regular import decode_batches
 from streams.gateway.routing import Routes
 from streams.gateway.singles import HEADER_BYTES, decode_singles
@@ -82,16 +82,18 @@ class Packer:
         """Decode, check, group and encode. Never raises for what a message holds."""
         events, reasons, decoded = self._decode(messages)
         used = min(decoded, _fitting(events, len(messages), self.limits.pack_output_bytes))
-        if used < len(messages):
-            events = events.take(np.flatnonzero(events.message < used))
-        labels, codes = label_rows(messages.buffer, events)
+        fitting = np.searchsorted(events.message, used)
+        if fitting < len(events):
+            events = events.take(np.arange(fitting))
+        labels, of_heads = label_heads(messages.buffer, events.heads)
+        codes, message = of_heads[events.head], events.message
         row_reasons = check_rows(
             messages, events, labels, codes, rules=self.rules, now_ms=now_ms, skew_ms=self.limits.skew_ms
         )
         bad = np.flatnonzero(row_reasons)
         for row in bad[::-1].tolist():  # the first bad row of a batch gives its reason
-            reasons[events.message[row]] = row_reasons[row]
-        good = np.flatnonzero(reasons[events.message] == 0)
+            reasons[message[row]] = row_reasons[row]
+        good = np.flatnonzero(reasons[message] == 0)
         refusals = self._refusals(reasons[:used], events, labels, codes)
         if len(good) < len(events):
             events, codes = events.take(good), codes[good]
@@ -127,20 +129,18 @@ class Packer:
         for message, reason in refused.items():
             reasons[message] = CODES[reason]
         parts = [part for part in (*parts, *found_batches) if len(part)] or parts
-        joined = Events.concat(parts)
-        if len(parts) > 1:
-            joined = joined.take(np.argsort(joined.message, kind="stable"))
-        return joined, reasons, len(messages) if left is None else left
+        return Events.joined(parts), reasons, len(messages) if left is None else left
 
     def _producer(self, label: Label | Rest) -> str:
         return label.producer if label.producer in self.producers else "other"
 
     def _refusals(self, reasons: NDArray[np.uint8], events: Events, labels: Labels, codes: Rows) -> list[Refusal]:
         bad = np.flatnonzero(reasons)
-        first = np.searchsorted(events.message, bad)
+        of_rows = events.message
+        first = np.searchsorted(of_rows, bad)
         refusals = []
         for message, row in zip(bad.tolist(), first.tolist(), strict=True):
-            known = row < len(events) and int(events.message[row]) == message
+            known = row < len(events) and int(of_rows[row]) == message
             producer = self._producer(labels[int(codes[row])]) if known else "other"
             refusals.append(Refusal(message=message, reason=NAMES[reasons[message]], producer=producer))
         return refusals
@@ -160,7 +160,8 @@ class Packer:
         rows, partition = self._route(messages, events, labels, codes)
         code, named = codes[rows], [self._named(rest) for rest in labels.rests]
         rest, org = labels.rest[code], labels.org[code]
-        day, source = events.occurred[rows] // DAY_MS, messages.source[events.message[rows]]
+        message = events.message[rows]
+        day, source = events.occurred[rows] // DAY_MS, messages.source[message]
         base_day = int(day.min())
         key, most = partition, int(partition.max()) + 1
         categories = ranks([name.category for name in named])[rest]
@@ -173,7 +174,7 @@ class Packer:
         rows, key, partition = rows[order], key[order], partition[order]
         columns = self._columns(messages, events, labels, codes, rows)
         begins = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
-        offsets = messages.offset[events.message[rows]].astype(np.uint64)
+        offsets = messages.offset[message[order]].astype(np.uint64)
         heads = order[begins]
         directory = Directory(
             kinds=np.array([GROUP_KINDS.index(name.kind) for name in named], np.uint8)[rest[heads]],

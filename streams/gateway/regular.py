@@ -1,223 +1,231 @@
 """Decoding many `LifecycleBatch` messages at once, those that are laid out as publishers write them.
 
 Such a batch has each array in one block, its record ids are of one length, as UUIDs are, and so are its subjects, its
-moments and its counts. Then where everything lies follows from a few numbers, which are read message by message; the
-rest is read by columns, over all messages. Whatever is laid out in another way, or seems wrong, is left to
+moments and its counts. Then where everything lies follows from a few numbers, which are read in all messages in step;
+the rest is read by columns, over all messages. Whatever is laid out in another way, or seems wrong, is left to
 `streams.gateway.batches`, which says why. Pure; `tests/unit/streams/gateway/test_regular.py` holds it against that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.ragged import Bytes, Rows, gather_fixed
-from streams.gateway.batches import MAX_BATCH_ROWS, MAX_BATCH_SUBJECTS, BadBatch, decode_batch, read_long
-from streams.gateway.events import KINDS, Events, Slices
-from streams.gateway.singles import HEADER_BYTES, MAX_SUBJECTS, unzigzag
+from schemas.ragged import Bytes, Rows
+from streams.gateway.batches import MAX_BATCH_ROWS, MAX_BATCH_SUBJECTS, BadBatch, decode_batch
+from streams.gateway.events import KINDS, Events, Heads, Slices
+from streams.gateway.singles import HEADER_BYTES, MAX_SUBJECTS, unzigzag, varints
 
 _WIDEST = 9
 """Bytes of a number that is surely no larger than 64 bits."""
+_AT_ONCE = 1_024
+"""So many messages are walked before it is asked whether more would fit."""
+_FRAME_ROW_BYTES, _FRAME_SUBJECT_BYTES = 23, 12
+"""About what a row, without its id, and a subject take in a frame."""
+
+Flags = NDArray[np.bool_]
 
 
-class Layout(NamedTuple):
-    """Where the parts of one message lie in the buffer. Columns are (start, items, bytes of an item); texts a pair."""
+class Arrays(NamedTuple):
+    """An array in each message: where its items start, how many they are, and the bytes of one with its length."""
 
-    message: int
-    kind: int
-    head: tuple[int, int]
-    org: tuple[int, int]
-    category: tuple[int, int]
-    records: tuple[int, int, int]
-    occurred: tuple[int, int, int]
-    counts: tuple[int, int, int]
-    subjects: tuple[int, int, int]
-    target: tuple[int, int]
-    name: tuple[int, int]
-    producer: tuple[int, int]
+    starts: Rows
+    items: Rows
+    widths: Rows
+
+    def take(self, rows: NDArray[np.intp]) -> Arrays:
+        return Arrays(*(column[rows] for column in self))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layouts:
+    """Where the parts of messages lie in the buffer, a row a message."""
+
+    heads: Heads
+    records: Arrays
+    occurred: Arrays
+    counts: Arrays
+    subjects: Arrays
+
+    def __len__(self) -> int:
+        return len(self.heads)
+
+    def take(self, rows: NDArray[np.intp]) -> Layouts:
+        """Return those at the ordinals `rows`, in that order."""
+        return Layouts(
+            heads=self.heads.take(rows),
+            records=self.records.take(rows),
+            occurred=self.occurred.take(rows),
+            counts=self.counts.take(rows),
+            subjects=self.subjects.take(rows),
+        )
 
     @property
-    def rows(self) -> int:
-        return self.records[1]
-
-    @property
-    def cost(self) -> int:
-        """About how many bytes of a frame it becomes."""
-        return self.rows * (23 + self.records[2]) + 12 * self.subjects[1]
-
-
-class _Irregular(Exception):
-    """It is laid out in another way, or wrong."""
+    def costs(self) -> Rows:
+        """About how many bytes of a frame each becomes."""
+        rows = self.records.items * (_FRAME_ROW_BYTES + self.records.widths)
+        return rows + _FRAME_SUBJECT_BYTES * self.subjects.items
 
 
 class _Walk:
-    def __init__(self, raw: memoryview, at: int, end: int) -> None:
-        self.raw, self.at, self.end = raw, at, end
+    """Where each message stands. `odd`: it is laid out in another way, or wrong; what is read of it means nothing."""
 
-    def number(self) -> int:
+    def __init__(self, buffer: Bytes, value: Slices) -> None:
+        self.buffer = buffer
+        self.at, self.end = value.starts + HEADER_BYTES, value.starts + value.lengths
+        self.odd = np.zeros(len(self.at), np.bool_)
+        first, last = (int(self.at.min()), int(self.end.max())) if len(self.at) else (0, 0)
+        self._high = np.flatnonzero(buffer[first:last] > 127) + first
+
+    def number(self) -> Rows:
         """Read a number from 0 on."""
-        value, self.at = read_long(self.raw, self.at, self.end)
-        if value < 0:
-            raise _Irregular
+        raw, size = varints(self.buffer, self.at)
+        value = unzigzag(raw)
+        self.odd |= (value < 0) | (size > _WIDEST) | (size > self.end - self.at)
+        self.at = np.where(self.odd, self.end, self.at + size)
+        value[self.odd] = 0
         return value
 
-    def text(self) -> tuple[int, int]:
+    def text(self) -> Slices:
         length = self.number()
         start = self.at
-        self.skip(length, ascii_only=True)
-        return start, length
+        self._skip(length, ascii_only=True)
+        return Slices(start, length)
 
-    def texts(self, most: int) -> tuple[int, int, int]:
-        """Read an array of texts of one length; the first byte of each item is that length."""
-        items = self.number()
-        if not items:
-            return self.at, 0, 1
-        width = 1 + self.raw[self.at] // 2
-        return self._block(items, width, most, ascii_only=True)
+    def texts(self, most: int) -> Arrays:
+        """Read arrays of texts of one length; the first byte of each item is that length."""
+        counts = self.number()
+        widths = 1 + self.buffer[self.at].astype(np.int64) // 2
+        return self._items(counts, widths, most, ascii_only=True)
 
-    def numbers(self) -> tuple[int, int, int]:
-        """Read an array of numbers of as many bytes each as the first one has."""
-        items = self.number()
-        if not items:
-            return self.at, 0, 1
-        width = 1
-        while self.raw[self.at + width - 1] > 127:
-            width += 1
-            if width > _WIDEST:
-                raise _Irregular
-        return self._block(items, width, MAX_BATCH_ROWS, ascii_only=False)
+    def numbers(self) -> Arrays:
+        """Read arrays of numbers of as many bytes each as the first one has."""
+        counts = self.number()
+        widths = varints(self.buffer, self.at)[1]
+        self.odd |= (counts > 0) & (widths > _WIDEST)
+        return self._items(counts, widths, MAX_BATCH_ROWS, ascii_only=False)
 
     def none(self) -> None:
         """Read an array without items."""
-        if self.number():
-            raise _Irregular
+        self.odd |= self.number() != 0
 
-    def skip(self, size: int, *, ascii_only: bool) -> None:
-        start, self.at = self.at, self.at + size
-        if self.at > self.end or (ascii_only and not self.raw[start : self.at].tobytes().isascii()):
-            raise _Irregular
+    def _items(self, counts: Rows, widths: Rows, most: int, *, ascii_only: bool) -> Arrays:
+        self.odd |= counts > most
+        counts[self.odd] = 0
+        starts, some = self.at, counts > 0
+        self._skip(counts * widths, ascii_only=ascii_only)
+        # The block of none behind them; an array without items is nothing but that.
+        self.odd |= some & ((self.at >= self.end) | (self.buffer[self.at] != 0))
+        self.at = np.where(self.odd, self.end, self.at + some)
+        return Arrays(starts, counts, np.where(some, widths, 1))
 
-    def _block(self, items: int, width: int, most: int, *, ascii_only: bool) -> tuple[int, int, int]:
+    def _skip(self, sizes: Rows, *, ascii_only: bool) -> None:
         start = self.at
-        if items > most:
-            raise _Irregular
-        self.skip(items * width, ascii_only=ascii_only)
-        self.none()
-        return start, items, width
+        self.odd |= sizes > self.end - start
+        self.at = np.where(self.odd, self.end, start + sizes)
+        if ascii_only:
+            before, after = np.searchsorted(self._high, start), np.searchsorted(self._high, self.at)
+            self.odd |= before != after
 
 
-def layout_of(raw: memoryview, start: int, length: int, message: int) -> Layout | None:
-    """Return how the batch at [start, start + length) of `raw` is laid out; None where it is in another way.
+def layouts_of(buffer: Bytes, value: Slices, message: Rows) -> tuple[Layouts, Flags]:
+    """Return how batches are laid out, and which of them are laid out in another way: nothing is said of those.
 
-    That all items of a column are as long as its first is not looked at yet.
+    `value`: whole messages with their header; `message`: their numbers. That all items of an array are as long as its
+    first is not looked at yet.
     """
-    walk = _Walk(raw, start + HEADER_BYTES, start + length)
-    try:
-        kind = walk.number()
-        org, category = walk.text(), walk.text()
-        head = start + HEADER_BYTES, walk.at - start - HEADER_BYTES
-        records, occurred, counts = walk.texts(MAX_BATCH_ROWS), walk.numbers(), walk.numbers()
-        subjects = walk.texts(MAX_BATCH_SUBJECTS)
-        walk.none()
-        walk.none()
-        target, _, name, producer = walk.text(), walk.text(), walk.text(), walk.text()
-    except (_Irregular, BadBatch, IndexError):
-        return None
-    rows = records[1]
-    told = counts[1] == rows and counts[2] == 1
-    if kind >= len(KINDS) or walk.at != start + length or not rows or occurred[1] != rows:
-        return None
-    if not told and (counts[1] or subjects[1] not in (0, rows)):
-        return None
-    return Layout(message, kind, head, org, category, records, occurred, counts, subjects, target, name, producer)
+    walk = _Walk(buffer, value)
+    begin = walk.at
+    kind = walk.number()
+    org, category = walk.text(), walk.text()
+    label = Slices(begin, walk.at - begin)
+    records, occurred, counts = walk.texts(MAX_BATCH_ROWS), walk.numbers(), walk.numbers()
+    subjects = walk.texts(MAX_BATCH_SUBJECTS)
+    walk.none()
+    walk.none()
+    target, _, name, producer = walk.text(), walk.text(), walk.text(), walk.text()
+    rows = records.items
+    told = (counts.items == rows) & (counts.widths == 1)
+    untold = (counts.items == 0) & ((subjects.items == 0) | (subjects.items == rows))
+    odd = walk.odd | (kind >= len(KINDS)) | (walk.at != walk.end)
+    odd |= (rows == 0) | (occurred.items != rows) | ~(told | untold)
+    heads = Heads(
+        message=message,
+        kind=np.where(odd, 0, kind).astype(np.uint8),
+        label=label,
+        org=org,
+        category=category,
+        target=target,
+        name=name,
+        producer=producer,
+    )
+    return Layouts(heads=heads, records=records, occurred=occurred, counts=counts, subjects=subjects), odd
 
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """One column of several messages: where each item starts, and which message it is of."""
+    """The items of one array of several messages: where each starts, and which message it is of."""
 
     starts: Rows
     widths: Rows
     of: NDArray[np.intp]
 
     @staticmethod
-    def joined(blocks: Sequence[tuple[int, int, int]]) -> _Column:
-        starts, items, widths = np.array(blocks, np.int64).reshape(-1, 3).T
-        of = np.repeat(np.arange(len(blocks)), items)
-        within = np.arange(len(of)) - np.repeat(np.cumsum(items) - items, items)
-        return _Column(starts[of] + within * widths[of], widths[of], of)
+    def of_items(arrays: Arrays) -> _Column:
+        starts, items, each = arrays
+        of = np.repeat(np.arange(len(items)), items)
+        widths = each[of]
+        before = np.cumsum(items) - items
+        return _Column((starts - before * each)[of] + np.arange(len(of)) * widths, widths, of)
 
-    def texts(self, buffer: Bytes, wrong: NDArray[np.bool_]) -> Slices:
+    def texts(self, buffer: Bytes, wrong: Flags) -> Slices:
         """Return the texts, and note messages in which one is not as long as the first."""
-        wrong[self.of[buffer[self.starts] != 2 * (self.widths - 1)]] = True
-        return Slices(self.starts + 1, self.widths - 1)
+        lengths = self.widths - 1
+        wrong[self.of[buffer[self.starts] != 2 * lengths]] = True
+        return Slices(self.starts + 1, lengths)
 
-    def numbers(self, buffer: Bytes, wrong: NDArray[np.bool_]) -> Rows:
+    def numbers(self, buffer: Bytes, wrong: Flags) -> Rows:
         """Return the numbers, and note messages in which one is not as long as the first."""
-        found = np.zeros(len(self.of), np.int64)
-        for width in np.unique(self.widths).tolist():
-            rows = np.flatnonzero(self.widths == width)
-            digits = gather_fixed(buffer, self.starts[rows], width)
-            goes_on = digits > 127
-            good = goes_on[:, :-1].all(axis=1) & ~goes_on[:, -1]
-            wrong[self.of[rows[~good]]] = True
-            raw = np.zeros(len(rows), np.uint64)
-            for i in range(width):
-                raw |= (digits[:, i] & 127).astype(np.uint64) << np.uint64(7 * i)
-            found[rows] = unzigzag(raw)
-        return found
+        raw, size = varints(buffer, self.starts)
+        wrong[self.of[size != self.widths]] = True
+        return unzigzag(raw)
 
 
-def decode_regular(buffer: Bytes, layouts: Sequence[Layout]) -> tuple[Events, list[int]]:
+def decode_regular(buffer: Bytes, layouts: Layouts) -> tuple[Events, list[int]]:
     """Return the events of messages that are laid out so, and the messages that are not so after all."""
     wrong = np.zeros(len(layouts), np.bool_)
-    records = _Column.joined([one.records for one in layouts])
-    of, record = records.of, records.texts(buffer, wrong)
-    occurred = _Column.joined([one.occurred for one in layouts]).numbers(buffer, wrong)
-    subjects = _Column.joined([one.subjects for one in layouts]).texts(buffer, wrong)
-    given = np.array([one.subjects[1] for one in layouts], np.int64)
-    counts = _counts(buffer, layouts, given, of, wrong)
+    records = _Column.of_items(layouts.records)
+    record = records.texts(buffer, wrong)
+    occurred = _Column.of_items(layouts.occurred).numbers(buffer, wrong)
+    subjects = _Column.of_items(layouts.subjects).texts(buffer, wrong)
+    counts = _counts(buffer, layouts, records.of, wrong)
     if wrong.any():
-        bad = wrong.tolist()
-        events, _ = decode_regular(buffer, [one for one, is_bad in zip(layouts, bad, strict=True) if not is_bad])
-        return events, [one.message for one, is_bad in zip(layouts, bad, strict=True) if is_bad]
-
-    def each(pairs: Sequence[tuple[int, int]]) -> Slices:
-        starts, lengths = np.array(pairs, np.int64).reshape(-1, 2).T
-        return Slices(starts[of], lengths[of])
-
-    none = Slices.none(len(of))
+        events, _ = decode_regular(buffer, layouts.take(np.flatnonzero(~wrong)))
+        return events, layouts.heads.message[wrong].tolist()
+    none = Slices.none(len(records.of))
     events = Events(
-        message=np.array([one.message for one in layouts], np.int64)[of],
-        kind=np.array([one.kind for one in layouts], np.uint8)[of],
-        head=each([one.head for one in layouts]),
-        org=each([one.org for one in layouts]),
-        category=each([one.category for one in layouts]),
+        heads=layouts.heads,
+        head=records.of,
         record=record,
         occurred=occurred,
-        target=each([one.target for one in layouts]),
         parent=none,
         root=none,
-        name=each([one.name for one in layouts]),
-        producer=each([one.producer for one in layouts]),
         subject_counts=counts,
         subjects=subjects,
     )
     return events, []
 
 
-def _counts(
-    buffer: Bytes, layouts: Sequence[Layout], given: Rows, of: NDArray[np.intp], wrong: NDArray[np.bool_]
-) -> Rows:
+def _counts(buffer: Bytes, layouts: Layouts, of: NDArray[np.intp], wrong: Flags) -> Rows:
     """Return how many subjects each row has, and note messages in which these are not those that there are."""
+    given = layouts.subjects.items
     counts = (given > 0).astype(np.int64)[of]  # where nothing is said: one each, or none
-    column = _Column.joined([one.counts for one in layouts])
-    told = np.array([one.counts[1] > 0 for one in layouts], np.bool_)[of]
-    counts[told] = column.numbers(buffer, wrong)
+    counts[(layouts.counts.items > 0)[of]] = _Column.of_items(layouts.counts).numbers(buffer, wrong)
     wrong[of[(counts < 0) | (counts > MAX_SUBJECTS)]] = True
     wrong |= np.bincount(of, weights=counts, minlength=len(layouts)).astype(np.int64) != given
     return counts
@@ -230,27 +238,27 @@ def decode_batches(
 
     Those that come when about `most` bytes of frames are made are left: nothing is decoded to be thrown away.
     """
-    raw = memoryview(buffer)  # type: ignore[arg-type]
-    layouts: list[Layout] = []
-    apart: list[int] = []
-    cost, left = 0, None
-    for message in wanted.tolist():
-        if cost > most:
-            left = message
-            break
-        start, length = int(value.starts[message]), int(value.lengths[message])
-        layout = layout_of(raw, start, length, message)
-        if layout is None:
-            apart.append(message)
-            cost += length
-        else:
-            layouts.append(layout)
-            cost += layout.cost
-    events, irregular = decode_regular(buffer, layouts)
-    parts, refused = [events], {}
-    for message in (*apart, *irregular):
-        try:
-            parts.append(decode_batch(buffer, int(value.starts[message]), int(value.lengths[message]), message))
-        except BadBatch as error:
-            refused[message] = error.reason
-    return parts, refused, left
+    parts: list[Events] = []
+    refused: dict[int, str] = {}
+    cost = 0
+    for some in _chunks(wanted):
+        layouts, odd = layouts_of(buffer, value.take(some), some)
+        costs = np.where(odd, value.lengths[some], layouts.costs).tolist()
+        *before, cost = accumulate(costs, initial=cost)
+        fitting = sum(taken <= most for taken in before)
+        odd = odd[:fitting]
+        events, irregular = decode_regular(buffer, layouts.take(np.flatnonzero(~odd)))
+        parts.append(events)
+        for message in (*some[:fitting][odd].tolist(), *irregular):
+            try:
+                parts.append(decode_batch(buffer, int(value.starts[message]), int(value.lengths[message]), message))
+            except BadBatch as error:
+                refused[message] = error.reason
+        if fitting < len(some):
+            return parts, refused, int(some[fitting])
+    return parts, refused, None
+
+
+def _chunks(wanted: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+    for first in range(0, len(wanted), _AT_ONCE):
+        yield wanted[first : first + _AT_ONCE]

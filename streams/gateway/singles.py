@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from schemas.ragged import WORD_MASKS, Bytes, Rows, Words, words_view
 from schemas.reasons import CODES
-from streams.gateway.events import KINDS, Events, Slices
+from streams.gateway.events import KINDS, Events, Heads, Slices
 
 MAX_SUBJECTS = 256
 """Of one record. It also bounds the steps of the walk."""
@@ -62,7 +62,7 @@ class _Walk:
             raw, behind = byte.astype(np.uint64), at + 1
             bad = at >= end
         else:
-            raw, size = _varints(self.buffer, at)
+            raw, size = varints(self.buffer, at)
             behind = at + size
             bad = (behind > end) | (size > 10)
             self.continued += int(size.sum()) - len(size)
@@ -105,7 +105,7 @@ class _Walk:
         return [self.text() for _ in range(count)]
 
 
-def _varints(buffer: Bytes, at: Rows) -> tuple[Words, Rows]:
+def varints(buffer: Bytes, at: Rows) -> tuple[Words, Rows]:
     """Return the varint at each of `at`, and its bytes; 11 of them where there is no end within ten."""
     word = words_view(buffer)[at]
     last = ~word & _HIGH_BITS
@@ -143,7 +143,7 @@ def decode_singles(buffer: Bytes, values: Slices, message: Rows) -> tuple[Events
         walk.fail(wrong, "undecodable")
     org = walk.text()
     category = walk.text()
-    head = Slices(begin, np.maximum(walk.at - begin, 0))
+    label = Slices(begin, np.maximum(walk.at - begin, 0))
     record = walk.text()
     counts, subjects = _subjects(walk, n)
     occurred = walk.long()
@@ -151,19 +151,23 @@ def decode_singles(buffer: Bytes, values: Slices, message: Rows) -> tuple[Events
     producer = walk.text()
     over = np.flatnonzero((walk.at != walk.end) & (walk.reason == 0))
     walk.fail(over, "undecodable")
-    events = Events(
+    heads = Heads(
         message=message,
         kind=kind.astype(np.uint8),
-        head=head,
+        label=label,
         org=org,
         category=category,
-        record=record,
-        occurred=occurred,
         target=target,
-        parent=parent,
-        root=root,
         name=name,
         producer=producer,
+    )
+    events = Events(
+        heads=heads,
+        head=np.arange(n),
+        record=record,
+        occurred=occurred,
+        parent=parent,
+        root=root,
         subject_counts=counts,
         subjects=subjects,
     )
@@ -215,8 +219,9 @@ def _only_ascii(values: Slices, walk: _Walk) -> bool:
 
 def _check_utf8(events: Events, region: Slices, walk: _Walk) -> None:
     """Fail rows with a text that is not UTF-8. Only rows with a byte beyond ASCII are looked at one by one."""
-    texts = [events.org, events.category, events.record, events.target, events.parent, events.root]
-    texts += [region, events.name, events.producer]
+    heads = events.heads  # a row a message, as the events are
+    texts = [heads.org, heads.category, events.record, heads.target, events.parent, events.root]
+    texts += [region, heads.name, heads.producer]
     suspect = np.zeros(len(events), np.bool_)
     for text in texts:
         suspect |= beyond_ascii(walk.buffer, text)

@@ -51,22 +51,23 @@ def texts(buffer: Bytes, slices: Slices) -> list[str]:
 
 def as_dicts(buffer: Bytes, events: Events) -> list[dict[str, Any]]:
     """Return the events as the plain records they were."""
+    heads = events.heads.take(events.head)
     columns = {
-        "org": events.org,
-        "category": events.category,
+        "org": heads.org,
+        "category": heads.category,
         "record_id": events.record,
-        "target": events.target,
+        "target": heads.target,
         "parent": events.parent,
         "root": events.root,
-        "name": events.name,
-        "producer": events.producer,
+        "name": heads.name,
+        "producer": heads.producer,
     }
     read = {name: texts(buffer, slices) for name, slices in columns.items()}
     subjects, found, at = texts(buffer, events.subjects), [], 0
     for i in range(len(events)):
         n = int(events.subject_counts[i])
         row: dict[str, Any] = {name: column[i] for name, column in read.items()}
-        row |= {"kind": KINDS[events.kind[i]], "occurred_at": int(events.occurred[i])}
+        row |= {"kind": KINDS[heads.kind[i]], "occurred_at": int(events.occurred[i])}
         found.append({**row, "subject_ids": subjects[at : at + n]})
         at += n
     return found

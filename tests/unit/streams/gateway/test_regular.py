@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from ebbtide.wire import public_codec
 from streams.gateway.batches import BadBatch, decode_batch
-from streams.gateway.events import KINDS
-from streams.gateway.regular import decode_batches, layout_of
+from streams.gateway.events import KINDS, Events
+from streams.gateway.regular import decode_batches, layouts_of
 from tests.support.lifecycle import as_messages, batch, event
 from tests.unit.streams.gateway.test_decode import EVENT, as_dicts, damaged
 
@@ -67,10 +67,11 @@ def test_batches_decoded_at_once_are_what_each_is_alone(sent: list[bytes]) -> No
 def test_what_publishers_write_is_laid_out_regularly(rows: list[dict[str, Any]]) -> None:
     value = CODEC.encode("LifecycleBatch", batch(rows))
 
-    layout = layout_of(memoryview(value), 0, len(value), 3)
+    messages = as_messages([(b"", value)])
+    layouts, odd = layouts_of(messages.buffer, messages.value, np.array([3]))
 
-    assert layout is not None
-    assert (layout.message, layout.rows) == (3, len(rows))
+    assert odd.tolist() == [False]
+    assert (layouts.heads.message.tolist(), layouts.records.items.tolist()) == ([3], [len(rows)])
 
 
 def test_what_would_not_fit_is_not_looked_at() -> None:
@@ -92,3 +93,31 @@ def test_one_batch_is_read_however_large_it_is() -> None:
 
     assert left == 1
     assert sum(map(len, parts)) == 1
+
+
+def test_more_batches_than_are_walked_at_once_are_all_read() -> None:
+    sent = [(b"", CODEC.encode("LifecycleBatch", batch([event(record_id=f"{n:036}")]))) for n in range(2_500)]
+    messages = as_messages(sent)
+
+    parts, refused, left = decode_batches(messages.buffer, messages.value, np.arange(len(sent)), MUCH)
+
+    events = Events.joined(parts)
+    assert (left, refused) == (None, {})
+    assert [row["record_id"] for row in as_dicts(messages.buffer, events)] == [f"{n:036}" for n in range(2_500)]
+
+
+@given(st.permutations(range(6)))
+def test_events_joined_are_in_the_order_of_their_messages(order: list[int]) -> None:
+    sent = [
+        (b"", CODEC.encode("LifecycleBatch", batch([event(record_id=f"{n}-{i}") for i in range(n)])))
+        for n in range(1, 7)
+    ]
+    messages = as_messages(sent)
+    parts = [decode_batches(messages.buffer, messages.value, np.array([n]), MUCH)[0][0] for n in order]
+
+    events = Events.joined(parts)
+
+    assert events.message.tolist() == [n for n in range(6) for _ in range(n + 1)]
+    assert [row["record_id"] for row in as_dicts(messages.buffer, events)] == [
+        f"{n}-{i}" for n in range(1, 7) for i in range(n)
+    ]
