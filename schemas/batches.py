@@ -47,11 +47,43 @@ def _long(number: int) -> bytes:
     return bytes(out)
 
 
+def decode_batch(codec: Codec, value: bytes) -> dict[str, Any]:
+    """Return the fields of an `ErasureBatch`: what `codec.decode` does, without a call for each id of a regular one.
+
+    Raises WireError; that it is such a message is for the caller to know (`Codec.name_of`).
+    """
+    found = _with_ids_of_one_length(value)
+    return codec.decode(value)[1] if found is None else found
+
+
+def _with_ids_of_one_length(value: bytes) -> dict[str, Any] | None:
+    """Return its fields, None where its ids are of several lengths or not ASCII, or something is wrong with it."""
+    try:
+        head, count, at = _head_of(value)
+    except WireError:
+        return None
+    width = value[at] // 2 if at < len(value) else 0
+    step, end = 1 + width, at + count * (1 + width)
+    if count < 1 or not width or value[end:] != _NONE or value[at:end:step] != bytes((2 * width,)) * count:
+        return None
+    ids = value[at:end]
+    if not ids.isascii():
+        return None
+    text = ids.decode("ascii")
+    return {**head, "record_ids": [text[first : first + width] for first in range(1, len(text), step)]}
+
+
 def head_of(value: bytes) -> tuple[dict[str, Any], int]:
     """Return the fields of an `ErasureBatch` but its `record_ids`, and how many of those there are.
 
     The ids are not looked at. Raises WireError; that it is such a message is for the caller to know (`Codec.name_of`).
     """
+    head, count, _ = _head_of(value)
+    return head, count
+
+
+def _head_of(value: bytes) -> tuple[dict[str, Any], int, int]:
+    """Return the same, and where the ids begin."""
     body = io.BytesIO(value)
     body.seek(HEADER.size)
     try:
@@ -61,7 +93,7 @@ def head_of(value: bytes) -> tuple[dict[str, Any], int]:
         raise WireError(f"its body is not Avro of schema {_SCHEMA}: {type(e).__name__}") from None
     if count < 0:
         raise WireError(f"the ids of an {_SCHEMA} are in blocks with a size, which nobody writes")
-    return head, count
+    return head, count, body.tell()
 
 
 @cache

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from confluent_kafka import KafkaError, Message
 
 from ebbtide.wire import WireError
+from schemas.batches import decode_batch
 from schemas.errors import Halt
 from sinks.base import Job, NoPlan, Sink, Span
 from sinks.batch import ANONYMISE, DELETE, BadBatch, Batch, Receipt
@@ -144,10 +145,14 @@ class Reader:
 
     def decode(self, message: Message) -> Batch:
         """Return its batch. Raises WireError, BadBatch."""
-        name, record = self._spec.codec.decode(message.value() or b"")
-        if name not in ("ErasureBatch", "RecordOrder"):
+        codec, value = self._spec.codec, message.value() or b""
+        name = codec.name_of(value)
+        if name == "ErasureBatch":
+            batch = Batch.from_record(decode_batch(codec, value))
+        elif name == "RecordOrder":
+            batch = Batch.from_order(codec.decode(value)[1], self._spec.values)
+        else:
             raise WireError(f"it is a {name}, not an ErasureBatch")
-        batch = Batch.from_record(record) if name == "ErasureBatch" else Batch.from_order(record, self._spec.values)
         if batch.target != self._sink.name:
             raise BadBatch("it is for another target, whose batch it is not ours to answer", reason="other_target")
         return batch
