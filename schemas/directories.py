@@ -8,8 +8,9 @@ planes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Final, Self
 
 import numpy as np
@@ -36,8 +37,8 @@ class Texts:
     @classmethod
     def of(cls, texts: Sequence[str]) -> Self:
         """Build from the texts themselves."""
-        places = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-        return cls(tuple(places), np.fromiter((places[text] for text in texts), np.int64, len(texts)))
+        places = _places(texts)
+        return cls(tuple(places), np.fromiter(map(places.__getitem__, texts), np.int64, len(texts)))
 
     @classmethod
     def same(cls, text: str, n: int) -> Self:
@@ -47,10 +48,10 @@ class Texts:
     @classmethod
     def concat(cls, parts: Sequence[Texts]) -> Self:
         """Return the texts of `parts`, one after the other; values are distinct."""
-        places: dict[str, int] = {}
+        places = _places(chain.from_iterable(part.values for part in parts))
         codes = []
         for part in parts:
-            table = np.array([places.setdefault(text, len(places)) for text in part.values], np.int64)
+            table = np.fromiter(map(places.__getitem__, part.values), np.int64, len(part.values))
             codes.append(table[part.codes] if len(part.codes) else part.codes)
         return cls(tuple(places), np.concatenate(codes) if codes else np.zeros(0, np.int64))
 
@@ -77,9 +78,13 @@ class Texts:
         first[self.codes[::-1]] = np.arange(n - 1, -1, -1)  # of equal places the last to be written stays
         used = np.flatnonzero(first < n)
         order = used[np.argsort(first[used])]
-        places: dict[str, int] = {}
+        texts = [values[old] for old in order.tolist()]
+        places = _places(texts)
         table = np.zeros(len(values), np.int64)
-        table[order] = [places.setdefault(values[old], len(places)) for old in order.tolist()]
+        if len(places) == len(texts):  # as a rule: values are distinct
+            table[order] = np.arange(len(order))
+        else:
+            table[order] = list(map(places.__getitem__, texts))
         return Texts(tuple(places), table[self.codes])
 
     def ranks(self) -> Rows:
@@ -206,6 +211,12 @@ class Directory:
         )
 
 
+def _places(texts: Iterable[str]) -> dict[str, int]:
+    """Return the place of each distinct text in the order of their first use."""
+    distinct = dict.fromkeys(texts)
+    return dict(zip(distinct, range(len(distinct)), strict=True))
+
+
 def _read_texts(reader: Reader, n: int) -> Texts:
     lengths = reader.planes(reader.count(4, MAX_GROUPS), 2).astype(np.int64)
     ends = np.cumsum(lengths)
@@ -214,9 +225,9 @@ def _read_texts(reader: Reader, n: int) -> Texts:
     try:
         if whole.isascii():
             text = whole.decode("ascii")
-            values = tuple(text[first:stop] for first, stop in bounds)
+            values = [text[first:stop] for first, stop in bounds]
         else:
-            values = tuple(whole[first:stop].decode() for first, stop in bounds)
+            values = [whole[first:stop].decode() for first, stop in bounds]
     except UnicodeDecodeError:
         raise BadBody("a group's text is not UTF-8") from None
     codes = undo_differences(reader.planes(n, 4)).astype(np.int64)

@@ -66,8 +66,10 @@ def check_rows(
 def control(buffer: Bytes, text: Slices) -> Flags:
     """Tell which rows hold a control character (C0 or DEL)."""
     joined = gather(buffer, text.starts, text.lengths)
-    bad = (joined < 32) | (joined == 127)
     flags = np.zeros(len(text.lengths), np.bool_)
+    if not len(joined) or (int(joined.min()) >= 32 and int(joined.max()) < 127):
+        return flags
+    bad = (joined < 32) | (joined == 127)
     if bad.any():
         ends = np.cumsum(text.lengths)
         flags[np.searchsorted(ends, np.flatnonzero(bad), side="right")] = True

@@ -90,6 +90,7 @@ def _alike(
 ) -> tuple[NDArray[np.intp], Rows]:
     """Return the first row of each combination of texts, and of `kinds` where given, and each row's combination."""
     n = len(fields[0].starts)
+    fields = tuple(slices for slices in fields if slices.lengths.any())  # what all leave empty tells none apart
     hashes = np.full(n, _SEED)
     if kinds is not None:
         hashes = (hashes ^ kinds.astype(np.uint64)) * _FACTOR
@@ -102,7 +103,7 @@ def _alike(
         same &= equal_to(buffer, slices.starts, slices.lengths, buffer, (model.starts[codes], model.lengths[codes]))
     if bool(same.all()):
         return firsts, codes
-    return _alike_by_bytes(buffer, fields, kinds)
+    return _alike_by_bytes(buffer, fields, kinds, n)
 
 
 def _mix(buffer: Bytes, slices: Slices, hashes: Words) -> Words:
@@ -123,12 +124,11 @@ def _mix(buffer: Bytes, slices: Slices, hashes: Words) -> Words:
 
 
 def _alike_by_bytes(
-    buffer: Bytes, fields: tuple[Slices, ...], kinds: NDArray[np.uint8] | None
+    buffer: Bytes, fields: tuple[Slices, ...], kinds: NDArray[np.uint8] | None, n: int
 ) -> tuple[NDArray[np.intp], Rows]:
     """Do the same by comparing bytes: the way out when two combinations share a hash."""
     seen: dict[tuple[int, tuple[bytes, ...]], int] = {}
     firsts: list[int] = []
-    n = len(fields[0].starts)
     codes = np.empty(n, np.int64)
     for row in range(n):
         texts = tuple(buffer[f.starts[row] : f.starts[row] + f.lengths[row]].tobytes() for f in fields)

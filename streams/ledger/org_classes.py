@@ -43,12 +43,17 @@ def classes(work: Work, orgs: Texts) -> Classes:
     known: dict[str, int] = {}
     settings: list[list[dict[str, Any]]] = []
     numbers: dict[int, int] = {}  # few orgs differ, so most have the same object
-    for facts in {id(facts): facts for facts in all_facts}.values():
+    ids, barred = list(map(id, all_facts)), set()
+    for number, facts in dict(zip(ids, all_facts, strict=True)).items():
         if facts.open and facts.policy not in known:
             settings.append(facts.settings)
             known[facts.policy] = len(settings)
-        numbers[id(facts)] = known[facts.policy] if facts.open else CLOSED
+        numbers[number] = known[facts.policy] if facts.open else CLOSED
+        if facts.barriers and facts.open:
+            barred.add(number)
     found = np.full(len(orgs.values), CLOSED, np.int64)
-    found[used] = list(map(numbers.__getitem__, map(id, all_facts)))
-    asked = frozenset(code for code, facts in zip(used, all_facts, strict=True) if facts.barriers and facts.open)
+    found[used] = list(map(numbers.__getitem__, ids))
+    asked = (
+        frozenset(code for code, number in zip(used, ids, strict=True) if number in barred) if barred else frozenset()
+    )
     return Classes(orgs, found, settings, asked)

@@ -110,7 +110,8 @@ def _hash(org: str) -> int:
 
 
 def _orgs_of(texts: Texts) -> bytes:
-    return np.unique(np.array([_hash(texts.values[code]) for code in texts.used()], "<u4")).tobytes()
+    names = map(texts.values.__getitem__, texts.used())
+    return np.unique(np.array([*map(crc32, map(str.encode, names))], "<u4")).tobytes()
 
 
 def _names(value: bytes, org: int) -> bool:
