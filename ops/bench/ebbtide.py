@@ -36,6 +36,7 @@ from ops.local.process import tail_of, wait_until
 from ops.reading import read_to_end
 from ops.rules_topic import apply_rules
 from ops.topics import create_topics
+from schemas.batches import decode_batch
 from schemas.codec import full_codec
 from schemas.topics import Topics, all_topics
 from streams.clock import TickWriter
@@ -189,7 +190,7 @@ class Ebbtide:
         for message in read_to_end(self._broker.bootstrap, topic, limit_s=_PATIENCE_S):
             value = message.value()
             assert isinstance(value, bytes)
-            batch = self._codec.decode(value)[1]
+            batch = decode_batch(self._codec, value)
             org, category = batch["org"].encode(), batch["category"].encode()
             for record_id in batch["record_ids"]:
                 yield org, category, record_id.encode()

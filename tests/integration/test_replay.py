@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 
 from ebbtide.publisher import Publisher
 from ops.local.service import KafkaServer
+from schemas.batches import decode_batch
 from schemas.codec import full_codec
 from tests.integration.engine import eventually
 from tests.integration.log import committed
@@ -131,7 +132,7 @@ def test_events_twice_out_of_order_and_replayed_change_no_store(roles: Roles, da
 def batches_with(roles: Roles, record_id: str) -> list[str]:
     codec = full_codec()
     batches = (
-        codec.decode(m.value() or b"")[1]
+        decode_batch(codec, m.value() or b"")
         for m in committed(roles.settings.kafka_bootstrap, roles.topics.erasures("crm"))
     )
     return [batch["batch_id"] for batch in batches if record_id in batch["record_ids"]]

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from schemas.batches import decode_batch
 from schemas.brake import Brake, Limits
 from tests.model.facts import ApprovalSaid, Event, Events, Fact, PolicySaid
 from tests.model.history import DAY_S
@@ -165,7 +166,7 @@ class BrakeWorld(Simulator):
                 if send.topic == TOPICS.answers and send.value is not None:
                     self._hear(p, record.offset, CODEC.decode(send.value)[1])
                 elif send.key in new and send.value is not None:
-                    self._decided(p, CODEC.decode(send.value)[1], entry.rows[send.key][1])
+                    self._decided(p, decode_batch(CODEC, send.value), entry.rows[send.key][1])
         super()._judge(p, entry)
 
     def _note(self, watch: Watch, offset: int, fact: Fact | None) -> None:

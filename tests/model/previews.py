@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from schemas.batches import decode_batch
 from tests.model.expected import DAY_S, Expected, expected
 from tests.model.facts import PreviewAsked
 from tests.model.lane import Applied
@@ -109,7 +110,7 @@ class PreviewWorld(Simulator):
                     alone = not any(s.topic.startswith(ERASURES) for s in entry.sends[at:])
                     self._answered(p, answer, alone=alone)
             elif send.topic.startswith(ERASURES) and send.value is not None and send.key in entry.rows:
-                batch = CODEC.decode(send.value)[1]
+                batch = decode_batch(CODEC, send.value)
                 forced, clocks = entry.rows[send.key]
                 for record, clock in zip(batch["record_ids"], clocks, strict=True):
                     self._sent(p, batch["org"], (batch["category"], record, clock // DAY_S, batch["target"]), forced)

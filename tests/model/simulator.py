@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from schemas.batches import decode_batch
 from schemas.errors import EbbtideError
 from streams.lane.overlay import after
 from streams.lane.position import KEY
@@ -209,7 +210,7 @@ class Simulator(World):
         again = witness.entry(record.fact, acks, record.log_ms)
         told = [s for s in entry.sends if s.topic.startswith(ERASURES) and s.value is not None]
         batches = [
-            Sent(send.value, CODEC.decode(send.value)[1], entry.rows[send.key][1], entry.rows[send.key][0])
+            Sent(send.value, decode_batch(CODEC, send.value), entry.rows[send.key][1], entry.rows[send.key][0])
             for send in told
             if send.value is not None and send.key in entry.rows and CODEC.name_of(send.value) == "ErasureBatch"
         ]

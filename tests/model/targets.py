@@ -15,6 +15,7 @@ from random import Random
 from typing import Any
 
 from schemas.acks import encode_acks
+from schemas.batches import decode_batch
 from tests.model.broker import Draft, Partition, commit
 from tests.support.ledger_log import CODEC
 
@@ -157,5 +158,7 @@ class Target:
 
 def _read(value: bytes) -> dict[str, Any]:
     """Return a batch, or an order about records that stay as if it were one: rows of it may be locked."""
+    if CODEC.name_of(value) == "ErasureBatch":
+        return decode_batch(CODEC, value)
     name, record = CODEC.decode(value)
     return {**record, "batch_id": record["order_id"], "withheld": "lock"} if name == "RecordOrder" else record

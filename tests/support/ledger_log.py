@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from schemas.batches import decode_batch
 from schemas.codec import full_codec
 from schemas.columns import Columns, Ids, Subjects
 from schemas.frames import GroupHeader, encode_frame
@@ -524,9 +525,9 @@ class LedgerLog:
         for send in self.sends if sends is None else sends:
             if send.topic.startswith(TOPICS.erasures("")):
                 assert send.value is not None
-                name, r = CODEC.decode(send.value)
-                if name != "ErasureBatch":
+                if CODEC.name_of(send.value) != "ErasureBatch":
                     continue
+                r = decode_batch(CODEC, send.value)
                 found.append(
                     Batch(
                         r["batch_id"],

@@ -23,6 +23,7 @@ from ops.engine import prepare, role_settings
 from ops.settings import Settings, read_settings, to_environ
 from ops.supervisor import Role, Supervisor
 from schemas.acks import acks_of
+from schemas.batches import encode_batch
 from schemas.codec import full_codec
 from schemas.datamap import load_data_map
 from schemas.topics import Topics
@@ -173,8 +174,7 @@ def erasures(
             "rules_version": 1,
             "policy_version": 1,
             "as_of_day": 20_000,
-            "record_ids": list(ids[first : first + BATCH_RECORDS]),
         }
-        value = CODEC.encode("ErasureBatch", record)
+        value = encode_batch(CODEC, record, ids[first : first + BATCH_RECORDS])
         found.append((topics.erasures(target), number % PARTITIONS, value))
     return found

@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from schemas.acks import acks_of
+from schemas.batches import encode_batch
 from schemas.codec import full_codec
 from schemas.seal import Seal
 from schemas.topics import Topics, all_topics
@@ -63,6 +64,11 @@ def batch_record(
     }
 
 
+def batch_message(record: dict[str, Any]) -> bytes:
+    """Return the message that the ledger makes of a batch."""
+    return encode_batch(CODEC, record, record["record_ids"])
+
+
 class Cluster:
     """The topics of one prefix on the broker of the session."""
 
@@ -108,9 +114,7 @@ class Cluster:
     def send(self, *records: dict[str, Any], partition: int = 0) -> None:
         """Write batches as the ledger does."""
         for record in records:
-            self.send_raw(
-                self.topics.erasures(record["target"]), CODEC.encode("ErasureBatch", record), partition=partition
-            )
+            self.send_raw(self.topics.erasures(record["target"]), batch_message(record), partition=partition)
         assert self.producer.flush(30) == 0
 
     def send_order(self, order: HideOrder, *, topic: str = "") -> None:

@@ -22,7 +22,7 @@ from sinks.postgres import PostgresLimits, PostgresSink
 from streams.runner.runner import run_sink
 from streams.runner.start import StoreRestored, TopicWentBack
 from tests.integration.targets.processes import Processes
-from tests.integration.targets.support import CODEC, Cluster, Running, batch_record, running, wait_for
+from tests.integration.targets.support import CODEC, Cluster, Running, batch_message, batch_record, running, wait_for
 
 SOURCE = Source("cluster", "erasures.crm")
 PLAN = PostgresPlan(
@@ -412,7 +412,7 @@ def test_a_bad_batch_is_dead_lettered_and_the_next_one_goes_on(kafka: KafkaServe
     cluster.send_raw(topic, b"\x00not avro")
     cluster.send_raw(topic, None)
     cluster.send(unknown)
-    cluster.send_raw(topic, CODEC.encode("ErasureBatch", batch_record("other", "acme", ["3"])))
+    cluster.send_raw(topic, batch_message(batch_record("other", "acme", ["3"])))
     good = batch_record("crm", "acme", ["4"])
     cluster.send(good)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from schemas.batches import decode_batch
 from streams.ledger import keys
 from streams.reducer import Entry, Send
 from tests.support.ledger_log import CODEC, TOPICS, LedgerLog, category, day, group, ready
@@ -193,4 +194,4 @@ def test_what_is_hidden_is_erased_as_all_else() -> None:
     erased = [
         s for s in log.sends if s.topic == TOPICS.erasures("crm") and CODEC.name_of(s.value or b"") == "ErasureBatch"
     ]
-    assert [CODEC.decode(s.value or b"")[1]["record_ids"] for s in erased] == [["a", "b"]]
+    assert [decode_batch(CODEC, s.value or b"")["record_ids"] for s in erased] == [["a", "b"]]

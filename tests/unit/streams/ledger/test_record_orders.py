@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from schemas.batches import decode_batch
 from streams.ledger import keys, order_list, record_orders, selects
 from streams.ledger.rows import OrderHead, split
 from streams.reducer import Send
@@ -372,6 +373,7 @@ def _behind(log: LedgerLog) -> set[tuple[str, str]]:
             for row in kept if found else ():
                 taken.pop((target, found[row]), None)
         elif name == "ErasureBatch":
+            r = decode_batch(CODEC, value)
             batches[r["batch_id"]] = r["target"], r["record_ids"]
             taken |= {(r["target"], i): r["batch_id"] for i in r["record_ids"]}
         elif name == "RecordOrder":
