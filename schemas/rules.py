@@ -135,6 +135,11 @@ STEP_RECORDS: Final = 60_000
 """So many records one step handles where no rules say otherwise; of a sweep more, where the day alone decides."""
 
 
+BATCH_RECORDS: Final = 2_000
+"""So many records a batch has at most where no rules say otherwise: each is a message, a row and an ack, whatever is
+in it, and what is kept of one must fit in a message, however long its ids are."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """All rules of one version. `sources` maps each source topic to its partition count; times are seconds or days.
@@ -157,8 +162,8 @@ class Rules:
     max_leap_days: int = 2
     sources: Mapping[str, int] = field(default_factory=dict)
     step_records: int = STEP_RECORDS
-    pending_batches: int = 256
-    batch_records: int = 1000
+    pending_batches: int = 128
+    batch_records: int = BATCH_RECORDS
     resend_days: int = 45
     categories: Mapping[str, CategoryRules] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)

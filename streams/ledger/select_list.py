@@ -17,6 +17,7 @@ import numpy as np
 
 from schemas.bodies import decode_columns
 from schemas.columns import Columns
+from schemas.rules import BATCH_RECORDS
 from streams.ledger import again, audited, children, keys, packs, rows, sheaves, waiting
 from streams.ledger.concern import Mask, Refs, has_subjects, lineage
 from streams.ledger.keys import Position, SegmentKey
@@ -33,7 +34,7 @@ NOWHERE: Final = "unbound"
 """Stands for the target of records whose category has none in the rules."""
 
 
-PART_BATCHES: Final = 10
+PART_BATCHES: Final = 5
 """A part of a list may have as many ids as so many batches: each is an object and a transaction of the exporter."""
 PART_BYTES: Final = 1 << 20
 """Of a part's ids: it is one message, and what a kill may have to be written again."""
@@ -234,7 +235,7 @@ class Lister:
     def send(self) -> None:
         """Send what was listed as parts."""
         rules = self._work.rules
-        most = PART_BATCHES * (rules.batch_records if rules is not None else 1000)
+        most = PART_BATCHES * (rules.batch_records if rules is not None else BATCH_RECORDS)
         for (category, target), found in sorted(self._found.items()):
             ids = list(found)
             self._run.listed[target] = self._run.listed.get(target, 0) + len(ids)

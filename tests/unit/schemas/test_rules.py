@@ -10,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ebbtide.envelope import public_key_of
+from schemas.columns import MAX_ID_BYTES
 from schemas.policy import Setting
 from schemas.rules import WEAK_KEYS, BadRules, CategoryRules, Regime, Requester, Rules
+from schemas.topics import MAX_MESSAGE_BYTES
+from streams.gateway.singles import MAX_SUBJECTS
 
 LOGS = CategoryRules(name="logs", default=Setting(category="logs", period="30 d"), days_range=(1, 3650))
 AUDIT = CategoryRules(
@@ -188,3 +191,9 @@ def test_a_public_key_that_is_none_or_that_anybody_can_sign_for_is_refused(key: 
 def test_a_sealing_key_that_is_none_is_refused(change: dict[str, str]) -> None:
     with pytest.raises(BadRules, match="sealing_key"):
         dataclasses.replace(RULES, **change)  # type: ignore[arg-type]
+
+
+def test_what_is_kept_of_a_batch_fits_in_a_message_however_long_its_ids_are() -> None:
+    id_and_parent, subjects, clock_and_counts = 2 * (MAX_ID_BYTES + 2), 8 * MAX_SUBJECTS, 4 + 2
+
+    assert Rules(version=1).batch_records * (id_and_parent + subjects + clock_and_counts) < MAX_MESSAGE_BYTES - 64_000
