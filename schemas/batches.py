@@ -1,6 +1,6 @@
 """Erasure batches as messages, without a call for each record.
 
-A batch names a thousand records, nearly always by UUIDs that lie in binary in a segment. So they go as they lie, 16
+A batch names very many records, nearly always by UUIDs that lie in binary in a segment. So they go as they lie, 16
 bytes each instead of 37, and become texts where a target wants them. The ids are a batch's last fields: who only wants
 to know of which batch it is need not read them. Used by the ledger, targets and the bench;
 `tests/unit/schemas/test_batches.py` says what it promises.

@@ -18,7 +18,7 @@ MAX_ID_BYTES = 1024
 ROW_BYTES = 17
 """Of a row's clock, lengths and codes."""
 
-UUID_CHARS = 36
+_UUID_CHARS = 36
 _DASHES = (8, 13, 18, 23)
 _BLOCKS = ((0, 0, 8), (8, 9, 13), (12, 14, 18), (16, 19, 23), (20, 24, 36))  # where the digits stand without dashes
 _BAD_PAIR = 1 << 8
@@ -168,17 +168,11 @@ class Ids:
 
 def _uuid_texts(data: Bytes) -> NDArray[np.uint8]:
     """Return UUIDs of 16 bytes each as texts, a row of 36 characters each."""
-    text = np.empty((len(data) // 16, UUID_CHARS), np.uint8)
-    write_uuid_texts(data, text)
-    return text
-
-
-def write_uuid_texts(data: Bytes, text: NDArray[np.uint8]) -> None:
-    """Write UUIDs of 16 bytes each into the rows of `text`, which have 36 characters."""
     digits = np.frombuffer(data.tobytes().hex().encode("ascii"), np.uint8).reshape(-1, 32)
-    text[:] = ord("-")
+    text = np.full((len(digits), _UUID_CHARS), ord("-"), np.uint8)
     for at, begin, end in _BLOCKS:
         text[:, begin:end] = digits[:, at : at + end - begin]
+    return text
 
 
 class Subjects:

@@ -24,7 +24,7 @@ class BadBatch(Exception):
         self.reason = reason
 
 
-def read_long(raw: bytes | memoryview, at: int, end: int) -> tuple[int, int]:
+def read_long(raw: bytes, at: int, end: int) -> tuple[int, int]:
     """Return the Avro number at `at`, which ends before `end`, and where it ends. Raises BadBatch."""
     value = shift = 0
     while True:
