@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ops.local.process import tail_of
+
 DATA_MAP = """
 version: 1
 safety: {complete_at: deleted, brake: {at_least: 100000}}  # most of an org goes; what is proven later is not looked at
@@ -60,6 +62,11 @@ class Up:
         assert line, (self.data_dir.parent / "up.log").read_text()[-4000:]
         self.facts = json.loads(line)
 
+    def last_words(self) -> str:
+        """Return how its log and those of its roles end."""
+        logs = [self.data_dir.parent / "up.log", *sorted(self.data_dir.glob("roles/*/*.log"))]
+        return "\n".join(f"--- {log.name}\n{tail_of(log, 8)}" for log in logs)
+
     def stop(self) -> int:
         """Ask it to end; return its exit code."""
         assert self.process is not None
@@ -95,9 +102,11 @@ class Up:
         return done.stdout
 
 
-def eventually(true: Callable[[], bool], *, limit_s: float = 120.0, what: str = "it") -> None:
-    """Poll until `true`, with a generous limit."""
+def eventually(
+    true: Callable[[], bool], *, limit_s: float = 240.0, what: str = "it", tell: Callable[[], str] = lambda: ""
+) -> None:
+    """Poll until `true`, with a generous limit; when it is reached, say what `tell` knows."""
     end = time.monotonic() + limit_s
     while not true():
-        assert time.monotonic() < end, f"{what} did not come about within {limit_s:g} s"
+        assert time.monotonic() < end, f"{what} did not come about within {limit_s:g} s\n{tell()}"
         time.sleep(0.2)

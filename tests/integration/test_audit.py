@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -17,6 +18,7 @@ from confluent_kafka import Producer
 from ebbtide.partition import partition_of
 from ops.audit import AuditTopics, NoLog
 from ops.compacted import newest_values
+from ops.local.process import tail_of
 from ops.local.service import KafkaServer
 from ops.topics import create_topics
 from schemas.codec import full_codec
@@ -80,6 +82,14 @@ class Auditors:
         self.running.append(subprocess.Popen(command, stdout=log, stderr=log))
         return self.running[-1]
 
+    def keep_one(self) -> subprocess.Popen[bytes]:
+        """Return the newest; start another where it has ended by itself, as a supervisor does."""
+        return self.running[-1] if self.running[-1].poll() is None else self.start()
+
+    def last_words(self) -> str:
+        """Return how their logs end."""
+        return "\n".join(f"--- {log.name}\n{tail_of(log)}" for log in sorted(self._directory.glob("auditor-*.log")))
+
     def end(self) -> None:
         for process in self.running:
             process.kill()
@@ -123,23 +133,36 @@ def entries(kafka: KafkaServer, topics: Topics) -> int:
 def test_killed_again_and_again_it_makes_each_intent_one_entry_and_the_other_of_two_is_fenced(
     kafka: KafkaServer, topics: Topics, auditors: Auditors
 ) -> None:
-    written = Written(kafka.bootstrap, topics)
+    written, soon = Written(kafka.bootstrap, topics), partial(eventually, tell=auditors.last_words)
     for turn in range(KILLS):
-        process = auditors.start()
+        auditors.start()
         for _ in range(3):
             written.burst(abort=turn == 1)
-            written.burst()
         done = entries(kafka, topics)
-        eventually(lambda done=done: entries(kafka, topics) > done, what="entries")  # type: ignore[misc]
+
+        def goes_on(done: int = done) -> bool:
+            auditors.keep_one()
+            written.burst()  # had they ended, an auditor that is quick could be done before `done` was counted
+            return entries(kafka, topics) > done
+
+        soon(goes_on, what="entries")
         time.sleep(written.random.random() * 0.05)
+        process = auditors.running[-1]
         process.kill()
         process.wait()
-    first = auditors.start()
+    auditors.start()
     written.burst()  # only the first can make entries of it: without these, the second may have its place before it
-    eventually(lambda: entries(kafka, topics) == sum(map(len, written.numbers.values())), what="every entry")
-    second = auditors.start()  # in the same place; who is fenced is told when it commits
-    eventually(lambda: written.burst() or first.poll() is not None, what="the end of the first")
-    eventually(lambda: entries(kafka, topics) == sum(map(len, written.numbers.values())), what="the second's entries")
+
+    def is_through() -> bool:
+        auditors.keep_one()
+        return entries(kafka, topics) == sum(map(len, written.numbers.values()))
+
+    soon(is_through, what="every entry")
+    first = auditors.running[-1]
+    auditors.start()  # in the same place; who is fenced is told when it commits
+    soon(lambda: written.burst() or first.poll() is not None, what="the end of the first")
+    soon(is_through, what="the second's entries")
+    second = auditors.running[-1]
 
     assert first.poll() != 0
     reader = AuditTopics(kafka.bootstrap, topics, CODEC, PARTITIONS)

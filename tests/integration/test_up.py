@@ -172,13 +172,14 @@ def audited(up: Up, kind: str) -> Counter[tuple[str, str]]:
 def test_every_role_and_then_all_killed_in_the_middle_of_a_sweep_leave_exactly_the_right_stores(
     up: Up, prometheus: Prometheus
 ) -> None:
+    soon = partial(eventually, tell=up.last_words)
     records = {str(uuid.uuid4()): ("messages", "logs")[i % 2] for i in range(RECORDS)}
     old = {record_id for i, record_id in enumerate(records) if i % 3}
     now = time.time_ns() // 1_000_000
     prometheus.look_at(up.facts["metrics"])
     make_stores(up, records)
     scraped = partial(prometheus.values, 'count(up{job="ebbtide"} == 1)')
-    eventually(lambda: scraped() == [len(up.facts["metrics"])], what="a scrape of every role")
+    soon(lambda: scraped() == [len(up.facts["metrics"])], what="a scrape of every role")
     with Publisher(up.facts["kafka"]["bootstrap"], producer="test") as publisher:
         for record_id, category in records.items():
             age = 200 if record_id in old else 1
@@ -188,12 +189,12 @@ def test_every_role_and_then_all_killed_in_the_middle_of_a_sweep_leave_exactly_t
     for role in list(up.facts["pids"]):
         done = len(rows(up)[2])
         os.kill(up.facts["pids"][role], signal.SIGKILL)
-        eventually(partial(moved_on, up, done, len(old)), what=f"work after {role} died")
+        soon(partial(moved_on, up, done, len(old)), what=f"work after {role} died")
     up.kill()  # and all of it at once: roles and servers die with it
     up.start()
     prometheus.look_at(up.facts["metrics"])
-    eventually(lambda: len(rows(up)[2]) >= len(old), what="the sweep of PostgreSQL")
-    eventually(lambda: len(tombstones(up)) >= len([r for r in old if records[r] == "messages"]), what="the topic's")
+    soon(lambda: len(rows(up)[2]) >= len(old), what="the sweep of PostgreSQL")
+    soon(lambda: len(tombstones(up)) >= len([r for r in old if records[r] == "messages"]), what="the topic's")
 
     messages, logs, effects = rows(up)
     assert messages == {r for r, c in records.items() if c == "messages" and r not in old}
@@ -213,8 +214,8 @@ def test_every_role_and_then_all_killed_in_the_middle_of_a_sweep_leave_exactly_t
     )
 
     # Each batch and each answer has one entry, whoever was killed, and the log is what was signed.
-    eventually(lambda: audited(up, "batch") == batches_sent(up), what="an entry for each batch")
-    eventually(lambda: audited(up, "ack") == Counter(set(batches_sent(up))), what="an entry for each answer")
+    soon(lambda: audited(up, "batch") == batches_sent(up), what="an entry for each batch")
+    soon(lambda: audited(up, "ack") == Counter(set(batches_sent(up))), what="an entry for each answer")
     assert {target for target, _ in batches_sent(up)} == {"crm", "feed"}  # how many there are is a matter of pace
     key = up.ebbtide("audit", "key").strip()
     checked = json.loads(up.ebbtide("audit", "verify", "acme", "--json"))
