@@ -35,7 +35,7 @@ from sinks.kafka_places import MEMORY_BYTES, Place
 from sinks.kafka_residue import Holds
 from sinks.kafka_values import is_left, key_of, keys_of, rewrite, rewriting
 
-MOST_RECORDS: Final = 100_000
+MOST_RECORDS: Final = 200_000
 """How many go into one transaction: each has its waits for brokers, whatever is in it."""
 _WAIT_S: Final = 30.0
 
