@@ -37,6 +37,8 @@ from sinks.kafka_values import is_left, key_of, keys_of, rewrite, rewriting
 
 MOST_RECORDS: Final = 200_000
 """How many go into one transaction: each has its waits for brokers, whatever is in it."""
+MOST_VALUES: Final = 10_000
+"""How many that are rewritten: their values are in memory until it is committed."""
 _WAIT_S: Final = 30.0
 
 

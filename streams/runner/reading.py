@@ -115,7 +115,7 @@ class Reader:
         return not read.goes_alone and read.is_question == bool(piece.questions)
 
     def take(self, piece: Piece, read: Read, partition: int) -> int:
-        """Add one message to `piece`; return its rows."""
+        """Add one message to `piece`; return as how many records it counts."""
         said = read.said
         if isinstance(said, WireError):
             self._drop(piece, read.message, "undecodable", str(said))
@@ -141,7 +141,7 @@ class Reader:
             return 0
         piece.jobs.append(Job(batch=batch, partition=partition))
         piece.alone |= batch.action not in (DELETE, ANONYMISE)
-        return batch.rows
+        return batch.rows * (1 if batch.action == DELETE else self._spec.limits.rewritten_counts)
 
     def decode(self, message: Message) -> Batch:
         """Return its batch. Raises WireError, BadBatch."""

@@ -11,6 +11,7 @@ from sinks.base import Sink
 from sinks.build import SinkSettings, build_sink
 from sinks.consumer import ConsumerSink
 from sinks.kafka import MOST_RECORDS as KAFKA_RECORDS
+from sinks.kafka import MOST_VALUES as KAFKA_VALUES
 from sinks.kafka import KafkaSink
 from sinks.s3 import MOST_RECORDS, S3Sink
 from streams.runner.answers import run_answers
@@ -77,9 +78,9 @@ def run_any(
 
 def limited(spec: RunnerSpec, sink: Sink) -> RunnerSpec:
     """Return the spec with as many records at once as the kind of target can do while its group waits."""
-    records = spec.limits.records
+    limits = spec.limits
     if isinstance(sink, S3Sink):
-        records = min(records, MOST_RECORDS)
-    elif isinstance(sink, KafkaSink) and records == RunnerLimits().records:
-        records = KAFKA_RECORDS
-    return spec if records == spec.limits.records else replace(spec, limits=replace(spec.limits, records=records))
+        limits = replace(limits, records=min(limits.records, MOST_RECORDS))
+    elif isinstance(sink, KafkaSink) and limits.records == RunnerLimits().records:
+        limits = replace(limits, records=KAFKA_RECORDS, rewritten_counts=KAFKA_RECORDS // KAFKA_VALUES)
+    return spec if limits == spec.limits else replace(spec, limits=limits)

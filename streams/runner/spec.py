@@ -19,12 +19,13 @@ class RunnerLimits:
 
     `batches` and `records` bound one transaction (a single batch is always taken whole); what comes within `gather_s`
     of the first batch goes with it, and is waited for as long while it is decoded. `ahead_bytes` is how much is read
-    while the store is at work. `upkeep_s` is how often the sink is asked for its upkeep, `bound_s` how often for its
-    bound.
+    while the store is at work. A record that is rewritten and not deleted counts as `rewritten_counts` of `records`.
+    `upkeep_s` is how often the sink is asked for its upkeep, `bound_s` how often for its bound.
     """
 
     batches: int = 500
     records: int = 50_000
+    rewritten_counts: int = 1
     linger_s: float = 0.2
     gather_s: float = 0.02
     ahead_bytes: int = 4 << 20

@@ -9,7 +9,7 @@ from schemas.seal import Seal
 from schemas.topics import Topics
 from sinks.anonymise import Anonymiser
 from sinks.kafka import MOST_RECORDS as KAFKA_RECORDS
-from sinks.kafka import KafkaSink
+from sinks.kafka import MOST_VALUES, KafkaSink
 from sinks.memory import MemorySink
 from sinks.s3 import MOST_RECORDS, S3Sink
 from streams.runner.role import limited
@@ -36,6 +36,7 @@ def test_a_target_with_a_wait_for_each_transaction_gets_many_at_once(tmp_path: P
     few = replace(SPEC, limits=replace(SPEC.limits, records=7))
 
     assert spec.limits.records == KAFKA_RECORDS > SPEC.limits.records
+    assert spec.limits.records / spec.limits.rewritten_counts == MOST_VALUES < SPEC.limits.records
     assert limited(spec, sink) == spec
     assert limited(few, sink) is few
 
