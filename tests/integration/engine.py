@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,13 +59,12 @@ class Up:
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line, (self.data_dir.parent / "up.log").read_text()[-4000:]
+        assert line, self.last_words()
         self.facts = json.loads(line)
 
     def last_words(self) -> str:
         """Return how its log and those of its roles end."""
-        logs = [self.data_dir.parent / "up.log", *sorted(self.data_dir.glob("roles/*/*.log"))]
-        return "\n".join(f"--- {log.name}\n{tail_of(log, 8)}" for log in logs)
+        return ends_of([self.data_dir.parent / "up.log", *sorted(self.data_dir.glob("roles/*/*.log"))])
 
     def stop(self) -> int:
         """Ask it to end; return its exit code."""
@@ -100,6 +99,11 @@ class Up:
         )
         assert done.returncode == code, (done.returncode, done.stdout[-2000:], done.stderr[-4000:])
         return done.stdout
+
+
+def ends_of(logs: Iterable[Path]) -> str:
+    """Return the last lines of each log, under its name."""
+    return "\n".join(f"--- {log.name}\n{tail_of(log)}" for log in logs)
 
 
 def eventually(

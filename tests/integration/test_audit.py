@@ -18,7 +18,6 @@ from confluent_kafka import Producer
 from ebbtide.partition import partition_of
 from ops.audit import AuditTopics, NoLog
 from ops.compacted import newest_values
-from ops.local.process import tail_of
 from ops.local.service import KafkaServer
 from ops.topics import create_topics
 from schemas.codec import full_codec
@@ -28,7 +27,7 @@ from streams.audit.entries import read_leaf
 from streams.audit.faults import FORKED, Tampered
 from streams.audit.intents import FORGOTTEN, intent
 from streams.audit.verify import verify, verify_copy
-from tests.integration.engine import eventually
+from tests.integration.engine import ends_of, eventually
 from tests.integration.log import committed
 from tests.support.audit import KEY, SEED
 
@@ -76,19 +75,19 @@ class Auditors:
         self._arguments, self._directory = [bootstrap, prefix, SEED.hex()], directory
         self.running: list[subprocess.Popen[bytes]] = []
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self) -> None:
         log = (self._directory / f"auditor-{len(self.running)}.log").open("ab")
         command = [sys.executable, "-m", "tests.integration.one_auditor", *self._arguments]
         self.running.append(subprocess.Popen(command, stdout=log, stderr=log))
-        return self.running[-1]
 
-    def keep_one(self) -> subprocess.Popen[bytes]:
-        """Return the newest; start another where it has ended by itself, as a supervisor does."""
-        return self.running[-1] if self.running[-1].poll() is None else self.start()
+    def keep_one(self) -> None:
+        """Start another where the newest has ended by itself, as a supervisor does."""
+        if self.running[-1].poll() is not None:
+            self.start()
 
     def last_words(self) -> str:
         """Return how their logs end."""
-        return "\n".join(f"--- {log.name}\n{tail_of(log)}" for log in sorted(self._directory.glob("auditor-*.log")))
+        return ends_of(sorted(self._directory.glob("auditor-*.log")))
 
     def end(self) -> None:
         for process in self.running:
@@ -138,6 +137,7 @@ def test_killed_again_and_again_it_makes_each_intent_one_entry_and_the_other_of_
         auditors.start()
         for _ in range(3):
             written.burst(abort=turn == 1)
+            written.burst()
         done = entries(kafka, topics)
 
         def goes_on(done: int = done) -> bool:
