@@ -31,6 +31,8 @@ MAX_SEGMENT = 8192
 MIN_SEGMENT = 64
 """Rows from which a group has a body of its own."""
 
+_GROUP_BYTES = 160
+"""What a group takes in memory: numbers of its columns, and its org's name, a text of its own as a rule."""
 _CODES = {kind: i for i, kind in enumerate(KINDS)}
 GroupKey = tuple[str, str, str, str, int, str]
 
@@ -201,6 +203,11 @@ class Pack:
     def groups(self) -> list[Group]:
         """Return its groups in order of their keys, without reading the body."""
         return self._groups
+
+    @property
+    def weight(self) -> int:
+        """How many bytes it takes, about, once its directory is read."""
+        return len(self._directory) + len(self._body) + _GROUP_BYTES * len(self.directory)
 
     @property
     def count(self) -> int:

@@ -37,7 +37,9 @@ def add(work: Work, pack: Pack, records: NDArray[np.intp], known: Classes) -> No
     """Keep a frame's pack. `records` are the ordinals of its record groups, `known` the classes of its orgs."""
     pos, groups = work.position(), pack.directory
     count, oldest = int(groups.counts[records].sum()), int(groups.days[records].min())
-    work.store.put(keys.PACK + pos.pack(), pack.encode())
+    key = keys.PACK + pos.pack()
+    work.store.put(key, pack.encode())
+    work.context.memo.get(key, lambda: (pack.weight, pack))  # its directory is decoded, and soon asked for again
     row = work.packs()
     row.packs.append([pos.offset, pos.row, count])
     row.records += count
@@ -172,6 +174,7 @@ def store_bucket(work: Work, bucket: Bucket, groups: Sequence[Group]) -> None:
 def _finish(work: Work, row: PacksRow, done: Sequence[Position]) -> None:
     for pos in done:
         work.store.delete(keys.PACK + pos.pack())
+        work.context.memo.drop(keys.PACK + pos.pack())
     work.context.memo.drop(_memo_key(done))
     row.packs = row.packs[row.sorting :]
     row.records = sum(count for _, _, count in row.packs)
@@ -188,10 +191,19 @@ def _gathered(work: Work, chosen: Sequence[Position]) -> Buckets:
     """Return the record groups of packs by bucket. Packs never change, so it is made once."""
 
     def read() -> tuple[int, Buckets]:
-        raws = [work.store.get(keys.PACK + pos.pack()) for pos in chosen]
-        found = gather([Pack.decode(raw) for raw in raws if raw is not None])
-        if len(raws) != sum(raw is not None for raw in raws):
-            raise KeyError("a pack is listed and not there")
+        found = gather([_pack(work, pos) for pos in chosen])
         return found.weight, found
 
     return work.context.memo.get(_memo_key(chosen), read)
+
+
+def _pack(work: Work, pos: Position) -> Pack:
+    def read() -> tuple[int, Pack]:
+        raw = work.store.get(key)
+        if raw is None:
+            raise KeyError("a pack is listed and not there")
+        pack = Pack.decode(raw)
+        return pack.weight, pack
+
+    key = keys.PACK + pos.pack()
+    return work.context.memo.get(key, read)

@@ -225,3 +225,10 @@ def test_what_is_remembered_of_orgs_is_what_their_rows_say() -> None:
 
     assert remembering.sends == reading.sends
     assert dict(remembering.store.scan(b"")) == dict(reading.store.scan(b""))
+
+
+def test_packs_that_are_remembered_lie_where_those_that_are_read_again_do() -> None:
+    remembered, read = small_orgs(each=3), small_orgs(each=3, fresh=True)
+
+    assert remembered.store.rows() == read.store.rows()
+    assert of_kind(remembered, keys.SHEAF) > 0
