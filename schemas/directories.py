@@ -78,13 +78,13 @@ class Texts:
         first[self.codes[::-1]] = np.arange(n - 1, -1, -1)  # of equal places the last to be written stays
         used = np.flatnonzero(first < n)
         order = used[np.argsort(first[used])]
-        texts = [values[old] for old in order.tolist()]
-        places = _places(texts)
+        texts = tuple(map(values.__getitem__, order.tolist()))
         table = np.zeros(len(values), np.int64)
-        if len(places) == len(texts):  # as a rule: values are distinct
+        if len(set(texts)) == len(texts):  # as a rule: values are distinct
             table[order] = np.arange(len(order))
-        else:
-            table[order] = list(map(places.__getitem__, texts))
+            return Texts(texts, table[self.codes])
+        places = _places(texts)
+        table[order] = list(map(places.__getitem__, texts))
         return Texts(tuple(places), table[self.codes])
 
     def ranks(self) -> Rows:

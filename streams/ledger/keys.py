@@ -169,7 +169,12 @@ class SegmentKey(NamedTuple):
         return self.target.startswith(RETURNED)
 
     def pack(self, kind: bytes = SEGMENT) -> bytes:
-        return kind + self.bucket.pack() + _U8.pack(self.level) + self.pos.pack()
+        return segment(self.bucket.pack(), self.level, self.pos, kind)
+
+
+def segment(bucket: bytes, level: int, pos: Position, kind: bytes = SEGMENT) -> bytes:
+    """Return the key of a segment of a packed bucket."""
+    return kind + bucket + _U8.pack(level) + pos.pack()
 
 
 def read_segment(key: bytes) -> SegmentKey:

@@ -55,9 +55,9 @@ def store(work: Work, bucket: Bucket, segment: Segment, *, fresh: bool = True, l
 def add(work: Work, bucket: Bucket, segment: Segment, *, fresh: bool = True, level: int = 0) -> None:
     """Add a segment of which no request erases anything; see `store`."""
     level = max(level, level_of(segment.count))
-    key = SegmentKey(*bucket, level, work.position())
-    work.store.put(key.pack(), segment.pack())
-    _count_level(work, bucket, level, 1)
+    packed = bucket.pack()
+    work.store.put(keys.segment(packed, level, work.position()), segment.pack())
+    _count_level(work, packed, level, 1)
     pair = work.ensure_pair(bucket.org, bucket.category)
     pair.count += segment.count
     if fresh:
@@ -229,17 +229,16 @@ def remove(work: Work, key: SegmentKey, segment: Segment) -> None:
         work.store.delete(key.pack(keys.DEAD))
         work.store.delete(keys.dead_since(since, key))
         work.clock.dead -= 1
-    _count_level(work, key.bucket, key.level, -1)
+    _count_level(work, key.bucket.pack(), key.level, -1)
     pair = work.ensure_pair(key.org, key.category)
     pair.count = max(0, pair.count - segment.count)
 
 
-def _count_level(work: Work, bucket: Bucket, level: int, change: int) -> None:
-    """Count the segments of a bucket by level; a merge is wanted from FAN_IN on."""
+def _count_level(work: Work, bucket: bytes, level: int, change: int) -> None:
+    """Count the segments of a packed bucket by level; a merge is wanted from FAN_IN on."""
     if level >= len(LEVELS):
         return
-    packed = bucket.pack()
-    key = keys.BUCKET + packed
+    key = keys.BUCKET + bucket
     counts = bytearray(work.store.get(key) or bytes(2 * len(LEVELS)))
     now = int.from_bytes(counts[2 * level : 2 * level + 2], "big") + change
     counts[2 * level : 2 * level + 2] = max(0, min(now, 0xFFFF)).to_bytes(2, "big")
@@ -247,7 +246,8 @@ def _count_level(work: Work, bucket: Bucket, level: int, change: int) -> None:
         work.store.put(key, bytes(counts))
     else:
         work.store.delete(key)
-    merge = keys.MERGE + packed + bytes([level])
-    if now == FAN_IN and change > 0 and work.store.get(merge) is None:
-        work.store.put(merge, b"")
-        work.clock.merges += 1
+    if now == FAN_IN and change > 0:
+        merge = keys.MERGE + bucket + bytes([level])
+        if work.store.get(merge) is None:
+            work.store.put(merge, b"")
+            work.clock.merges += 1
