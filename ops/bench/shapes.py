@@ -34,12 +34,14 @@ SHAPES: Mapping[str, ShapeRun] = {
         title="100 000 small orgs",
         full=Shape(records=400_000, orgs=100_000, zipf=0.0),
         quick=Shape(records=20_000, orgs=100_000, zipf=0.0),
+        rounds=(1, 2),
     ),
     "batched": ShapeRun(
         title="Batched publishers",
         full=Shape(records=4_000_000),
         quick=Shape(records=200_000),
         batched=True,
+        rounds=(1, 2),
     ),
     "backfill": ShapeRun(
         title="Backfill over 400 days, told by `ebbtide backfill`'s sorted batches",

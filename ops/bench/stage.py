@@ -78,7 +78,13 @@ def staged(
     records: int | None = None,
 ) -> Iterator[Stage]:
     """Start the broker with what reads its counters; stop everything in the end."""
-    config = StackConfig(cache_dir=cache_dir, docker=False, stand_ins=False, kafka_heap=_KAFKA_HEAP)
+    config = StackConfig(
+        cache_dir=cache_dir,
+        docker=False,
+        stand_ins=False,
+        kafka_heap=_KAFKA_HEAP,
+        kafka_short=True,  # its thorough compiler would work through every round, which for a broker of weeks is over
+    )
     kafka = start_kafka(config, directory)
     try:
         assert kafka.pid is not None

@@ -21,7 +21,7 @@ from ops.bench.targets.roles import PARTITIONS, PATIENCE_S, RunningRole, acknowl
 from ops.reading import read_to_end
 
 _KEYS = {True: 200_000, False: 400_000}
-_ROUNDS = {True: 2, False: 3}
+_ROUNDS = {True: 2, False: 5}
 _VALUE = b'{"name": "' + b"x" * 180 + b'"}'
 _MAP = """\
 version: 1
