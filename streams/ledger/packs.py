@@ -37,7 +37,7 @@ def add(work: Work, pack: Pack, records: NDArray[np.intp], known: Classes) -> No
     """Keep a frame's pack. `records` are the ordinals of its record groups, `known` the classes of its orgs."""
     pos, groups = work.position(), pack.directory
     count, oldest = int(groups.counts[records].sum()), int(groups.days[records].min())
-    key = keys.PACK + pos.pack()
+    key = _key(pos)
     work.store.put(key, pack.encode())
     work.context.memo.get(key, lambda: (pack.weight, pack))  # its directory is decoded, and soon asked for again
     row = work.packs()
@@ -173,14 +173,17 @@ def store_bucket(work: Work, bucket: Bucket, groups: Sequence[Group]) -> None:
 
 def _finish(work: Work, row: PacksRow, done: Sequence[Position]) -> None:
     for pos in done:
-        work.store.delete(keys.PACK + pos.pack())
-        work.context.memo.drop(keys.PACK + pos.pack())
+        work.store.delete(_key(pos))
     work.context.memo.drop(_memo_key(done))
     row.packs = row.packs[row.sorting :]
     row.records = sum(count for _, _, count in row.packs)
     row.sorting, row.cursor = 0, 0
     if not row.packs:
         row.min_day = -1
+
+
+def _key(pos: Position) -> bytes:
+    return keys.PACK + pos.pack()
 
 
 def _memo_key(chosen: Sequence[Position]) -> bytes:
@@ -192,6 +195,8 @@ def _gathered(work: Work, chosen: Sequence[Position]) -> Buckets:
 
     def read() -> tuple[int, Buckets]:
         found = gather([_pack(work, pos) for pos in chosen])
+        for pos in chosen:
+            work.context.memo.drop(_key(pos))  # their rows are decoded by now, and lie in the buckets
         return found.weight, found
 
     return work.context.memo.get(_memo_key(chosen), read)
@@ -205,5 +210,5 @@ def _pack(work: Work, pos: Position) -> Pack:
         pack = Pack.decode(raw)
         return pack.weight, pack
 
-    key = keys.PACK + pos.pack()
+    key = _key(pos)
     return work.context.memo.get(key, read)

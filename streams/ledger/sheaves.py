@@ -110,12 +110,8 @@ def _hash(org: str) -> int:
 
 
 def _orgs_of(texts: Texts) -> bytes:
-    used = texts.used()
-    hashes = np.fromiter(map(crc32, map(str.encode, map(texts.values.__getitem__, used))), np.dtype("<u4"), len(used))
-    hashes.sort()
-    fresh = np.ones(len(hashes), np.bool_)
-    fresh[1:] = hashes[1:] != hashes[:-1]
-    return hashes[fresh].tobytes()
+    names = map(texts.values.__getitem__, texts.used())
+    return np.array(sorted(set(map(crc32, map(str.encode, names)))), "<u4").tobytes()
 
 
 def _names(value: bytes, org: int) -> bool:
