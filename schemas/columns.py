@@ -6,6 +6,8 @@ reads them; `tests/unit/schemas/test_columns.py` says what they promise.
 
 from __future__ import annotations
 
+import binascii
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -21,11 +23,11 @@ ROW_BYTES = 17
 _UUID_CHARS = 36
 _DASHES = (8, 13, 18, 23)
 _BLOCKS = ((0, 0, 8), (8, 9, 13), (12, 14, 18), (16, 19, 23), (20, 24, 36))  # where the digits stand without dashes
-_BAD_PAIR = 1 << 8
-_PAIRS = np.full(1 << 16, _BAD_PAIR, np.uint16)
-"""Two hex digits, as a little-endian number of their ASCII codes, to the byte they write."""
-for _byte in range(256):
-    _PAIRS[int.from_bytes(b"%02x" % _byte, "little")] = _byte
+_IS_DIGIT = np.isin(np.arange(256), np.frombuffer(b"0123456789abcdef", np.uint8))
+_NOT_UPPER = 0x2020_2020_2020_2020
+"""Bits that decimal digits and lower-case letters have, and upper-case letters have not."""
+_AT_ONCE = 8_192
+"""Texts of UUIDs that are looked at together: what is made of them stays in the processor's caches."""
 _HASH_KEY = (0x6562627469646520, 0x7265636F72642069)  # fixed: the hash is part of stored filters
 
 
@@ -65,22 +67,18 @@ class Ids:
         rows = np.flatnonzero(lengths == 36)
         if len(rows) == 0:
             return Ids(is_uuid, lengths.astype(np.int64), gather(buffer, starts, lengths))
-        text = gather_fixed(buffer, starts[rows], 36)
-        digits = np.empty((len(rows), 32), np.uint8)
-        for to, begin, end in _BLOCKS:
-            digits[:, to : to + end - begin] = text[:, begin:end]
-        pairs = _PAIRS[digits.view("<u2")]
-        good = (np.bitwise_or.reduce(pairs, axis=1) & _BAD_PAIR) == 0
-        for dash in _DASHES:
-            good &= text[:, dash] == ord("-")
-        is_uuid[rows[good]] = True
-        binary: Bytes = pairs[good].astype(np.uint8)
-        if len(binary) == len(lengths):
-            return Ids(is_uuid, np.full(len(lengths), 16, np.int64), binary.reshape(-1))
+        pieces = []
+        for first in range(0, len(rows), _AT_ONCE):
+            some = rows[first : first + _AT_ONCE]
+            is_uuid[some], piece = _uuid_bytes(gather_fixed(buffer, starts[some], _UUID_CHARS))
+            pieces.append(piece)
+        binary = np.frombuffer(b"".join(pieces), np.uint8)
+        if len(binary) == 16 * len(lengths):
+            return Ids(is_uuid, np.full(len(lengths), 16, np.int64), binary)
         kept = np.where(is_uuid, 16, lengths).astype(np.int64)
         data = np.empty(int(kept.sum()), np.uint8)
         in_uuid = np.repeat(is_uuid, kept)
-        data[in_uuid] = binary.reshape(-1)
+        data[in_uuid] = binary
         data[~in_uuid] = gather(buffer, starts[~is_uuid], lengths[~is_uuid])
         return Ids(is_uuid, kept, data)
 
@@ -164,6 +162,21 @@ class Ids:
         data[in_text] = text.reshape(-1)
         data[~in_text] = self.data[~in_uuid]
         return data, lengths
+
+
+def _uuid_bytes(text: Bytes) -> tuple[NDArray[np.bool_], bytes]:
+    """Tell which texts, a row of 36 characters each, are lower-case UUIDs, and return the 16 bytes of each that is."""
+    digits = np.empty((len(text), 32), np.uint8)
+    for at, begin, end in _BLOCKS:
+        digits[:, at : at + end - begin] = text[:, begin:end]
+    good = np.ones(len(text), np.bool_)
+    for dash in _DASHES:
+        good &= text[:, dash] == ord("-")
+    if good.all() and int(np.bitwise_and.reduce(digits.view("<u8"), axis=None)) & _NOT_UPPER == _NOT_UPPER:
+        with contextlib.suppress(binascii.Error):  # something else than a digit
+            return good, binascii.unhexlify(digits.data)
+    good &= _IS_DIGIT[digits].all(axis=1)
+    return good, binascii.unhexlify(digits[good].data)
 
 
 def _uuid_texts(data: Bytes) -> NDArray[np.uint8]:

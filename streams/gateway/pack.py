@@ -27,9 +27,10 @@ from schemas.rules import Rules
 from schemas.subjects import SubjectKeys
 from streams.gateway.checks import check_rows
 from streams.gateway.events import CREATED, DERIVED, KINDS, MOVED, NAMED, Events, Messages, Slices
+from streams.gateway.fitting import fitting, frame_bytes
 from streams.gateway.labels import Label, Labels, Rest, label_heads
 from streams.gateway.regular import decode_batches
-from streams.gateway.routing import Routes
+from streams.gateway.routing import SPREAD, Routes
 from streams.gateway.singles import HEADER_BYTES, decode_singles
 from streams.gateway.spec import Limits
 
@@ -81,12 +82,15 @@ class Packer:
     def pack(self, messages: Messages, *, now_ms: int) -> Packed:
         """Decode, check, group and encode. Never raises for what a message holds."""
         events, reasons, decoded = self._decode(messages)
-        used = min(decoded, _fitting(events, len(messages), self.limits.pack_output_bytes))
-        fitting = np.searchsorted(events.message, used)
-        if fitting < len(events):
-            events = events.take(np.arange(fitting))
         labels, of_heads = label_heads(messages.buffer, events.heads)
-        codes, message = of_heads[events.head], events.message
+        codes = of_heads[events.head]
+        partition = self.routes.places(labels.orgs)[labels.org[codes]]
+        costs = frame_bytes(events.record.lengths, events.subject_counts) + events.parent.lengths
+        used = fitting(events.message, costs, partition, decoded, self.limits)
+        rows = np.searchsorted(events.message, used)
+        if rows < len(events):
+            events, codes, partition = events.take(np.arange(rows)), codes[:rows], partition[:rows]
+        message = events.message
         row_reasons = check_rows(
             messages, events, labels, codes, rules=self.rules, now_ms=now_ms, skew_ms=self.limits.skew_ms
         )
@@ -96,9 +100,9 @@ class Packer:
         good = np.flatnonzero(reasons[message] == 0)
         refusals = self._refusals(reasons[:used], events, labels, codes)
         if len(good) < len(events):
-            events, codes = events.take(good), codes[good]
+            events, codes, partition = events.take(good), codes[good], partition[good]
         return Packed(
-            frames=self._frames(messages, events, labels, codes),
+            frames=self._frames(messages, events, labels, codes, partition),
             refusals=refusals,
             counts=self._counts(labels, codes),
             used=used,
@@ -153,11 +157,13 @@ class Packer:
                 counts[self._producer(rest), KINDS[rest.kind]] += n
         return dict(counts)
 
-    def _frames(self, messages: Messages, events: Events, labels: Labels, codes: Rows) -> dict[int, tuple[int, bytes]]:
+    def _frames(
+        self, messages: Messages, events: Events, labels: Labels, codes: Rows, partition: Rows
+    ) -> dict[int, tuple[int, bytes]]:
         """Return each partition's frame: its groups in the order of their keys, made without an object for each."""
         if len(events) == 0:
             return {}
-        rows, partition = self._route(messages, events, labels, codes)
+        rows, partition = self._route(messages, events, labels, codes, partition)
         code, named = codes[rows], [self._named(rest) for rest in labels.rests]
         rest, org = labels.rest[code], labels.org[code]
         message = events.message[rows]
@@ -209,18 +215,16 @@ class Packer:
             rest.name if rest.kind == NAMED else "",
         )
 
-    def _route(self, messages: Messages, events: Events, labels: Labels, codes: Rows) -> tuple[NDArray[np.intp], Rows]:
-        """Return (row, ledger partition) pairs, rows in order within each."""
-        plain = self.routes.places(labels.orgs)[labels.org]
-        partition = plain[codes]
+    def _route(
+        self, messages: Messages, events: Events, labels: Labels, codes: Rows, partition: Rows
+    ) -> tuple[NDArray[np.intp], Rows]:
+        """Return (row, ledger partition) pairs, rows in order within each. `partition`: of each row, or SPREAD."""
         alone = np.flatnonzero(partition >= 0)
         if len(alone) == len(events):
             return alone, partition
         rows, found = [alone], [partition[alone]]
-        for code in np.flatnonzero(plain < 0).tolist():
+        for code in np.unique(codes[partition == SPREAD]).tolist():
             own = np.flatnonzero(codes == code)
-            if len(own) == 0:
-                continue
             label = labels[code]
             picked, places = self.routes.spread(label.org, label.kind, messages.buffer, roots(events.take(own)))
             rows.append(own[picked])
@@ -276,10 +280,3 @@ def roots(events: Events) -> Slices:
         given = better.lengths > 0
         starts, lengths = np.where(given, better.starts, starts), np.where(given, better.lengths, lengths)
     return Slices(starts, np.where(events.record.lengths > 0, lengths, 0))
-
-
-def _fitting(events: Events, messages: int, most: int) -> int:
-    """Return how many messages make frames of at most `most` bytes in total; at least one."""
-    cost = 24 + events.record.lengths + events.parent.lengths + 12 * events.subject_counts
-    totals = np.cumsum(np.bincount(events.message, weights=cost, minlength=messages))
-    return max(1, int(np.searchsorted(totals, most, side="right")))

@@ -19,14 +19,13 @@ from numpy.typing import NDArray
 from schemas.ragged import Bytes, Rows
 from streams.gateway.batches import MAX_BATCH_ROWS, MAX_BATCH_SUBJECTS, BadBatch, decode_batch
 from streams.gateway.events import KINDS, Events, Heads, Slices
+from streams.gateway.fitting import frame_bytes
 from streams.gateway.singles import HEADER_BYTES, MAX_SUBJECTS, unzigzag, varints
 
 _WIDEST = 9
 """Bytes of a number that is surely no larger than 64 bits."""
 _AT_ONCE = 1_024
 """So many messages are walked before it is asked whether more would fit."""
-_FRAME_ROW_BYTES, _FRAME_SUBJECT_BYTES = 23, 12
-"""About what a row, without its id, and a subject take in a frame."""
 
 Flags = NDArray[np.bool_]
 
@@ -68,8 +67,9 @@ class Layouts:
     @property
     def costs(self) -> Rows:
         """About how many bytes of a frame each becomes."""
-        rows = self.records.items * (_FRAME_ROW_BYTES + self.records.widths)
-        return rows + _FRAME_SUBJECT_BYTES * self.subjects.items
+        rows = self.records.items
+        each = self.subjects.items // np.maximum(rows, 1)
+        return rows * frame_bytes(self.records.widths - 1, each)
 
 
 class _Walk:

@@ -12,14 +12,16 @@ from schemas.topics import Topics
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Sizes in bytes, times in ms. `pack_*` bound one transaction, and so one ledger entry (8 MiB) and the memory."""
+    """Sizes in bytes, times in ms. `pack_*` bound one transaction, and so the memory; `entry_bytes` what it makes for
+    one partition, which is one ledger entry (8 MiB)."""
 
     single_bytes: int = 256 << 10
     batch_bytes: int = 4 << 20
     skew_ms: int = 86_400_000
-    pack_messages: int = 65_536
+    pack_messages: int = 131_072
     pack_input_bytes: int = 16 << 20
-    pack_output_bytes: int = 6 << 20
+    pack_output_bytes: int = 16 << 20
+    entry_bytes: int = 6 << 20
     linger_ms: int = 100
     backlog_linger_ms: int = 1_000
     watermark_ms: int = 500

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import uuid
 from contextlib import suppress
 
@@ -65,6 +66,21 @@ def test_ids_give_back_their_texts(texts: list[str]) -> None:
     ids = Ids.of(texts)
 
     assert ids.texts() == texts
+
+
+@pytest.mark.parametrize("odd", ["g", "A", "-", "0", "/", ":", "@", "`", " ", "\0"])
+def test_only_lower_case_uuids_are_kept_as_such(odd: str) -> None:
+    """Each beside one that is a UUID, and all of them before and behind many, which are looked at in pieces."""
+    good = str(uuid.UUID(int=0x0123456789ABCDEF0123456789ABCDEF))
+    changed = [good[:at] + odd + good[at + 1 :] for at in range(36)]
+    wanted = [re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text) is not None for text in changed]
+    many = [good] * 8_192
+
+    for texts in (changed, [*changed, *many], [*many, *changed], *([text, good] for text in changed)):
+        ids = Ids.of(texts)
+
+        assert ids.is_uuid.tolist() == [wanted[changed.index(t)] if t in changed else True for t in texts]
+        assert ids.texts() == texts
 
 
 @given(st.lists(ID, min_size=1, max_size=40), st.data())
