@@ -20,7 +20,7 @@ from ops.bench.block import CREATED, DAY_MS, Block
 from ops.bench.digest import Digest
 
 AS_OF_DAY = date(2025, 6, 1).toordinal() - date(1970, 1, 1).toordinal()
-"""The day of the sweep, in days since the epoch: fixed, so that a run can be repeated anywhere."""
+"""The day after the last event's, in days since the epoch: fixed, so that a run can be repeated anywhere."""
 
 _BLOCK = 100_000
 _UUID_LENGTH = 36
@@ -48,11 +48,12 @@ CATEGORIES: Mapping[str, Category] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """How much of what. With the default days and categories 45 % is due in the end, 17 % at the warm-up sweep.
+    """How much of what. With the default days, categories and sweeps 45 % is due in the end, 17 % at the warm-up sweep.
 
     `records`: how many events. `zipf`: exponent of the orgs' sizes, 0 for all alike. `largest`: the first org's share
     of all events, 0 where `zipf` decides. `touched`, `deleted`: shares of events that concern an earlier record;
     with touches every period runs from the last activity instead of the creation. `disorder`: no order of days.
+    `sweeps`: how many days before `AS_OF_DAY` a first sweep is, which is not timed, and the one that is.
     """
 
     records: int
@@ -66,6 +67,7 @@ class Shape:
     deleted: float = 0.0
     short_ids: bool = False
     disorder: bool = False
+    sweeps: tuple[int, int] = (4, 0)
 
     @property
     def first_day(self) -> int:
@@ -75,7 +77,12 @@ class Shape:
     @property
     def warm_up_day(self) -> int:
         """The day of a first sweep that is not timed."""
-        return AS_OF_DAY - 4
+        return AS_OF_DAY - self.sweeps[0]
+
+    @property
+    def as_of_day(self) -> int:
+        """The day of the sweep that is timed."""
+        return AS_OF_DAY - self.sweeps[1]
 
     @property
     def clock(self) -> str:

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from ebbtide.partition import partition_of
 from ops.bench.answer import answer_for
-from ops.bench.dataset import AS_OF_DAY, CATEGORIES, Dataset, Shape, blocks, org_names
+from ops.bench.dataset import CATEGORIES, Dataset, Shape, blocks, org_names
 from ops.bench.messages import Messages
 
 _SETTLE_S = 60.0
@@ -75,9 +75,9 @@ def load(bootstrap: str, topic: str, shape: Shape, *, batched: bool = False, als
         clock=shape.clock,
         lookups=bool(shape.touched or shape.deleted),
         first_day=shape.first_day,
-        as_of_day=AS_OF_DAY,
+        as_of_day=shape.as_of_day,
         warm_up_day=shape.warm_up_day,
-        due={day: answer.due(day) for day in (shape.warm_up_day, AS_OF_DAY, *also_due)},
+        due={day: answer.due(day) for day in (shape.warm_up_day, shape.as_of_day, *also_due)},
     )
 
 

@@ -7,7 +7,10 @@ the tombstones, with acknowledgements from all replicas, and waits for them. Wha
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from ops.bench.contender import Broker, Measured
 from ops.bench.digest import Digest, digest
@@ -18,7 +21,7 @@ from ops.bench.stage import Stage
 from ops.bench.targets.bare import timed
 from ops.bench.targets.pair import in_turns, section_of_pair
 from ops.bench.targets.roles import PARTITIONS, PATIENCE_S, RunningRole, acknowledged, erasures, running_role
-from ops.reading import read_to_end
+from ops.reading import ends_of, read_to_end
 
 _KEYS = {True: 200_000, False: 400_000}
 _ROUNDS = {True: 2, False: 5}
@@ -83,42 +86,44 @@ def _ids(number: int, count: int) -> list[str]:
     return [f"{number}-{n:08d}" for n in range(count)]
 
 
-def _fill(producer: Producer, topic: str, keys: list[bytes]) -> None:
+def _fill(bootstrap: str, producer: Producer, topic: str, keys: list[bytes]) -> Mapping[int, int]:
+    """Write a value of each key, and return the ends of the topic behind them, by partition."""
     producer.produce_batch(topic, [{"key": key, "value": _VALUE} for key in keys])
     producer.flush()
+    return ends_of(AdminClient({"bootstrap.servers": bootstrap}), topic, range(PARTITIONS), PATIENCE_S)
 
 
 def _ours(role: RunningRole, producer: Producer, topic: str, number: int, count: int) -> Measured:
     ids = _ids(number, count)
-    _fill(producer, topic, [f"acme/{one}".encode() for one in ids])
+    bootstrap = role.settings.kafka_bootstrap
+    since = _fill(bootstrap, producer, topic, [f"acme/{one}".encode() for one in ids])
     prefix = role.settings.prefix
     # The index of keys follows the topic: one batch ahead, so that reading the new values is not measured.
     role.work(erasures(role.topics, "profiles", "acme", "items", ids[:1], f"{prefix} {number} first"), 1)
     messages = erasures(role.topics, "profiles", "acme", "items", ids[1:], f"{prefix} {number}")
     measured = role.work(messages, count - 1)
-    _check(role.settings.kafka_bootstrap, topic, number, ids)
+    _check(bootstrap, topic, since, ids)
     return measured
 
 
 def _theirs(broker: Broker, producer: Producer, topic: str, number: int, count: int) -> Measured:
     ids = _ids(number, count)
     keys = [f"acme/{one}".encode() for one in ids]
-    _fill(producer, topic, keys)
+    since = _fill(broker.bootstrap, producer, topic, keys)
     rows = [{"key": key, "value": None} for key in keys]
     with timed(broker.pid) as timing:
         producer.produce_batch(topic, rows)
         producer.flush()
-    _check(broker.bootstrap, topic, number, ids)
+    _check(broker.bootstrap, topic, since, ids)
     return timing.of(count)
 
 
-def _check(bootstrap: str, topic: str, number: int, ids: list[str]) -> None:
-    """Raise NotTheSameWork unless each of this round's keys has exactly one tombstone."""
-    mine = f"acme/{number}-".encode()
+def _check(bootstrap: str, topic: str, since: Mapping[int, int], ids: list[str]) -> None:
+    """Raise NotTheSameWork unless the topic has exactly one tombstone of each of this round's keys from `since` on."""
     found = digest(
-        (b"", b"", key)
-        for message in read_to_end(bootstrap, topic, limit_s=PATIENCE_S)
-        if message.value() is None and (key := message.key() or b"").startswith(mine)
+        (b"", b"", message.key() or b"")
+        for message in read_to_end(bootstrap, topic, since=since, limit_s=PATIENCE_S)
+        if message.value() is None
     )
     expected: Digest = digest((b"", b"", f"acme/{one}".encode()) for one in ids)
     if found != expected:

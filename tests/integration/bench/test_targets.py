@@ -66,4 +66,4 @@ def test_a_tombstone_that_is_missing_would_be_seen(stage, kafka, prefix):
     create_topic(kafka.bootstrap, prefix, 3)
 
     with pytest.raises(NotTheSameWork):
-        check_tombstones(kafka.bootstrap, prefix, 1, ["1-00000000"])
+        check_tombstones(kafka.bootstrap, prefix, {}, ["1-00000000"])

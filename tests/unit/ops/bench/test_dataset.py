@@ -11,6 +11,7 @@ from ops.bench.block import DAY_MS
 from ops.bench.dataset import AS_OF_DAY, CATEGORIES, Shape, blocks, org_names
 from ops.bench.digest import digest
 from ops.bench.messages import Messages
+from ops.bench.shapes import SHAPES
 
 _SHAPE = Shape(records=3_000, orgs=40, seed=3)
 _LATER = Shape(records=3_000, orgs=20, seed=3, touched=0.4, deleted=0.2)
@@ -63,7 +64,7 @@ def test_events_come_in_the_order_of_their_time_over_all_days(events):
 def test_what_is_due_follows_from_created_day_and_period_alone(events):
     answer = answer_of(_SHAPE)
 
-    for as_of in (_SHAPE.warm_up_day, AS_OF_DAY):
+    for as_of in (_SHAPE.warm_up_day, _SHAPE.as_of_day):
         expected = digest(
             (event["org"].encode(), event["category"].encode(), event["record_id"].encode())
             for _, event in events
@@ -71,6 +72,15 @@ def test_what_is_due_follows_from_created_day_and_period_alone(events):
         )
         assert answer.due(as_of) == expected
         assert 0 < expected.count < _SHAPE.records
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_both_sweeps_of_a_shape_find_something_and_the_timed_one_is_the_later(shape: str) -> None:
+    full = SHAPES[shape].full
+
+    newest = min(category.period_days for category in CATEGORIES.values())
+
+    assert full.first_day + newest < full.warm_up_day < full.as_of_day <= AS_OF_DAY
 
 
 def test_touches_move_what_is_due_and_deletes_take_it_away():
