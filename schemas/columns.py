@@ -64,7 +64,7 @@ class Ids:
     def of_slices(buffer: Bytes, starts: Rows, lengths: Rows) -> Ids:
         """Build from UTF-8 slices of `buffer`, which is padded."""
         is_uuid = np.zeros(len(lengths), np.bool_)
-        rows = np.flatnonzero(lengths == 36)
+        rows = np.flatnonzero(lengths == _UUID_CHARS)
         if len(rows) == 0:
             return Ids(is_uuid, lengths.astype(np.int64), gather(buffer, starts, lengths))
         pieces = []

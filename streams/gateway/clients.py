@@ -84,6 +84,7 @@ def ledger_producer(spec: GatewaySpec) -> Producer:
             "delivery.timeout.ms": TRANSACTION_MS - 1_000,
             "message.max.bytes": MAX_MESSAGE_BYTES,
             "linger.ms": 2,
+            "queue.buffering.max.messages": 0,  # a pack bounds them: each of its messages may become a dead letter
             "compression.type": "none",
         }
     )

@@ -6,15 +6,18 @@ is one entry of the log. Pure; `tests/unit/streams/gateway/test_fitting.py` says
 
 from __future__ import annotations
 
+from math import ceil
+
 import numpy as np
 
 from schemas.ragged import Rows
+from streams.gateway.events import Events
 from streams.gateway.routing import SPREAD
 from streams.gateway.spec import Limits
 
 _ROW_BYTES, _SUBJECT_BYTES = 23, 12
 _UUID_CHARS, _UUID_BYTES = 36, 16
-_LEAST_BYTES = 64
+LEAST_BYTES = 64
 """What a row counts at least: however little of a frame it becomes, it takes memory while the frame is made."""
 
 
@@ -24,22 +27,41 @@ def frame_bytes(ids: Rows, subjects: Rows) -> Rows:
     An id as long as a UUID counts as one: where it is none, the row still takes no more than a third above this.
     """
     kept = np.where(ids == _UUID_CHARS, _UUID_BYTES, ids)
-    return np.maximum(_ROW_BYTES + kept + _SUBJECT_BYTES * subjects, _LEAST_BYTES)
+    return np.maximum(_ROW_BYTES + kept + _SUBJECT_BYTES * subjects, LEAST_BYTES)
 
 
-def fitting(message: Rows, costs: Rows, partition: Rows, messages: int, limits: Limits) -> int:
-    """Return how many of `messages` fit in one pack; at least one.
+def costs_of(events: Events, codes: Rows) -> Rows:
+    """Return about how many bytes of a frame each event becomes.
 
-    A row an event, by message: the number of its message, its `frame_bytes`, and the partition it goes to, SPREAD where
-    that may be any.
+    `codes`: of each head, which says the same texts as others with that code; the first one's events bear them, since
+    a frame holds each text once.
     """
-    used = _first_beyond(message, costs, limits.pack_output_bytes, messages)
-    anywhere = partition == SPREAD
-    loads = np.bincount(partition[~anywhere], weights=costs[~anywhere], minlength=1) + costs[anywhere].sum()
+    costs = frame_bytes(events.record.lengths, events.subject_counts) + events.parent.lengths
+    heads = events.heads
+    first = np.full(int(codes.max(initial=-1)) + 1, -1)
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # of repeats, numpy keeps the last one written
+    first = first[first >= 0]
+    costs[np.searchsorted(events.head, first)] += heads.org.lengths[first] + heads.name.lengths[first]
+    return costs
+
+
+def that_fit(message: Rows, costs: Rows, partition: Rows, messages: int, limits: Limits) -> int:
+    """Return how many of `messages` one pack takes; at least one, if there is one.
+
+    A row an event, by message: the number of its message, which may be behind `messages`, what it costs, and where it
+    goes: SPREAD, if that may be several partitions, counts for each. What is too much for one entry is halved, or
+    cut in more equal parts: a large pack and a small one would cost more.
+    """
+    used = min(messages, _first_beyond(message, costs, limits.pack_output_bytes, messages))
+    taken = int(np.searchsorted(message, used))
+    message, costs, partition = message[:taken], costs[:taken], partition[:taken]
+    spread = partition == SPREAD
+    loads = np.bincount(partition[~spread], weights=costs[~spread], minlength=1) + costs[spread].sum()
     for full in np.flatnonzero(loads > limits.entry_bytes).tolist():
-        own = np.flatnonzero(anywhere | (partition == full))
-        used = min(used, _first_beyond(message[own], costs[own], limits.entry_bytes, messages))
-    return max(1, used)
+        own = np.flatnonzero(spread | (partition == full))
+        share = ceil(loads[full] / ceil(loads[full] / limits.entry_bytes))
+        used = min(used, _first_beyond(message[own], costs[own], share, messages))
+    return min(messages, max(1, used))
 
 
 def _first_beyond(message: Rows, costs: Rows, most: int, none: int) -> int:

@@ -27,7 +27,7 @@ from schemas.rules import Rules
 from schemas.subjects import SubjectKeys
 from streams.gateway.checks import check_rows
 from streams.gateway.events import CREATED, DERIVED, KINDS, MOVED, NAMED, Events, Messages, Slices
-from streams.gateway.fitting import fitting, frame_bytes
+from streams.gateway.fitting import costs_of, that_fit
 from streams.gateway.labels import Label, Labels, Rest, label_heads
 from streams.gateway.regular import decode_batches
 from streams.gateway.routing import SPREAD, Routes
@@ -35,6 +35,7 @@ from streams.gateway.singles import HEADER_BYTES, decode_singles
 from streams.gateway.spec import Limits
 
 DAY_MS = 86_400_000
+_LARGEST_KEY = 1 << 62
 _GROUP_KIND = ("record", "touched", "deleted", "moved", "record", "deactivated", "reactivated", "contract", "named")
 
 
@@ -85,8 +86,7 @@ class Packer:
         labels, of_heads = label_heads(messages.buffer, events.heads)
         codes = of_heads[events.head]
         partition = self.routes.places(labels.orgs)[labels.org[codes]]
-        costs = frame_bytes(events.record.lengths, events.subject_counts) + events.parent.lengths
-        used = fitting(events.message, costs, partition, decoded, self.limits)
+        used = that_fit(events.message, costs_of(events, of_heads), partition, decoded, self.limits)
         rows = np.searchsorted(events.message, used)
         if rows < len(events):
             events, codes, partition = events.take(np.arange(rows)), codes[:rows], partition[:rows]
@@ -110,7 +110,7 @@ class Packer:
 
     def _decode(self, messages: Messages) -> tuple[Events, NDArray[np.uint8], int]:
         """Return the events of every message that decodes, in message order, each message's reason code, and how many
-        messages were looked at: none that would not fit."""
+        messages were looked at: none that would not fit the pack, though an entry may hold less."""
         buffer, value = messages.buffer, messages.value
         reasons = np.zeros(len(messages), np.uint8)
         schema = np.full(len(messages), -1, np.int64)
@@ -175,6 +175,9 @@ class Packer:
         kinds, names = ranks([name.kind for name in named])[rest], ranks([name.name for name in named])[rest]
         for part in (kinds, ranks(labels.orgs)[org], categories, targets, day - base_day, names, source):
             span = int(part.max()) + 1
+            if most > _LARGEST_KEY // span:  # very many orgs, names and days at once
+                key = np.unique(key, return_inverse=True)[1]
+                most = int(key.max()) + 1
             key, most = key * span + part, most * span
         order = order_by(key, most.bit_length())
         rows, key, partition = rows[order], key[order], partition[order]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from schemas.ragged import Bytes, Rows
 from streams.gateway.batches import MAX_BATCH_ROWS, MAX_BATCH_SUBJECTS, BadBatch, decode_batch
 from streams.gateway.events import KINDS, Events, Heads, Slices
-from streams.gateway.fitting import frame_bytes
+from streams.gateway.fitting import LEAST_BYTES, frame_bytes
 from streams.gateway.singles import HEADER_BYTES, MAX_SUBJECTS, unzigzag, varints
 
 _WIDEST = 9
@@ -236,26 +236,27 @@ def decode_batches(
 ) -> tuple[list[Events], dict[int, str], int | None]:
     """Return the events of the messages `wanted`, why some are refused, and the first that was not looked at.
 
-    Those that come when about `most` bytes of frames are made are left: nothing is decoded to be thrown away.
+    Those that come when about `most` bytes of frames are made are left.
     """
     parts: list[Events] = []
     refused: dict[int, str] = {}
     cost = 0
     for some in _chunks(wanted):
         layouts, odd = layouts_of(buffer, value.take(some), some)
-        costs = np.where(odd, value.lengths[some], layouts.costs).tolist()
+        unknown = np.maximum(value.lengths[some], LEAST_BYTES * layouts.records.items)  # as many as it says first
+        costs = np.where(odd, unknown, layouts.costs).tolist()
         *before, cost = accumulate(costs, initial=cost)
-        fitting = sum(taken <= most for taken in before)
-        odd = odd[:fitting]
+        fit = sum(taken <= most for taken in before)
+        odd = odd[:fit]
         events, irregular = decode_regular(buffer, layouts.take(np.flatnonzero(~odd)))
         parts.append(events)
-        for message in (*some[:fitting][odd].tolist(), *irregular):
+        for message in (*some[:fit][odd].tolist(), *irregular):
             try:
                 parts.append(decode_batch(buffer, int(value.starts[message]), int(value.lengths[message]), message))
             except BadBatch as error:
                 refused[message] = error.reason
-        if fitting < len(some):
-            return parts, refused, int(some[fitting])
+        if fit < len(some):
+            return parts, refused, int(some[fit])
     return parts, refused, None
 
 

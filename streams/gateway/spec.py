@@ -13,7 +13,7 @@ from schemas.topics import Topics
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Sizes in bytes, times in ms. `pack_*` bound one transaction, and so the memory; `entry_bytes` what it makes for
-    one partition, which is one ledger entry (8 MiB)."""
+    one partition, which may become a third more and is one ledger entry (8 MiB): `streams.gateway.fitting`."""
 
     single_bytes: int = 256 << 10
     batch_bytes: int = 4 << 20

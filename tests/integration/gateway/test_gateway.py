@@ -11,6 +11,10 @@ from collections import Counter
 from confluent_kafka import Producer
 
 from ops.local.service import KafkaServer
+from streams.gateway.clients import ledger_producer, source_consumer
+from streams.gateway.spec import Limits
+from streams.gateway.writer import Outgoing, Writer
+from tests.integration.gateway.process import spec_of
 from tests.integration.gateway.running import (
     CODEC,
     Heard,
@@ -52,6 +56,24 @@ def test_watermarks_follow_the_frames_they_speak_for_and_go_on_in_silence(kafka:
         marks = [r for p, name, r in entries if p == partition and name == "Watermark"]
         assert all({x["partition"] for x in r["marks"]} == set(range(PARTITIONS)) for r in marks)
         assert {x["through"] for r in marks for x in r["marks"]} == {NOW}
+
+
+def test_a_transaction_holds_a_dead_letter_for_every_message_of_a_pack(kafka: KafkaServer, prefix: str) -> None:
+    make_topics(kafka.bootstrap, prefix)
+    spec = spec_of(kafka.bootstrap, prefix, 0)
+    many = Limits().pack_messages + 2 * PARTITIONS
+    consumer, writer = source_consumer(spec), None
+    try:
+        writer = Writer(ledger_producer(spec), consumer)
+        letters = [Outgoing(topic=spec.topics.dead_letters, partition=n % PARTITIONS, value=b"") for n in range(many)]
+        writer.write(letters, {}, told=lambda: None)
+        writer.settle()
+    finally:
+        consumer.close()
+        if writer is not None:
+            writer.close()
+
+    assert len(committed(kafka.bootstrap, spec.topics.dead_letters)) == many
 
 
 def test_a_gateway_started_again_goes_on_where_it_stopped(kafka: KafkaServer, prefix: str) -> None:

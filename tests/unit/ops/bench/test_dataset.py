@@ -78,9 +78,9 @@ def test_what_is_due_follows_from_created_day_and_period_alone(events):
 def test_both_sweeps_of_a_shape_find_something_and_the_timed_one_is_the_later(shape: str) -> None:
     full = SHAPES[shape].full
 
-    newest = min(category.period_days for category in CATEGORIES.values())
+    shortest = min(category.period_days for category in CATEGORIES.values())
 
-    assert full.first_day + newest < full.warm_up_day < full.as_of_day <= AS_OF_DAY
+    assert full.first_day + shortest < full.warm_up_day < full.as_of_day <= AS_OF_DAY
 
 
 def test_touches_move_what_is_due_and_deletes_take_it_away():

@@ -16,6 +16,7 @@ from schemas.frames import Group, decode_frame
 from schemas.reasons import REASONS
 from schemas.subjects import SubjectKeys
 from streams.gateway import labels
+from streams.gateway import pack as packing
 from streams.gateway.pack import Packed
 from streams.gateway.routing import BadRoute, Routes
 from streams.gateway.spec import Limits
@@ -172,6 +173,38 @@ def test_a_pack_takes_no_more_than_fits_and_leaves_the_rest() -> None:
 
     assert 10 <= packed.used < 40
     assert sum(g.count for _, g in groups(packed)) == packed.used
+
+
+def test_what_was_not_looked_at_is_never_passed() -> None:
+    """A batch at which decoding stopped stays, though single events behind it would fit."""
+    odd = [event(kind="derived", record_id=f"d{n}", parent=f"p{n}", root="r" * 400) for n in range(4)]
+    rows = [
+        (b"acme", CODEC.encode("LifecycleBatch", batch(odd))),
+        (b"acme", CODEC.encode("LifecycleBatch", batch([event(record_id=f"b{n}") for n in range(4)]))),
+        *singles([event(record_id=f"s{n}") for n in range(30)]),
+    ]
+
+    found: list[str] = []
+    while rows:
+        packed = pack(rows, limits=Limits(pack_output_bytes=1_700))
+        found += [one for _, g in groups(packed) for one in g.columns().ids.texts()]
+        rows = rows[packed.used :]
+
+    wanted = [f"{kind}{n}" for kind, count in (("d", 4), ("b", 4), ("s", 30)) for n in range(count)]
+    assert sorted(found) == sorted(wanted)
+
+
+def test_groups_are_the_same_where_their_keys_would_be_too_large_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = singles(
+        [
+            event(kind="named", org=f"org-{n % 17}", record_id=f"r{n}", name=f"n{n % 5}", occurred_at=NOW - n * 10**7)
+            for n in range(200)
+        ]
+    )
+    wanted = pack(rows).frames
+    monkeypatch.setattr(packing, "_LARGEST_KEY", 1_000)
+
+    assert pack(rows).frames == wanted
 
 
 def test_rows_whose_hashes_collide_are_told_apart_by_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,16 +75,30 @@ def test_what_publishers_write_is_laid_out_regularly(rows: list[dict[str, Any]])
     assert (layouts.heads.message.tolist(), layouts.records.items.tolist()) == ([3], [len(rows)])
 
 
-def test_what_would_not_fit_is_not_looked_at() -> None:
-    rows = [event(record_id=f"{n:036}", subject_ids=["u1"]) for n in range(100)]
-    value = CODEC.encode("LifecycleBatch", batch(rows))
-    messages = as_messages([(b"", value)] * 10)
+@pytest.mark.parametrize(
+    ("width", "subjects", "each"),
+    [(36, 1, 64), (36, 3, 23 + 16 + 36), (60, 0, 23 + 60), (8, 0, 64)],
+    ids=["uuids", "subjects", "long ids", "short ids"],
+)
+def test_what_would_not_fit_is_not_looked_at(width: int, subjects: int, each: int) -> None:
+    rows = [event(record_id=f"{n:0{width}}", subject_ids=["u1"] * subjects) for n in range(100)]
+    messages = as_messages([(b"", CODEC.encode("LifecycleBatch", batch(rows)))] * 10)
 
-    parts, refused, left = decode_batches(messages.buffer, messages.value, np.arange(10), 300 * 72)
+    for most, fit in ((300 * each, 4), (300 * each - 1, 3)):
+        parts, refused, left = decode_batches(messages.buffer, messages.value, np.arange(10), most)
 
-    assert left == 4
-    assert not refused
-    assert sum(map(len, parts)) == 400
+        assert (left, refused) == (fit, {})
+        assert sum(map(len, parts)) == 100 * fit
+
+
+def test_batches_that_are_laid_out_in_another_way_are_counted_by_their_rows_too() -> None:
+    rows = [event(record_id=f"{n}", subject_ids=[]) for n in range(100)]
+    messages = as_messages([(b"", CODEC.encode("LifecycleBatch", batch(rows)))] * 10)
+
+    parts, _, left = decode_batches(messages.buffer, messages.value, np.arange(10), 300 * 64 - 1)
+
+    assert left == 3
+    assert sum(map(len, parts)) == 300
 
 
 def test_one_batch_is_read_however_large_it_is() -> None:
