@@ -19,6 +19,7 @@ from schemas.errors import Refused
 from schemas.ragged import padded, siphash24, starts_of
 
 MAX_SUBJECT_BYTES = 1024
+MAX_ORG_BYTES = 256
 _PERSON = b"ebbtide subject"
 
 
@@ -58,7 +59,8 @@ class SubjectKeys:
             key = hashed.digest()
             if len(self._known) >= 1 << 18:
                 self._known.clear()
-            self._known[org] = key
+            if len(org) <= MAX_ORG_BYTES:  # no org has a longer name: it was asked for by an event that is refused
+                self._known[org] = key
         return key
 
     def ref(self, org: str, subject: str) -> int:

@@ -15,11 +15,10 @@ from schemas.columns import MAX_ID_BYTES
 from schemas.ragged import Bytes, Rows, equal_to, gather
 from schemas.reasons import CODES
 from schemas.rules import Rules
-from schemas.subjects import MAX_SUBJECT_BYTES
+from schemas.subjects import MAX_ORG_BYTES, MAX_SUBJECT_BYTES
 from streams.gateway.events import CONTRACT, DEACTIVATED, DERIVED, MOVED, NAMED, Events, Messages, Slices
 from streams.gateway.labels import Labels, Rest
 
-MAX_ORG_BYTES = 256
 MAX_NAME_BYTES = 256
 MAX_CLOCK_MS = (2**32 - 1) * 1000
 """Clocks are kept as 32-bit seconds: until 2106."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ebbtide.partition import ledger_partition
 from schemas.errors import Halt
 from schemas.ragged import Bytes, Rows, murmur2_rows, padded, starts_of
+from schemas.subjects import MAX_ORG_BYTES
 from streams.gateway.events import CREATED, Slices
 
 SPREAD: Final = -1
@@ -68,6 +69,9 @@ class Routes:
         if new:
             self._places.update(zip(new, self._places_of(new), strict=True))
             found = list(map(self._places.get, orgs))
+            for org in new:
+                if len(org) > MAX_ORG_BYTES:  # of an event that is refused: no org has such a name
+                    self._places.pop(org, None)
         return np.array(found, np.int64)
 
     def _places_of(self, orgs: Sequence[str]) -> list[int]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ebbtide.partition import ledger_partition
+from schemas.subjects import SubjectKeys
 from streams.gateway.routing import SPREAD, Routes
+from tests.support.lifecycle import MASTER
 
 ORG = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12)
 
@@ -17,6 +21,19 @@ def test_each_org_has_the_partition_of_its_key(first: list[str], then: list[str]
 
     for orgs in (first, then, first + then):
         assert routes.places(orgs).tolist() == [ledger_partition(org, 0, partitions) for org in orgs]
+
+
+def test_names_that_no_org_has_are_not_kept_in_memory() -> None:
+    """Else a few thousand garbled events of a hundred KiB each, all refused, would take all there is."""
+    routes, keys, name = Routes(12), SubjectKeys(MASTER), "x" * 257
+    before = sys.getrefcount(name)
+
+    places = routes.places([name, "acme", name]).tolist()
+    key = keys.of_all([name]).tolist()
+
+    assert sys.getrefcount(name) == before
+    assert places == routes.places([name, "acme", name]).tolist()
+    assert key == keys.of_all([name]).tolist()
 
 
 def test_an_org_that_gets_more_shards_has_no_one_partition_any_more() -> None:
