@@ -32,7 +32,7 @@ SHAPES: Mapping[str, ShapeRun] = {
     ),
     "small-orgs": ShapeRun(
         title="100 000 small orgs",
-        full=Shape(records=2_000_000, orgs=100_000, zipf=0.0, sweeps=(6, 5)),
+        full=Shape(records=1_000_000, orgs=100_000, zipf=0.0, sweeps=(6, 5)),
         quick=Shape(records=20_000, orgs=100_000, zipf=0.0),
         rounds=(1, 2),
     ),
