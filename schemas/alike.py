@@ -1,6 +1,6 @@
 """Which rows are alike, found by a table of their hashes instead of by sorting them.
 
-Used by `schemas.bodies` and `schemas.runs` for references and by the gateway for labels;
+Used by `schemas.bodies` and `schemas.runs` for references, by `schemas.directories` and by the gateway;
 `tests/unit/schemas/test_alike.py` says what it promises.
 """
 
@@ -64,3 +64,18 @@ def numbered(first: Rows) -> tuple[NDArray[np.intp], Rows]:
     fresh = first == np.arange(len(first))
     places = np.cumsum(fresh) - 1
     return np.flatnonzero(fresh), places[first]
+
+
+def first_uses(codes: Rows, count: int) -> Rows:
+    """Return for each code below `count` the first row that has it, -1 where none has."""
+    first = np.full(count, -1, np.int64)
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # of repeats, numpy keeps the last one written
+    return first
+
+
+def in_order_of_use(codes: Rows, count: int) -> NDArray[np.intp]:
+    """Return the codes that occur, all of them below `count`, in the order of their first rows."""
+    first = first_uses(codes, count)
+    used = np.flatnonzero(first >= 0)
+    order: NDArray[np.intp] = used[np.argsort(first[used])]
+    return order

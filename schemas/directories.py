@@ -16,6 +16,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.alike import in_order_of_use
 from schemas.bodies import BadBody, Reader, compress, decompress, planes, undo_differences, zigzag_differences
 from schemas.ordered import ranks
 from schemas.ragged import Rows, starts_of
@@ -73,11 +74,8 @@ class Texts:
 
     def in_order_of_use(self) -> Texts:
         """Return the same with each value once, in the order of their first use."""
-        n, values = len(self.codes), self.values
-        first = np.full(len(values), n, np.int64)
-        first[self.codes[::-1]] = np.arange(n - 1, -1, -1)  # of equal places the last to be written stays
-        used = np.flatnonzero(first < n)
-        order = used[np.argsort(first[used])]
+        values = self.values
+        order = in_order_of_use(self.codes, len(values))
         texts = tuple(map(values.__getitem__, order.tolist()))
         table = np.zeros(len(values), np.int64)
         if len(set(texts)) == len(texts):  # as a rule: values are distinct

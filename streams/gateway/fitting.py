@@ -10,6 +10,7 @@ from math import ceil
 
 import numpy as np
 
+from schemas.alike import first_uses
 from schemas.ragged import Rows
 from streams.gateway.events import Events
 from streams.gateway.routing import SPREAD
@@ -33,13 +34,12 @@ def frame_bytes(ids: Rows, subjects: Rows) -> Rows:
 def costs_of(events: Events, codes: Rows) -> Rows:
     """Return about how many bytes of a frame each event becomes.
 
-    `codes`: of each head, which says the same texts as others with that code; the first one's events bear them, since
-    a frame holds each text once.
+    `codes`: of each head, which says the same texts as others with that code. A frame holds each text once: it counts
+    for the first event of the first of them.
     """
     costs = frame_bytes(events.record.lengths, events.subject_counts) + events.parent.lengths
     heads = events.heads
-    first = np.full(int(codes.max(initial=-1)) + 1, -1)
-    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # of repeats, numpy keeps the last one written
+    first = first_uses(codes, int(codes.max(initial=-1)) + 1)
     first = first[first >= 0]
     costs[np.searchsorted(events.head, first)] += heads.org.lengths[first] + heads.name.lengths[first]
     return costs

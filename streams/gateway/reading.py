@@ -14,6 +14,7 @@ from typing import cast
 import numpy as np
 from confluent_kafka import Message
 
+from schemas.alike import in_order_of_use
 from schemas.ragged import Bytes, Rows, padded_join, starts_of
 from streams.gateway.events import Messages, Slices
 
@@ -143,10 +144,7 @@ def _joined(parts: Sequence[Rows]) -> Rows:
 
 def _ranked(codes: Rows, every: Sequence[Place]) -> tuple[Rows, list[Place]]:
     """Return `codes` anew by the order of their first use, and which of `every` those are."""
-    first = np.full(len(every), -1, np.int64)
-    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # of repeats, numpy keeps the last one written
-    used = np.flatnonzero(first >= 0)
-    order = used[np.argsort(first[used])]
+    order = in_order_of_use(codes, len(every))
     rank = np.zeros(len(every), np.int64)
     rank[order] = np.arange(len(order))
     return rank[codes], [every[code] for code in order.tolist()]

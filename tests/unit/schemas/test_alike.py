@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.alike import first_alike, numbered
+from schemas.alike import first_alike, first_uses, in_order_of_use, numbered
 from schemas.ragged import Rows, Words
 
 SIZES = [0, 1, 2, 100, 129, 1_000, 20_000]
@@ -48,3 +48,11 @@ def test_kinds_are_numbered_as_they_first_appear() -> None:
 
     assert rows.tolist() == [0, 1, 3, 6]
     assert places.tolist() == [0, 1, 0, 2, 1, 2, 3]
+
+
+@given(st.lists(st.integers(0, 9)))
+def test_the_first_use_of_each_code_and_their_order_are_those_of_a_list(codes: list[int]) -> None:
+    column = np.array(codes, np.int64)
+
+    assert first_uses(column, 10).tolist() == [codes.index(code) if code in codes else -1 for code in range(10)]
+    assert in_order_of_use(column, 10).tolist() == list(dict.fromkeys(codes))

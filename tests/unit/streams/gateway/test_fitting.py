@@ -20,9 +20,9 @@ from streams.gateway.routing import SPREAD, Routes
 from streams.gateway.singles import decode_singles
 from streams.gateway.spec import Limits
 from tests.support.lifecycle import NOW, PARTITIONS, as_messages, event, packer
+from tests.unit.streams.gateway.test_pack import singles
 
 CODEC = public_codec()
-MUCH = 1 << 40
 EVENTS = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 50), st.sampled_from([SPREAD, 0, 1, 2])), max_size=30)
 """Of each: how many messages further it is than the one before, what it costs, and where it goes."""
 
@@ -138,7 +138,3 @@ def used(rows: list[dict[str, Any]], **changes: Any) -> int:
 
 def place(org: str) -> int:
     return ledger_partition(org, 0, PARTITIONS)
-
-
-def singles(rows: list[dict[str, Any]]) -> list[tuple[bytes, bytes]]:
-    return [(row["org"].encode(), CODEC.encode("LifecycleEvent", row)) for row in rows]
