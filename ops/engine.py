@@ -65,11 +65,15 @@ class Engine:
         settings: Settings,
         *,
         lite: bool = False,
+        brief: bool = False,
         report: Callable[[str], None] = lambda _: None,
         before_roles: Callable[[Settings], None] = lambda _: None,
         stop: threading.Event | None = None,
     ) -> Engine:
         """Start everything under `settings.data_dir` and return when every role is ready.
+
+        `lite`: two partitions and a small broker. `brief`: it lives for minutes, so that its broker is not compiled
+        thoroughly, which takes as much CPU as all else in its first minute.
 
         `before_roles` gets the settings with the stack's addresses before the data map is used, to make stores that
         it names; `stop` ends the wait for the roles. Raises Refused with what to mend; whatever was started is stopped.
@@ -87,7 +91,7 @@ class Engine:
         settings = dataclasses.replace(settings, data_map=str(path.resolve()))
         load_data_map(path, LATER | variables(settings))  # a mistake in it is told before anything is started
         report("starting Kafka, PostgreSQL and S3")
-        stack = Stack.start(_stack_config(settings, lite=lite), settings.data_dir / "stack")
+        stack = Stack.start(_stack_config(settings, lite=lite, brief=brief), settings.data_dir / "stack")
         try:
             settings = _with_addresses(settings, stack)
             before_roles(settings)
@@ -216,7 +220,7 @@ def _with_api(settings: Settings, issuer: LocalIssuer) -> Settings:
     return dataclasses.replace(settings, api_jwks=str(path), api_issuer=issuer.issuer)
 
 
-def _stack_config(settings: Settings, *, lite: bool) -> StackConfig:
+def _stack_config(settings: Settings, *, lite: bool, brief: bool) -> StackConfig:
     return StackConfig(
         kafka_bootstrap=settings.kafka_bootstrap or None,
         postgres_dsn=settings.postgres_dsn or None,
@@ -227,6 +231,7 @@ def _stack_config(settings: Settings, *, lite: bool) -> StackConfig:
         s3_region=settings.s3_region,
         cache_dir=settings.cache_dir,
         kafka_heap=f"{256 if lite else settings.heap_mb}m",
+        kafka_short=lite or brief,
     )
 
 

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from ops.reading import TopicUnreadable, ends_of, partitions_of
-from schemas.fetching import WAIT_MS
+from schemas.fetching import CALM_WAIT_MS
 from sinks.holding import Place
 
 LIMIT_S: Final = 15.0  # beyond the longest transaction of ours that may be open
@@ -68,7 +68,7 @@ class Followed:
                 "group.id": f"{self._topic}-readers",
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
-                "fetch.wait.max.ms": WAIT_MS,
+                "fetch.wait.max.ms": CALM_WAIT_MS,
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "earliest",
             }

@@ -37,7 +37,9 @@ def demo(
     from ops.engine import Engine
 
     with _directory(data_dir) as directory:
-        engine = Engine.start(settings_for(directory, DEMO_MAP, 0.0), report=say, before_roles=make_demo_stores)
+        engine = Engine.start(
+            settings_for(directory, DEMO_MAP, 0.0), brief=True, report=say, before_roles=make_demo_stores
+        )
         try:
             for note in engine.stack.notes:
                 say(f"note: {note}")

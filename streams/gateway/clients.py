@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 
 from ebbtide.wire import Codec
 from schemas.errors import Halt
-from schemas.fetching import BULK, WAIT_MS
+from schemas.fetching import BULK, CALM_WAIT_MS
 from schemas.topics import MAX_MESSAGE_BYTES
 from streams.gateway.routing import Routes
 from streams.gateway.spec import GatewaySpec
@@ -108,7 +108,7 @@ class RouteReader:
                 "auto.offset.reset": "earliest",
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,
-                "fetch.wait.max.ms": WAIT_MS,
+                "fetch.wait.max.ms": CALM_WAIT_MS,
             }
         )
         topic = spec.topics.routes

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ebbtide.wire import Codec
 from schemas.codec import full_codec
-from schemas.fetching import BULK
+from schemas.fetching import CALM_BULK
 from schemas.seal import Seal
 from schemas.topics import MAX_MESSAGE_BYTES, Topics
 from schemas.values import ValuesSeal
@@ -77,7 +77,7 @@ class RunnerSpec:
             "partition.assignment.strategy": "range",
             "queued.max.messages.kbytes": 32 << 10,
             "max.partition.fetch.bytes": MAX_MESSAGE_BYTES,
-            **BULK,
+            **CALM_BULK,
         }
 
     def producer_config(self, group: str) -> dict[str, str | int | bool]:
