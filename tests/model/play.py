@@ -12,7 +12,7 @@ from tests.model.simulator import Simulator
 
 DAYS: Final = 75
 """Longer than in `test_runs.py`: what a mark does wrong shows when its record is due."""
-SEEDS: Final = (0, 2, 4, 5, 16, 17, 18, 26, 28, 41)
+SEEDS: Final = (0, 5, 16, 17, 18, 41)
 """Those that bugs are found by; without one they find nothing (`test_planted_seeds.py`)."""
 
 

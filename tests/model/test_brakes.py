@@ -28,14 +28,14 @@ BUGS: Mapping[Callable[[Patch], None], int] = {
     planted_brakes.an_approval_of_another_plan_accepted: 3,
     planted_brakes.the_brake_ignored_on_one_partition: 9,
     planted_brakes.what_is_braked_decided_all_the_same: 9,
-    planted_brakes.what_comes_while_a_plan_is_carried_out_goes_along: 9,
+    planted_brakes.what_comes_while_a_plan_is_carried_out_goes_along: 10,
     planted_brakes.a_plan_carried_out_as_of_today: 10,
-    planted_brakes.what_went_today_forgotten: 10,
-    planted_brakes.what_arrives_after_the_count_not_counted: 10,
-    planted_brakes.policies_that_mend_not_looked_at: 4,
+    planted_brakes.what_went_today_forgotten: 13,
+    planted_brakes.what_arrives_after_the_count_not_counted: 13,
+    planted_brakes.policies_that_mend_not_looked_at: 5,
     planted_brakes.plans_that_forget_a_record: 12,
 }
-"""Each with the seed that is played first, as it found it."""
+"""Each with the seed that is played first: of those that found it, the one that took the least."""
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)

@@ -14,16 +14,16 @@ from tests.model.witness import Broken
 Patch = pytest.MonkeyPatch
 
 BUGS: Mapping[Callable[[Patch], None], int] = {
-    planted_proofs.what_is_unknown_taken_for_gone: 26,
-    planted_proofs.what_is_back_not_erased_again: 26,
-    planted_proofs.what_is_back_erased_although_it_is_held: 26,
-    planted_proofs.what_is_back_erased_under_the_same_id: 26,
-    planted_proofs.what_is_back_still_counted_as_done: 26,
-    planted_proofs.targets_asked_before_their_bound: 26,
-    planted_proofs.proven_only_what_a_target_did_whole: 26,
-    planted_proofs.questions_without_bound: 26,
+    planted_proofs.what_is_unknown_taken_for_gone: 0,
+    planted_proofs.what_is_back_not_erased_again: 16,
+    planted_proofs.what_is_back_erased_although_it_is_held: 41,
+    planted_proofs.what_is_back_erased_under_the_same_id: 16,
+    planted_proofs.what_is_back_still_counted_as_done: 41,
+    planted_proofs.targets_asked_before_their_bound: 16,
+    planted_proofs.proven_only_what_a_target_did_whole: 0,
+    planted_proofs.questions_without_bound: 16,
 }
-"""Each with the seed that is played first, as it found it."""
+"""Each with the seed that is played first: of those that found it, the one that took the least."""
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
