@@ -13,7 +13,7 @@ from ops.bench.section import Section
 from ops.bench.shapes import SHAPES
 from ops.bench.stage import Stage
 
-_WARM_UP_RECORDS = {True: 100_000, False: 3_000_000}
+_WARM_UP_RECORDS = {True: 100_000, False: 1_000_000}
 
 
 def warm_broker(stage: Stage) -> None:

@@ -26,22 +26,22 @@ class ShapeRun:
 SHAPES: Mapping[str, ShapeRun] = {
     "live": ShapeRun(
         title="Live traffic of 200 orgs",
-        full=Shape(records=4_000_000),
+        full=Shape(records=3_000_000),
         quick=Shape(records=200_000),
-        rounds=(2, 2),
+        rounds=(2, 3),
     ),
     "small-orgs": ShapeRun(
         title="100 000 small orgs",
-        full=Shape(records=1_000_000, orgs=100_000, zipf=0.0, sweeps=(6, 5)),
+        full=Shape(records=700_000, orgs=100_000, zipf=0.0, sweeps=(6, 5)),
         quick=Shape(records=20_000, orgs=100_000, zipf=0.0),
-        rounds=(1, 2),
+        rounds=(1, 3),
     ),
     "batched": ShapeRun(
         title="Batched publishers",
-        full=Shape(records=4_000_000),
+        full=Shape(records=3_000_000),
         quick=Shape(records=200_000),
         batched=True,
-        rounds=(1, 2),
+        rounds=(1, 3),
     ),
     "backfill": ShapeRun(
         title="Backfill over 400 days, told by `ebbtide backfill`'s sorted batches",

@@ -25,7 +25,7 @@ from ops.bench.targets.pair import in_turns, section_of_pair
 from ops.bench.targets.roles import RunningRole, acknowledged, erasures, running_role
 from streams.runner.spec import RunnerLimits
 
-_ROWS = {True: 300_000, False: 1_000_000}
+_ROWS = {True: 300_000, False: 500_000}
 _ROUNDS = {True: 2, False: 3}
 _COMMIT_ROWS = RunnerLimits().records
 """As many as the runner takes into one transaction."""
