@@ -14,8 +14,8 @@ from typing import Final
 WAIT_MS: Final = 50
 """Of who reads a topic to its end and goes, or whose progress others wait for."""
 CALM_WAIT_MS: Final = 250
-"""Of who stays for weeks and mostly waits: with the shorter one, sixteen such clients of an engine without work cost its
-broker a quarter of a core. What comes for any of its partitions still ends the fetch at once."""
+"""Of who stays for weeks and mostly waits: with the shorter one, sixteen such clients of an engine without work cost
+its broker a quarter of a core. What comes for any of its partitions still ends the fetch at once."""
 BULK: Final[Mapping[str, int]] = {"fetch.queue.backoff.ms": 5, "fetch.wait.max.ms": WAIT_MS}
 """librdkafka's options for who reads much: by default a full queue is looked at again only after a second."""
 CALM_BULK: Final[Mapping[str, int]] = {**BULK, "fetch.wait.max.ms": CALM_WAIT_MS}
