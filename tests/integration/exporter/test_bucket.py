@@ -78,9 +78,17 @@ def test_an_aborted_upload_leaves_nothing(bucket: ExportBucket, prefix: str) -> 
     assert bucket.abort_unfinished(f"{prefix}/") == 0
 
 
+def leave_unfinished(bucket: ExportBucket, key: str) -> None:
+    """Upload as who dies before the end does: a part that is still on its way would bring an aborted upload back."""
+    upload = bucket.upload(key, "application/gzip")
+    upload.write(bytes(9 << 20))
+    for part in upload._parts:
+        part.result()
+
+
 def test_an_upload_that_nobody_finished_is_found_and_aborted(bucket: ExportBucket, prefix: str) -> None:
     for name in ("a", "ab", "b"):
-        bucket.upload(f"{prefix}/{name}", "application/gzip").write(bytes(9 << 20))
+        leave_unfinished(bucket, f"{prefix}/{name}")
 
     aborted = [bucket.abort_unfinished(f"{prefix}/a"), bucket.abort_unfinished(f"{prefix}/")]
 
@@ -93,7 +101,7 @@ def test_deletion_takes_every_version_marker_and_unfinished_upload_below_its_pre
     for name in ("a/1", "a/1", "a/2", "ab"):
         bucket.put(f"{prefix}/{name}", b"x", "text/plain")
     bucket._client.delete_object(Bucket=s3.bucket, Key=f"{prefix}/a/2")
-    bucket.upload(f"{prefix}/a/3", "text/plain").write(bytes(9 << 20))
+    leave_unfinished(bucket, f"{prefix}/a/3")
 
     gone = bucket.delete_all(f"{prefix}/a/")
 
