@@ -35,7 +35,7 @@ BUGS: Mapping[Callable[[Patch], None], int] = {
     planted_brakes.policies_that_mend_not_looked_at: 5,
     planted_brakes.plans_that_forget_a_record: 12,
 }
-"""Each with the seed that is played first: of those that found it, the one that took the least."""
+"""Each with the seed that is played first, one that finds it soon."""
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)

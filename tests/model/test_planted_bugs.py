@@ -40,7 +40,7 @@ BUGS: Mapping[Callable[[Patch], None], int] = {
     planted.children_forgotten: 17,
     planted.twins_erased_and_the_rest_of_a_segment_lost: 41,
 }
-"""Each with the seed that is played first: of those that found it, the one that took the least."""
+"""Each with the seed that is played first, one that finds it soon."""
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)

@@ -26,7 +26,7 @@ BUGS: Mapping[Callable[[Patch], None], int] = {
     planted_orders.requests_forget_what_is_on_its_way: 0,
     planted_orders.acks_counted_twice: 0,
 }
-"""Each with the seed that is played first: of those that found it, the one that took the least."""
+"""Each with the seed that is played first, one that finds it soon."""
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)

@@ -23,7 +23,7 @@ BUGS: Mapping[Callable[[Patch], None], int] = {
     planted_proofs.proven_only_what_a_target_did_whole: 0,
     planted_proofs.questions_without_bound: 16,
 }
-"""Each with the seed that is played first: of those that found it, the one that took the least."""
+"""Each with the seed that is played first, one that finds it soon."""
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
