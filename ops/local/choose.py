@@ -77,7 +77,7 @@ def choose_kafka(config: StackConfig, directory: Path) -> Choice[KafkaServer]:
             obstacle=_having(have_native),
             make=lambda: NativeKafka(
                 directory,
-                cache_dir=config.cache_dir,
+                jars=ensure_kafka_jars(config.cache_dir),
                 properties=config.kafka_properties,
                 heap=config.kafka_heap,
                 short=config.kafka_short,

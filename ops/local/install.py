@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ops.local.errors import MissingTool, ServiceFailed
 from ops.local.java import find_java
+from ops.local.kafka.archive import ensure_archive
 from ops.local.postgres import find_postgres
 from ops.local.process import tail_of
 
@@ -49,7 +50,9 @@ def install(cache_dir: Path, *, report: Report) -> None:
     Raises MissingTool, with the command that installs it, at the first tool that is missing.
     """
     report(f"Java: {find_java()}")
-    report(f"Kafka {KAFKA_VERSION}: {ensure_kafka_jars(cache_dir, report=report)}")
+    jars = ensure_kafka_jars(cache_dir, report=report)
+    ensure_archive(jars, report=report)
+    report(f"Kafka {KAFKA_VERSION}: {jars}")
     report(f"PostgreSQL: {find_postgres()}")
     report(f"versitygw: {ensure_versitygw(cache_dir, report=report)}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -11,19 +12,29 @@ from pathlib import Path
 
 from ops.local.errors import MissingTool
 
-__all__ = ["LEAST_VERSION", "find_java", "version_of"]
+__all__ = ["LEAST_VERSION", "build_of", "find_java", "version_of"]
 
 LEAST_VERSION = 17  # Kafka 4: brokers and tools need Java 17 (KIP-1013)
 
 
 @lru_cache
-def version_of(java: str) -> int:
-    """The feature version, 17 for `openjdk version "17.0.15"`; 0 when it cannot be run or read."""
+def _said_of(java: str) -> str:
+    """What it says of its version; nothing when it cannot be run."""
     try:
         said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return 0
-    found = re.search(r'version "(\d+)(?:\.(\d+))?', said.stderr + said.stdout)
+        return ""
+    return said.stderr + said.stdout
+
+
+def build_of(java: str) -> str:
+    """Eight hexadecimal digits that change with its version and build."""
+    return hashlib.sha256(_said_of(java).encode()).hexdigest()[:8]
+
+
+def version_of(java: str) -> int:
+    """The feature version, 17 for `openjdk version "17.0.15"`; 0 when it cannot be run or read."""
+    found = re.search(r'version "(\d+)(?:\.(\d+))?', _said_of(java))
     if found is None:
         return 0
     first = int(found[1])

@@ -16,7 +16,6 @@ __all__ = ["NativeService"]
 
 # Together below what `ebbtide up` may take to stop, roles included (15 s). All three survive a kill.
 _GRACE_S = 5.0
-_STOP_LIMIT_S = _GRACE_S + 1.0
 
 _PORT_TAKEN = ("Address already in use", "address already in use", "BindException")
 
@@ -28,6 +27,7 @@ class NativeService(ABC):
     provider: str = "native"
     real: bool = True
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
+    grace_s: ClassVar[float] = _GRACE_S
     ready_limit_s: ClassVar[float] = 180.0  # a virtual machine starts slowly where many things start at once
 
     def __init__(self, directory: Path) -> None:
@@ -62,7 +62,7 @@ class NativeService(ABC):
             self.prepare,
             directory=self.directory,
             stop_signal=self.stop_signal,
-            grace_s=_GRACE_S,
+            grace_s=self.grace_s,
             environment=self.environment,
         )
         try:
@@ -74,7 +74,7 @@ class NativeService(ABC):
 
     def stop(self) -> None:
         if self._process is not None:
-            self._process.stop(limit_s=_STOP_LIMIT_S)
+            self._process.stop(limit_s=self.grace_s + 1.0)
             self._process = None
 
     def kill(self) -> None:

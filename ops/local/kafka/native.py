@@ -12,15 +12,19 @@ from pathlib import Path
 from typing import ClassVar
 
 from ops.local.errors import ServiceFailed
-from ops.local.install import ensure_kafka_jars
-from ops.local.java import find_java
+from ops.local.java import build_of, find_java
 from ops.local.kafka.ready import kafka_answers, new_cluster_id
 from ops.local.native import NativeService
 from ops.local.ports import LOOPBACK
 
-__all__ = ["NativeKafka", "broker_properties"]
+__all__ = ["NativeKafka", "archive_of", "broker_properties"]
 
 _LOG4J = Path(__file__).with_name("log4j2.properties")
+
+
+def archive_of(jars: Path, java: str) -> Path:
+    """Where the image of these jars' classes lies for this Java, if there is one (`ops.local.kafka.archive`)."""
+    return jars.with_name(f"{jars.name}-java-{build_of(java)}.jsa")
 
 
 def broker_properties(
@@ -60,11 +64,14 @@ class NativeKafka(NativeService):
     name: ClassVar[str] = "kafka"
 
     def __init__(
-        self, directory: Path, *, cache_dir: Path, properties: Mapping[str, str], heap: str, short: bool = False
+        self, directory: Path, *, jars: Path, properties: Mapping[str, str], heap: str, short: bool = False
     ) -> None:
-        """`short`: it lives for minutes, so what the virtual machine compiles thoroughly would not pay."""
+        """`jars`: the directory of `ensure_kafka_jars`.
+
+        `short`: it lives for minutes, so what the virtual machine compiles thoroughly would not pay.
+        """
         super().__init__(directory)
-        self._cache_dir = cache_dir
+        self._jars = jars
         self._properties = dict(properties)
         self._heap = heap
         self._short_lived = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"] if short else []
@@ -96,16 +103,18 @@ class NativeKafka(NativeService):
         return [*self._java(self._heap), "kafka.Kafka", str(properties)]
 
     def _java(self, heap: str) -> list[str]:
-        jars = ensure_kafka_jars(self._cache_dir)
+        java = find_java()
+        archive = archive_of(self._jars, java)
         return [
-            find_java(),
+            java,
             f"-Xmx{heap}",
             *self._short_lived,
+            *([f"-XX:SharedArchiveFile={archive}"] if archive.exists() else []),
             "-XX:+ExitOnOutOfMemoryError",  # a broker without memory is dead, and should look it
             "-Djava.awt.headless=true",
             f"-Dlog4j2.configurationFile={_LOG4J}",
             "-cp",
-            f"{jars}/*",
+            f"{self._jars}/*",
         ]
 
     def _format(self, data: Path, properties: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,7 +19,10 @@ from confluent_kafka.cimpl import NewTopic
 from ops.local.config import StackConfig
 from ops.local.configured import ConfiguredKafka
 from ops.local.errors import Unreachable, WrongCluster
-from ops.local.kafka.native import NativeKafka
+from ops.local.install import ensure_kafka_jars
+from ops.local.java import find_java
+from ops.local.kafka.archive import ensure_archive
+from ops.local.kafka.native import NativeKafka, archive_of
 from ops.local.kafka.ready import kafka_answers
 from ops.local.process import wait_until
 from ops.local.service import KafkaServer
@@ -119,7 +123,7 @@ def test_another_cluster_on_our_port_is_refused_before_anything_is_written(kafka
 def test_a_port_that_somebody_took_is_replaced_and_the_new_one_kept(
     stack_config: StackConfig, tmp_path: Path, kafka: KafkaServer
 ) -> None:
-    broker = NativeKafka(tmp_path, cache_dir=stack_config.cache_dir, properties={}, heap="256m")
+    broker = NativeKafka(tmp_path, jars=ensure_kafka_jars(stack_config.cache_dir), properties={}, heap="256m")
     taken = kafka.bootstrap.rpartition(":")[2]
     broker.state.put("port", taken)
 
@@ -131,6 +135,26 @@ def test_a_port_that_somebody_took_is_replaced_and_the_new_one_kept(
     assert broker.state.get("port") == chosen.rpartition(":")[2]
 
 
+@pytest.mark.parametrize("image", ["fits", "broken", "missing"])
+def test_it_maps_the_image_of_its_classes_and_starts_without_one_that_it_cannot_use(
+    stack_config: StackConfig, tmp_path: Path, image: str
+) -> None:
+    jars = ensure_kafka_jars(stack_config.cache_dir)
+    if image != "fits":
+        jars = Path(shutil.copytree(jars, tmp_path / "jars", copy_function=os.link))
+    if image == "broken":
+        archive_of(jars, find_java()).write_bytes(b"not an image" * 1000)
+    recorded = ensure_archive(jars) if image == "fits" else None
+    broker = NativeKafka(tmp_path / "broker", jars=jars, properties={}, heap="256m", short=True)
+
+    broker.start()
+    assert broker.pid is not None
+    maps = Path(f"/proc/{broker.pid}/maps").read_text()
+    broker.stop()
+
+    assert (str(recorded) in maps) == (image == "fits")
+
+
 def test_it_runs_on_the_java_of_the_wheel_too(
     stack_config: StackConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str
 ) -> None:
@@ -138,7 +162,7 @@ def test_it_runs_on_the_java_of_the_wheel_too(
     assert wheel is not None
     assert wheel.origin is not None
     monkeypatch.setattr("ops.local.java.shutil.which", lambda _: None)
-    broker = NativeKafka(tmp_path, cache_dir=stack_config.cache_dir, properties={}, heap="256m")
+    broker = NativeKafka(tmp_path, jars=ensure_kafka_jars(stack_config.cache_dir), properties={}, heap="256m")
 
     broker.start()
     assert broker.pid is not None
