@@ -9,6 +9,7 @@ Used by `ebbtide up` and `ebbtide demo`; `tests/integration/test_up.py` says wha
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import threading
@@ -28,7 +29,7 @@ from ops.local.stack import Stack
 from ops.migrations.migrate import migrate_up
 from ops.rules_topic import apply_rules
 from ops.settings import PREFIX, Settings, to_environ
-from ops.supervisor import Role, Supervisor
+from ops.supervisor import Role, Supervisor, role_forks
 from ops.topics import create_topics, declared
 from schemas.codec import registered_codec
 from schemas.datamap import DataMap, load_data_map
@@ -58,6 +59,8 @@ class Engine:
     stack: Stack
     roles: Supervisor
     issuer: LocalIssuer
+    _stops: contextlib.ExitStack
+    """What was started, the last first."""
 
     @classmethod
     def start(
@@ -90,30 +93,28 @@ class Engine:
         path = data_map_path(settings)
         settings = dataclasses.replace(settings, data_map=str(path.resolve()))
         load_data_map(path, LATER | variables(settings))  # a mistake in it is told before anything is started
-        report("starting Kafka, PostgreSQL and S3")
-        stack = Stack.start(_stack_config(settings, lite=lite, brief=brief), settings.data_dir / "stack")
-        try:
+        with contextlib.ExitStack() as started:
+            forks = role_forks(settings.data_dir / "roles")
+            started.callback(forks.stop)
+            forks.begin()
+            report("starting Kafka, PostgreSQL and S3")
+            stack = Stack.start(_stack_config(settings, lite=lite, brief=brief), settings.data_dir / "stack")
+            started.callback(stack.stop)
             settings = _with_addresses(settings, stack)
             before_roles(settings)
             data_map = load_data_map(path, variables(settings))
             prepare(settings, data_map, report=report)
             report(f"read model: {len(migrate_up(settings.model_dsn))} migrations applied")
-            roles = Supervisor(_roles(settings, data_map), settings.data_dir / "roles")
+            roles = Supervisor(_roles(settings, data_map), settings.data_dir / "roles", forks)
+            started.callback(roles.stop)
             report("starting the roles")
-            try:
-                roles.start(stop=stop)
-            except BaseException:
-                roles.stop()
-                raise
-        except BaseException:
-            stack.stop()
-            raise
-        return cls(settings, data_map, path, stack, roles, issuer)
+            roles.start(stop=stop)
+            stops = started.pop_all()
+        return cls(settings, data_map, path, stack, roles, issuer, stops)
 
     def stop(self) -> None:
         """Stop the roles, then the stack."""
-        self.roles.stop()
-        self.stack.stop()
+        self._stops.close()
 
     def describe(self) -> dict[str, Any]:
         """Return where everything is: what `ebbtide up --json` prints."""

@@ -15,7 +15,7 @@ import typer
 from ops.cli.output import emit, guarded, say
 from ops.cli.up import stop_on_signals
 from ops.settings import read_settings, to_environ
-from ops.supervisor import Role, Supervisor
+from ops.supervisor import Role, Supervisor, role_forks
 
 
 @guarded
@@ -31,13 +31,15 @@ def run(
         sys.exit(code)
     stop = stop_on_signals()
     environment = to_environ(settings)
-    supervisor = Supervisor([Role(name, environment) for name in roles], settings.data_dir / "roles")
+    forks = role_forks(settings.data_dir / "roles")
+    supervisor = Supervisor([Role(name, environment) for name in roles], settings.data_dir / "roles", forks)
     try:
         supervisor.start()
         emit({"ready": True, "metrics": supervisor.metrics, "pids": supervisor.pids})
         supervisor.watch(stop)
     finally:
         supervisor.stop()
+        forks.stop()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """One server process of ours: started under a guard, watched while it comes up, stopped within a bound.
 
-Used by the native and stand-in providers of `ops.local`; `tests/integration/local/test_process.py` says what it
-promises.
+Used by the native and stand-in providers of `ops.local`, and for roles; `tests/integration/local/test_process.py` says
+what it promises.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from ops.local.errors import DataDirInUse, ServiceFailed
 
-__all__ = ["Process", "tail_of", "wait_until"]
+__all__ = ["Guard", "Launch", "Launcher", "Process", "guarded", "tail_of", "wait_until"]
 
 _GUARD = Path(__file__).with_name("guard.py")
 # A killed run's guard notices within half a second and gives its server this long; then the directory is free.
@@ -47,6 +49,60 @@ def wait_until(done: Callable[[], bool], *, limit_s: float) -> bool:
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What is to run, and how it ends."""
+
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(repr=False)
+    """All of it; may hold keys and passwords."""
+
+    directory: Path
+    log: int
+    """Descriptor of the file for its output."""
+
+    held: Sequence[int]
+    """Descriptors that stay open in it, under the same numbers or others."""
+
+    stop_signal: signal.Signals
+    grace_s: float
+    """After a request to stop it is killed this many seconds later."""
+
+
+class Guard(Protocol):
+    """Who watches over a program, as `subprocess.Popen` does over the guard: its answers are the program's."""
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def terminate(self) -> None: ...
+
+
+Launcher = Callable[[Launch], tuple[Guard, int | None]]
+"""Runs it under a guard that ends it when we end; its pid is None where it could not be run."""
+
+
+def guarded(launch: Launch) -> tuple[Guard, int | None]:
+    """Run a program under a guard of its own (`ops.local.guard`)."""
+    read_end, write_end = os.pipe()
+    with os.fdopen(read_end) as pipe:
+        try:
+            guard = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), str(int(launch.stop_signal)),
+                 str(launch.grace_s), str(write_end), *launch.command],
+                cwd=launch.directory,
+                env=launch.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=launch.log,
+                stderr=subprocess.STDOUT,
+                pass_fds=(write_end, *launch.held),
+                start_new_session=True,  # Ctrl-C is for us: we stop the services, in order
+            )  # fmt: skip
+        finally:
+            os.close(write_end)
+        first = pipe.readline().strip()
+    return guard, int(first) if first else None
+
+
 class Process:
     """A running server.
 
@@ -55,7 +111,7 @@ class Process:
     beside a dying one.
     """
 
-    def __init__(self, name: str, directory: Path, guard: subprocess.Popen[bytes], pid: int, log: Path) -> None:
+    def __init__(self, name: str, directory: Path, guard: Guard, pid: int, log: Path) -> None:
         self.name = name
         self.directory = directory
         self.pid = pid
@@ -72,9 +128,11 @@ class Process:
         stop_signal: signal.Signals = signal.SIGTERM,
         grace_s: float = 8.0,
         environment: Callable[[], Mapping[str, str]] = dict,
+        held: Sequence[int] = (),
+        launcher: Launcher = guarded,
     ) -> Process:
         """Start the command that `prepare` returns, in `directory`; it and `environment` (what is added to
-        ours) are asked once the directory is ours alone.
+        ours) are asked once the directory is ours alone. `held` are descriptors that it gets.
 
         Raises DataDirInUse when another run holds the directory, ServiceFailed when the program cannot be run.
         """
@@ -83,33 +141,26 @@ class Process:
         if log.exists() and log.stat().st_size > _MAX_LOG_BYTES:
             log.replace(log.with_suffix(".log.1"))
         lock = _lock(name, directory)
-        read_end, write_end = os.pipe()
         try:
             command = prepare()
             with log.open("ab") as out:
-                guard = subprocess.Popen(
-                    [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), str(int(stop_signal)), str(grace_s),
-                     str(write_end), *command],
-                    cwd=directory,
-                    env=_without_our_secrets(os.environ) | dict(environment()),
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=subprocess.STDOUT,
-                    pass_fds=(write_end, lock),
-                    start_new_session=True,  # Ctrl-C is for us: we stop the services, in order
-                )  # fmt: skip
-        except BaseException:
-            os.close(read_end)
-            raise
+                guard, pid = launcher(
+                    Launch(
+                        command=command,
+                        environment=_without_our_secrets(os.environ) | dict(environment()),
+                        directory=directory,
+                        log=out.fileno(),
+                        held=(lock, *held),
+                        stop_signal=stop_signal,
+                        grace_s=grace_s,
+                    )
+                )
         finally:
-            os.close(write_end)
             os.close(lock)
-        with os.fdopen(read_end) as pipe:
-            first = pipe.readline().strip()
-        if not first:
+        if pid is None:
             guard.wait()
             raise ServiceFailed(name, "could not be run", log, tail_of(log))
-        return cls(name, directory, guard, int(first), log)
+        return cls(name, directory, guard, pid, log)
 
     @property
     def running(self) -> bool:

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ops.datamaps import variables
 from ops.engine import prepare, role_settings
+from ops.local.forks import Forks
 from ops.local.process import tail_of
 from ops.progress import Progress, read_progress
 from ops.settings import Settings, read_settings, to_environ
-from ops.supervisor import Role, Supervisor
+from ops.supervisor import Role, Supervisor, role_forks
 from schemas.codec import full_codec
 from schemas.datamap import DataMap, load_data_map
 from schemas.topics import Topics
+
+
+@cache
+def forks() -> Forks:
+    """What starts roles in this test run; it ends with it."""
+    directory = TemporaryDirectory(prefix="ebbtide-forks-")
+    atexit.register(directory.cleanup)
+    return role_forks(Path(directory.name))
 
 
 @dataclass(slots=True)
@@ -71,7 +83,7 @@ class Roles:
         """Start these roles, all if none is named, and wait until they are ready."""
         for name in names or self.all_names:
             environment = to_environ(role_settings(self.settings, name))
-            self.running[name] = Supervisor([Role(name, environment)], self.settings.data_dir / "roles")
+            self.running[name] = Supervisor([Role(name, environment)], self.settings.data_dir / "roles", forks())
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda name: self.running[name].start(), names or self.all_names))
 
