@@ -18,6 +18,7 @@ from ops.bench.load import QUIET
 from schemas.acks import encode_acks, together
 from schemas.batches import head_of
 from schemas.codec import full_codec
+from schemas.fetching import CALM_BULK
 from schemas.topics import Topics
 
 
@@ -41,14 +42,12 @@ def run(bootstrap: str, topics: Topics, target: str, partitions: int, stop: thre
     consumer = Consumer(
         {
             **QUIET,
+            **CALM_BULK,  # as a real target has it: it costs the broker little while nothing comes
             "bootstrap.servers": bootstrap,
             "group.id": f"{topics.prefix}-noop",
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
             "auto.offset.reset": "earliest",
-            "fetch.min.bytes": 256 << 10,
-            "fetch.wait.max.ms": 20,
-            "fetch.queue.backoff.ms": 5,
         }
     )
     producer = Producer({**QUIET, "bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 2})

@@ -32,16 +32,16 @@ SHAPES: Mapping[str, ShapeRun] = {
     ),
     "small-orgs": ShapeRun(
         title="100 000 small orgs",
-        full=Shape(records=700_000, orgs=100_000, zipf=0.0, sweeps=(6, 5)),
+        full=Shape(records=1_000_000, orgs=100_000, zipf=0.0, days=20, sweeps=(16, 15)),
         quick=Shape(records=20_000, orgs=100_000, zipf=0.0),
         rounds=(1, 3),
     ),
     "batched": ShapeRun(
         title="Batched publishers",
-        full=Shape(records=3_000_000),
+        full=Shape(records=5_000_000),
         quick=Shape(records=200_000),
         batched=True,
-        rounds=(1, 3),
+        rounds=(1, 2),
     ),
     "backfill": ShapeRun(
         title="Backfill over 400 days, told by `ebbtide backfill`'s sorted batches",

@@ -35,9 +35,8 @@ class Watch:
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "earliest",
-                # Each fetch asks for every partition again: a few dozen a second cost the broker little.
-                "fetch.min.bytes": 1 << 20,
-                "fetch.wait.max.ms": 20,
+                # Whatever comes ends a fetch at once; one that nothing comes for asks for every partition again.
+                "fetch.wait.max.ms": 100,
             }
         )
         self._admin = AdminClient({**QUIET, "bootstrap.servers": bootstrap})

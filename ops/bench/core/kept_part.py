@@ -17,10 +17,10 @@ from ops.bench.stage import Stage
 
 BAR = 1.2
 _TIMES = 10
-_ROUNDS = 5
+_ROUNDS = 11
 _ORGS = 50
 _SEGMENT = 1_024
-_KEPT = {True: 500_000, False: 1_000_000}
+_KEPT = {True: 600_000, False: 2_000_000}
 _DUE = {True: 50_000, False: 100_000}
 
 
@@ -65,16 +65,17 @@ def _section(found: dict[int, list[Spent]], due: int) -> Section:
     def of(size: int, name: str) -> float:
         return float(median(getattr(spent, name) for spent in found[size]))
 
-    small, large = found
-    ratio = of(large, "seconds") / of(small, "seconds")
+    small, large = found.values()
+    # Of days that were swept right after each other: the machine is not as quick throughout.
+    ratio = median(more.seconds / less.seconds for less, more in zip(small, large, strict=True))
     rows: Sequence[Sequence[str]] = [
         [f"{size:,}", f"{of(size, 'seconds') * 1e3:.1f}", f"{of(size, 'cpu_seconds') * 1e3:.1f}"] for size in found
     ]
     head = ["records kept", "ms to sweep", "ms of CPU"]
     return Section(
         title="The sweep when ten times more is kept",
-        table=f"Medians of {_ROUNDS} days, {due:,} records due on each, one partition's core without Kafka.\n\n"
-        + table_of(head, rows),
+        table=f"Medians of {_ROUNDS} days, {due:,} records due on each, one partition's core without Kafka. "
+        f"The bar's ratio is the median of the days' own.\n\n" + table_of(head, rows),
         bars=(at_most("sweep with ten times more kept", ratio, BAR),),
         raw={"days": {str(size): [asdict(spent) for spent in days] for size, days in found.items()}},
     )

@@ -59,7 +59,7 @@ def test_the_same_is_due_in_both_ledgers_whatever_else_they_keep(stage):
     section = run_kept(stage, kept=2_000, due=100)
 
     assert len(section.bars) == 1
-    assert [len(days) for days in section.raw["days"].values()] == [5, 5]
+    assert [len(days) for days in section.raw["days"].values()] == [11, 11]
     assert all(day["records"] == 100 for days in section.raw["days"].values() for day in days)
 
 
