@@ -8,7 +8,7 @@ planes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final, Self
@@ -18,19 +18,25 @@ from numpy.typing import NDArray
 
 from schemas.alike import in_order_of_use
 from schemas.bodies import BadBody, Reader, compress, decompress, planes, undo_differences, zigzag_differences
+from schemas.names import Names
 from schemas.ordered import ranks
-from schemas.ragged import Rows, starts_of
+from schemas.ragged import Bytes, Rows, starts_of
 
 MAX_GROUPS: Final = 1 << 20
 KINDS: Final = ("record", "touched", "deleted", "moved", "deactivated", "reactivated", "contract", "named")
 """What a group says of its rows; `created` and `derived` events are both "record"."""
 RECORD: Final = 0
 """The code of "record"."""
+_FEW: Final = 128
+"""So many texts are quicker as objects."""
 
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """One text a group: `values[codes[i]]`. Values need be neither used nor distinct."""
+    """One text a group: `values[codes[i]]`. Values need be neither used nor distinct.
+
+    Many of them are `Names`, whose texts are no objects.
+    """
 
     values: Sequence[str]
     codes: Rows
@@ -49,6 +55,8 @@ class Texts:
     @classmethod
     def concat(cls, parts: Sequence[Texts]) -> Self:
         """Return the texts of `parts`, one after the other; values are distinct."""
+        if any(isinstance(part.values, Names) for part in parts):
+            return cls._of_names(parts)
         places = _places(chain.from_iterable(part.values for part in parts))
         codes = []
         for part in parts:
@@ -56,28 +64,47 @@ class Texts:
             codes.append(table[part.codes] if len(part.codes) else part.codes)
         return cls(tuple(places), np.concatenate(codes) if codes else np.zeros(0, np.int64))
 
+    @classmethod
+    def _of_names(cls, parts: Sequence[Texts]) -> Self:
+        """Do the same where there are many."""
+        whole = Names.concat([Names.of(part.values) for part in parts])
+        values, places = whole.distinct()
+        before = starts_of(np.array([len(part.values) for part in parts], np.int64)).tolist()
+        codes = [places[part.codes + first] for part, first in zip(parts, before, strict=True)]
+        return cls(values, np.concatenate(codes))
+
     def take(self, rows: NDArray[np.intp]) -> Texts:
         return Texts(self.values, self.codes[rows])
 
     def used(self) -> list[int]:
         """Return the codes that occur, ascending."""
-        codes: list[int] = np.flatnonzero(np.bincount(self.codes, minlength=len(self.values))).tolist()
+        codes: list[int] = self.in_use().tolist()
         return codes
+
+    def in_use(self) -> NDArray[np.intp]:
+        """Return the same as an array."""
+        return np.flatnonzero(np.bincount(self.codes, minlength=len(self.values)))
+
+    def are(self, texts: Set[str]) -> NDArray[np.bool_]:
+        """Tell of each group whether its text is one of `texts`."""
+        found = np.zeros(len(self.values), np.bool_)
+        found[Names.of(self.values).among(texts)] = True
+        return found[self.codes]
 
     def at(self, row: int) -> str:
         return self.values[int(self.codes[row])]
 
-    def list(self) -> list[str]:
-        """Return each group's text."""
-        values = self.values
-        return [values[code] for code in self.codes.tolist()]
-
     def in_order_of_use(self) -> Texts:
         """Return the same with each value once, in the order of their first use."""
         values = self.values
+        if len(values) == 1 and len(self.codes):
+            return self
         order = in_order_of_use(self.codes, len(values))
-        texts = tuple(map(values.__getitem__, order.tolist()))
         table = np.zeros(len(values), np.int64)
+        if isinstance(values, Names) and values.are_distinct():
+            table[order] = np.arange(len(order))
+            return Texts(values.take(order), table[self.codes])
+        texts = tuple(map(values.__getitem__, order.tolist()))
         if len(set(texts)) == len(texts):  # as a rule: values are distinct
             table[order] = np.arange(len(order))
             return Texts(texts, table[self.codes])
@@ -85,9 +112,44 @@ class Texts:
         table[order] = list(map(places.__getitem__, texts))
         return Texts(tuple(places), table[self.codes])
 
+    def encode(self) -> list[bytes]:
+        """Return its bytes, in parts."""
+        used = self.in_order_of_use()
+        if isinstance(used.values, Names):
+            raw, lengths = used.values.raw(), used.values.lengths
+        else:
+            pieces = [text.encode() for text in used.values]
+            raw, lengths = b"".join(pieces), np.fromiter(map(len, pieces), np.int64, len(pieces))
+        head = np.uint32(len(lengths)).tobytes()
+        return [head, planes(lengths, 2), raw, planes(zigzag_differences(used.codes), 4)]
+
+    def list(self) -> list[str]:
+        """Return each group's text."""
+        values = self.values
+        if isinstance(values, Names):
+            return values.take(self.codes).texts()
+        return [values[code] for code in self.codes.tolist()]
+
+    @classmethod
+    def read(cls, reader: Reader, n: int) -> Self:
+        """Read the texts of n groups. Raises BadBody."""
+        lengths = reader.planes(reader.count(4, MAX_GROUPS), 2).astype(np.int64)
+        whole = reader.take(int(lengths.sum()))
+        try:
+            values = _read_names(whole, lengths) if len(lengths) > _FEW else _read_texts(whole.tobytes(), lengths)
+        except UnicodeDecodeError:
+            raise BadBody("a group's text is not UTF-8") from None
+        codes = undo_differences(reader.planes(n, 4)).astype(np.int64)
+        if n and int(codes.max()) >= len(values):
+            raise BadBody("a text code lies beyond its texts")
+        return cls(values, codes)
+
     def ranks(self) -> Rows:
         """Return each group's place among the distinct texts in their order."""
-        return ranks(self.values)[self.codes] if len(self.codes) else self.codes
+        if not len(self.codes):
+            return self.codes
+        values = self.values
+        return (values.ranks() if isinstance(values, Names) else ranks(values))[self.codes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,11 +226,7 @@ class Directory:
         """Return its bytes."""
         parts = [np.uint32(len(self)).tobytes(), self.kinds.astype(np.uint8).tobytes()]
         for texts in self.texts:
-            used = texts.in_order_of_use()
-            raw = [text.encode() for text in used.values]
-            lengths = np.fromiter(map(len, raw), np.uint16, len(raw))
-            parts += [np.uint32(len(raw)).tobytes(), planes(lengths, 2), *raw]
-            parts.append(planes(zigzag_differences(used.codes), 4))
+            parts += texts.encode()
         parts.append(planes(zigzag_differences(self.days), 4))
         parts.append(planes(self.sources, 2))
         parts += [planes(self.first, 8), planes(self.next - self.first, 8)]
@@ -184,7 +242,7 @@ class Directory:
         kinds = reader.take(n)
         if n and int(kinds.max()) >= len(KINDS):
             raise BadBody(f"a group's kind is {int(kinds.max())}, known are {len(KINDS)}")
-        orgs, categories, targets, names = (_read_texts(reader, n) for _ in range(4))
+        orgs, categories, targets, names = (Texts.read(reader, n) for _ in range(4))
         days = undo_differences(reader.planes(n, 4)).astype(np.int64)
         sources = reader.planes(n, 2).astype(np.int64)
         first = reader.planes(n, 8)
@@ -215,20 +273,13 @@ def _places(texts: Iterable[str]) -> dict[str, int]:
     return dict(zip(distinct, range(len(distinct)), strict=True))
 
 
-def _read_texts(reader: Reader, n: int) -> Texts:
-    lengths = reader.planes(reader.count(4, MAX_GROUPS), 2).astype(np.int64)
+def _read_texts(whole: bytes, lengths: Rows) -> list[str]:
     ends = np.cumsum(lengths)
-    whole = reader.take(int(ends[-1]) if len(ends) else 0).tobytes()
-    bounds = zip((ends - lengths).tolist(), ends.tolist(), strict=True)
-    try:
-        if whole.isascii():
-            text = whole.decode("ascii")
-            values = [text[first:stop] for first, stop in bounds]
-        else:
-            values = [whole[first:stop].decode() for first, stop in bounds]
-    except UnicodeDecodeError:
-        raise BadBody("a group's text is not UTF-8") from None
-    codes = undo_differences(reader.planes(n, 4)).astype(np.int64)
-    if n and int(codes.max()) >= len(values):
-        raise BadBody("a text code lies beyond its texts")
-    return Texts(values, codes)
+    return [whole[first:stop].decode() for first, stop in zip((ends - lengths).tolist(), ends.tolist(), strict=True)]
+
+
+def _read_names(whole: Bytes, lengths: Rows) -> Names:
+    names = Names.of_bytes(whole, lengths)
+    if int(whole.max(initial=0)) > 127:
+        names.texts()  # each for itself: one that ends within a character is none
+    return names

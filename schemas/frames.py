@@ -197,6 +197,8 @@ class Pack:
 
     def chosen(self, rows: NDArray[np.intp]) -> list[Group]:
         """Return the groups at the ordinals `rows`."""
+        if not len(rows):
+            return []
         starts = starts_of(self.directory.counts)[rows].tolist()
         return [replace(g, place=(self, at)) for g, at in zip(_groups(self.directory.take(rows)), starts, strict=True)]
 

@@ -1,17 +1,20 @@
 """Places of texts among each other, for very many at once: their bytes are sorted two at a time, no text by itself.
 
-Used where packs name tens of thousands of orgs; `tests/unit/schemas/test_ordered.py` says what it promises.
+Used by `schemas.names`, where packs name tens of thousands of orgs; `tests/unit/schemas/test_ordered.py` says what it
+promises.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.ragged import WORD_MASKS, Rows, padded, starts_of, words_view
+from schemas.ragged import WORD_MASKS, Bytes, Rows, padded, starts_of, words_view
+
+T = TypeVar("T", str, bytes)
 
 _FEW: Final = 512
 """So many texts are quicker one by one."""
@@ -23,25 +26,29 @@ def ranks(texts: Sequence[str]) -> Rows:
     """Return each text's place among the distinct ones in their order, by code points."""
     if len(texts) <= _FEW:
         return _one_by_one(texts)
-    joined = "".join(texts)
-    if joined.isascii():
-        raw, lengths = joined.encode("ascii"), np.fromiter(map(len, texts), np.int64, len(texts))
-    else:
-        pieces = [text.encode() for text in texts]
-        raw, lengths = b"".join(pieces), np.fromiter(map(len, pieces), np.int64, len(texts))
-    if int(lengths.max()) > _LONGEST:
-        return _one_by_one(texts)
-    return _by_bytes(raw, lengths)
+    pieces = [text.encode() for text in texts]
+    lengths = np.fromiter(map(len, pieces), np.int64, len(pieces))
+    return ranks_of_slices(padded(b"".join(pieces)), starts_of(lengths), lengths)
 
 
-def _one_by_one(texts: Sequence[str]) -> Rows:
+def ranks_of_slices(buffer: Bytes, starts: Rows, lengths: Rows) -> Rows:
+    """Return the same of texts that are slices of `buffer`, which is padded.
+
+    UTF-8 sorts as its code points do, and what ends first comes first.
+    """
+    if len(starts) > _FEW and int(lengths.max()) <= _LONGEST:
+        return _by_bytes(_words(buffer, starts, lengths), lengths)
+    bounds = zip(starts.tolist(), (starts + lengths).tolist(), strict=True)
+    return _one_by_one([buffer[first:stop].tobytes() for first, stop in bounds])
+
+
+def _one_by_one(texts: Sequence[T]) -> Rows:
     places = {text: i for i, text in enumerate(sorted(set(texts)))}
     return np.fromiter(map(places.__getitem__, texts), np.int64, len(texts))
 
 
-def _by_bytes(raw: bytes, lengths: Rows) -> Rows:
-    """Rank slices that follow each other: UTF-8 sorts as its code points do, and what ends first comes first."""
-    words = _words(raw, lengths)
+def _by_bytes(words: NDArray[np.uint64], lengths: Rows) -> Rows:
+    """Rank texts by their bytes, in rows of whole words."""
     pairs = words.view(">u2")
     order: NDArray[np.intp] = np.argsort(lengths.astype(np.uint16), kind="stable")
     for i in range(pairs.shape[1] - 1, -1, -1):
@@ -57,9 +64,8 @@ def _by_bytes(raw: bytes, lengths: Rows) -> Rows:
     return found
 
 
-def _words(raw: bytes, lengths: Rows) -> NDArray[np.uint64]:
+def _words(buffer: Bytes, starts: Rows, lengths: Rows) -> NDArray[np.uint64]:
     """Return the slices' bytes in rows of whole words, zeros behind each."""
-    buffer, starts = padded(raw), starts_of(lengths)
     view = words_view(buffer)
     out = np.empty((len(lengths), -(-int(lengths.max()) // 8)), "<u8")
     for i in range(out.shape[1]):

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from schemas.directories import Texts
+from schemas.names import Names
 from schemas.ragged import Rows
 from streams.ledger.plans import Plan
 from streams.ledger.state import Work
@@ -38,22 +39,18 @@ class Classes:
 
 def classes(work: Work, orgs: Texts) -> Classes:
     """Return the classes of the orgs that are used."""
-    used = orgs.used()
-    all_facts = work.all_facts([orgs.values[code] for code in used])
+    used, names = orgs.in_use(), Names.of(orgs.values)
+    numbers, every = work.facts(names if len(used) == len(names) else names.take(used))
     known: dict[str, int] = {}
     settings: list[list[dict[str, Any]]] = []
-    numbers: dict[int, int] = {}  # few orgs differ, so most have the same object
-    ids, barred = list(map(id, all_facts)), set()
-    for number, facts in dict(zip(ids, all_facts, strict=True)).items():
+    of, barred = np.full(len(every), CLOSED, np.int64), np.zeros(len(every), np.bool_)
+    for number in np.flatnonzero(np.bincount(numbers)).tolist():  # few, however many orgs there are
+        facts = every[number]
         if facts.open and facts.policy not in known:
             settings.append(facts.settings)
             known[facts.policy] = len(settings)
-        numbers[number] = known[facts.policy] if facts.open else CLOSED
-        if facts.barriers and facts.open:
-            barred.add(number)
-    found = np.full(len(orgs.values), CLOSED, np.int64)
-    found[used] = list(map(numbers.__getitem__, ids))
-    asked = (
-        frozenset(code for code, number in zip(used, ids, strict=True) if number in barred) if barred else frozenset()
-    )
-    return Classes(orgs, found, settings, asked)
+        of[number] = known[facts.policy] if facts.open else CLOSED
+        barred[number] = facts.barriers and facts.open
+    found = np.full(len(names), CLOSED, np.int64)
+    found[used] = of[numbers]
+    return Classes(orgs, found, settings, frozenset(used[barred[numbers]].tolist()))

@@ -12,9 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.known import Known
+from schemas.names import Names
+from schemas.ragged import Rows
 from streams.ledger.rows import OrgRow
 
 _MOST: Final = 1 << 16
+_NOT_KNOWN: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,48 +45,76 @@ _UNKNOWN: Final = OrgFacts(open=False, barriers=False, policy="", settings=[])
 
 
 class OrgMemo:
-    """Facts of orgs by name, as of one count of changes."""
+    """Facts of orgs, as of one count of changes. Orgs and facts have numbers: few facts differ."""
 
     def __init__(self) -> None:
         self._changes = 0
-        self._orgs: dict[str, OrgFacts] = {}
-        self._rows: dict[bytes, OrgFacts] = {}  # orgs without a policy of their own have equal rows
+        self._orgs = Known(_MOST)
+        self._of: NDArray[np.int32] = np.zeros(0, np.int32)  # by the org's number; _NOT_KNOWN where they must be learnt
+        self._generation = 0
+        self._told: dict[str, bytes | None] = {}  # changed rows that are to be taken in with the next question
+        self._numbers: dict[tuple[bool, bool, str], int] = {}
+        self._rows: dict[bytes, int] = {}  # orgs without a policy of their own have equal rows
+        self.facts: list[OrgFacts] = []
+        """By number, until `known` is asked again."""
 
-    def known(self, changes: int, name: str) -> OrgFacts | None:
-        """Return an org's facts as of `changes`; None: they must be learnt."""
-        return self._as_of(changes).get(name)
-
-    def all_known(self, changes: int, names: Sequence[str]) -> list[OrgFacts | None]:
-        """Return the same of many orgs."""
-        return list(map(self._as_of(changes).get, names))
-
-    def _as_of(self, changes: int) -> dict[str, OrgFacts]:
+    def known(self, changes: int, names: Names) -> Rows:
+        """Return the number of each org's facts as of `changes`; -1: they must be learnt."""
         if changes != self._changes:
-            self._orgs.clear()
+            self._forget()
             self._changes = changes
-        return self._orgs
+        if len(self.facts) > _MOST:  # policies of their own
+            self._of.fill(_NOT_KNOWN)
+            self._numbers.clear()
+            self._rows.clear()
+            self.facts = []
+        told, self._told = self._told, {}
+        if told:
+            self.learn(Names.of([*told]), [*told.values()])
+        numbers = self._numbers_of(names)
+        return self._of[numbers].astype(np.int64)
 
-    def learn(self, name: str, row: bytes | None) -> OrgFacts:
-        """Return an org's facts by its row, as it is as of the count that was just asked for."""
-        if len(self._orgs) >= _MOST:
-            self._orgs.clear()
-        found = self._orgs[name] = self._read(row)
+    def learn(self, names: Names, rows: Sequence[bytes | None]) -> Rows:
+        """Return the numbers of orgs' facts by their rows, as they are as of the count that was just asked for."""
+        numbers = self._numbers_of(names)
+        found = np.fromiter(map(self._read, rows), np.int64, len(rows))
+        self._of[numbers] = found
         return found
 
-    def _read(self, raw: bytes | None) -> OrgFacts:
-        if raw is None:
-            return _UNKNOWN
-        found = self._rows.get(raw)
-        if found is None:
-            if len(self._rows) >= _MOST:
-                self._rows.clear()
-            found = self._rows[raw] = OrgFacts.of(OrgRow.unpack(raw))
-        return found
+    def number(self, facts: OrgFacts) -> int:
+        """Return the number of facts; what is equal has one."""
+        key = facts.open, facts.barriers, facts.policy
+        number = self._numbers.setdefault(key, len(self.facts))
+        if number == len(self.facts):
+            self.facts.append(facts)
+        return number
 
     def changed(self, changes: int, rows: Mapping[str, bytes | None]) -> None:
         """Some orgs' rows are written now, and `changes` counts it; the other orgs stay as they are known."""
-        if changes != self._changes + 1:
-            self._orgs.clear()  # what was counted meanwhile was dropped with its checkpoint, or happened elsewhere
+        if changes != self._changes + 1 or len(self._told) >= _MOST:
+            self._forget()  # what was counted meanwhile was dropped with its checkpoint, or happened elsewhere
         self._changes = changes
-        for name, row in rows.items():
-            self.learn(name, row)
+        self._told.update(rows)
+
+    def _forget(self) -> None:
+        self._of.fill(_NOT_KNOWN)
+        self._told.clear()
+
+    def _numbers_of(self, names: Names) -> Rows:
+        numbers = self._orgs.numbers(names)
+        if self._generation != self._orgs.generation:
+            self._generation = self._orgs.generation
+            self._of.fill(_NOT_KNOWN)
+        if len(self._of) < len(self._orgs):
+            larger = np.full(2 * len(self._orgs), _NOT_KNOWN, np.int32)
+            larger[: len(self._of)] = self._of
+            self._of = larger
+        return numbers
+
+    def _read(self, raw: bytes | None) -> int:
+        found = self._rows.get(raw or b"")
+        if found is None:
+            if len(self._rows) >= _MOST:
+                self._rows.clear()
+            found = self._rows[raw or b""] = self.number(OrgFacts.of(None if raw is None else OrgRow.unpack(raw)))
+        return found

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from schemas.columns import Columns
 from schemas.directories import Texts
 from schemas.frames import Pack
+from schemas.names import Names
 from schemas.ragged import Rows, starts_of
 from streams.ledger import keys
 from streams.ledger.buckets import Buckets, gather
@@ -110,8 +111,11 @@ def _hash(org: str) -> int:
 
 
 def _orgs_of(texts: Texts) -> bytes:
-    names = map(texts.values.__getitem__, texts.used())
-    return np.array(sorted(set(map(crc32, map(str.encode, names)))), "<u4").tobytes()
+    hashes = np.sort(Names.of(texts.values).crcs[texts.in_use()])
+    fresh = np.ones(len(hashes), np.bool_)
+    fresh[1:] = hashes[1:] != hashes[:-1]
+    found: bytes = hashes[fresh].astype("<u4").tobytes()
+    return found
 
 
 def _names(value: bytes, org: int) -> bool:
@@ -189,13 +193,13 @@ def drawn(work: Work, org: str, at: DrawRow, budget: int) -> tuple[list[Buckets]
         value = work.store.get(key.pack())
         assert value is not None
         pack = Pack.decode(value)
-        own = np.array([text == org for text in pack.directory.orgs.values], np.bool_)[pack.directory.orgs.codes]
+        own = pack.directory.orgs.are({org})
         if not bool(own.any()):
             continue  # another's name has the same hash
         cost += pack.count
         remove(work, key, pack)
         whole = gather([pack])
-        mine = np.array([text == org for text in whole.orgs.values], np.bool_)[whole.orgs.codes]
+        mine = whole.orgs.are({org})
         rest = np.flatnonzero(~mine)
         if len(rest):
             cost += put(work, key.due, whole, rest, rules=key.rules)

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.names import Names
 from schemas.ragged import Rows
 from streams.ledger import keys, segment_runs, sheaves
 from streams.ledger.buckets import Buckets
@@ -57,9 +58,7 @@ def _due_days(work: Work, found: Buckets, chosen: NDArray[np.intp]) -> Rows:
     known = classes(work, orgs)
     of = known.of.copy()
     of[list(known.asked)] = CLOSED
-    drawing = sheaves.drawing(work)
-    if drawing:
-        of[[i for i, name in enumerate(orgs.values) if name in drawing]] = CLOSED
+    of[Names.of(orgs.values).among(sheaves.drawing(work))] = CLOSED
     span = int(days.max()) + 1
     asked = (of[orgs.codes] * len(categories.values) + categories.codes[places]) * span + days
     distinct, place = np.unique(asked, return_inverse=True)

@@ -10,9 +10,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
+import numpy as np
+
 from ebbtide.partition import partition_of
 from ebbtide.wire import Codec
 from schemas.frames import Group
+from schemas.names import Names
+from schemas.ragged import Rows
 from schemas.rules import STEP_RECORDS, Rules
 from schemas.topics import Topics
 from streams.ledger import keys
@@ -176,19 +180,18 @@ class Work:
         self._orgs.add(name)
         return self._load(keys.org(name), OrgRow)
 
-    def facts(self, name: str) -> OrgFacts:
-        """Return what decides about an org's records by the day alone; its row is not read where that is known."""
-        if name in self._orgs:
-            return OrgFacts.of(self.org(name))
+    def facts(self, names: Names) -> tuple[Rows, Sequence[OrgFacts]]:
+        """Return what decides by the day alone about the records of orgs, each of which is named once: numbers of
+        facts, and all that there are. No row is read of an org that is known."""
         memo = self.context.orgs
-        return memo.known(self.clock.org_changes, name) or memo.learn(name, self.store.get(keys.org(name)))
-
-    def all_facts(self, names: Sequence[str]) -> list[OrgFacts]:
-        """Return the same of many orgs, each of which is named once."""
-        if self._orgs:
-            return [self.facts(name) for name in names]
-        found = self.context.orgs.all_known(self.clock.org_changes, names)
-        return [self.facts(name) if facts is None else facts for name, facts in zip(names, found, strict=True)]
+        found = memo.known(self.clock.org_changes, names)
+        missing = np.flatnonzero(found < 0)
+        if len(missing):
+            new = names.take(missing)
+            found[missing] = memo.learn(new, [self.store.get(keys.org(name)) for name in new])
+        for at in names.among(self._orgs).tolist():  # as this entry has changed them
+            found[at] = memo.number(OrgFacts.of(self.org(names[at])))
+        return found, memo.facts
 
     def ensure_org(self, name: str) -> OrgRow:
         return self.org(name) or self._new(keys.org(name), OrgRow())

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from schemas.directories import Texts
+from schemas.names import Names
 from schemas.policy import Setting
+from streams.ledger import org_facts
 from streams.ledger.org_classes import CLOSED, classes
 from streams.ledger.org_facts import OrgMemo
 from streams.ledger.rows import OrgRow
@@ -15,39 +17,77 @@ from tests.support.ledger_log import CODEC, TOPICS, category, ready
 OPEN = OrgRow(open=True).pack()
 
 
+def context() -> Context:
+    return Context(partition=0, partitions=1, answer_partitions=1, topics=TOPICS, codec=CODEC, memo_bytes=1 << 20)
+
+
+def known(memo: OrgMemo, changes: int, *orgs: str) -> list[bool | None]:
+    """Whether each org is open, as of so many changes; None: it must be learnt."""
+    numbers = memo.known(changes, Names.of(orgs)).tolist()
+    return [None if number < 0 else memo.facts[number].open for number in numbers]
+
+
 def test_an_org_is_learnt_once_for_one_count_of_changes() -> None:
     memo = OrgMemo()
 
-    assert memo.known(1, "acme") is None
-    learnt = memo.learn("acme", OPEN)
+    assert known(memo, 1, "acme") == [None]
+    learnt = memo.learn(Names.of(["acme"]), [OPEN])
 
-    assert learnt.open
-    assert memo.known(1, "acme") is learnt
-    assert memo.known(2, "acme") is None
+    assert memo.facts[learnt[0]].open
+    assert known(memo, 1, "acme", "beta") == [True, None]
+    assert known(memo, 2, "acme") == [None]
 
 
 def test_a_change_that_is_told_of_is_known_and_forgets_no_other_org() -> None:
     memo = OrgMemo()
-    memo.known(1, "acme")
-    for name in ("acme", "beta"):
-        memo.learn(name, OPEN)
+    known(memo, 1)
+    memo.learn(Names.of(["acme", "beta"]), [OPEN, OPEN])
 
     memo.changed(2, {"acme": OrgRow(open=False).pack(), "gamma": OPEN})
+    memo.changed(3, {"epsilon": None})
 
-    found = memo.all_known(2, ["acme", "beta", "gamma", "delta"])
-    assert [facts and facts.open for facts in found] == [False, True, True, None]
+    assert known(memo, 3, "acme", "beta", "gamma", "delta", "epsilon") == [False, True, True, None, False]
 
 
 @pytest.mark.parametrize("now", [2, 3, 7])
 def test_a_change_after_others_that_nobody_told_of_or_that_were_undone_forgets_all(now: int) -> None:
     memo = OrgMemo()
-    memo.known(3, "acme")
-    memo.learn("acme", OPEN)
+    known(memo, 3)
+    memo.learn(Names.of(["acme"]), [OPEN])
 
     memo.changed(now, {"beta": OPEN})
 
-    assert memo.known(now, "acme") is None
-    assert memo.known(now, "beta") is not None
+    assert known(memo, now, "acme", "beta") == [None, True]
+
+
+def test_orgs_and_facts_beyond_a_bound_are_forgotten_and_learnt_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(org_facts, "_MOST", 4)
+    memo, orgs = OrgMemo(), [f"org-{n}" for n in range(12)]
+    own = [OrgRow(open=True, settings=[{"category": org, "period": "1 d"}]) for org in orgs]
+
+    for first in range(0, 12, 3):
+        some = Names.of(orgs[first : first + 3])
+        assert memo.known(0, some).tolist() == [-1] * 3
+        memo.learn(some, [row.pack() for row in own[first : first + 3]])
+        numbers = memo.known(0, some).tolist()
+        for number, row in zip(numbers, own[first : first + 3], strict=True):
+            assert number < 0 or memo.facts[number].settings == row.settings
+
+    assert len(memo.facts) <= 7
+
+
+def test_what_an_entry_has_changed_itself_is_known_before_it_is_written() -> None:
+    log = ready(category("messages", "90 d"))
+    log.open("acme")
+    work = Work(context(), log.store, log.offset)
+    names = Names.of(["beta", "acme", "gamma"])
+    before, facts = work.facts(names)
+    assert [facts[number].open for number in before.tolist()] == [False, True, False]
+
+    work.ensure_org("gamma").open = True
+
+    after, facts = work.facts(names)
+    assert [facts[number].open for number in after.tolist()] == [False, True, True]
 
 
 def test_orgs_with_the_same_settings_are_one_class_and_closed_ones_are_none() -> None:
@@ -56,8 +96,7 @@ def test_orgs_with_the_same_settings_are_one_class_and_closed_ones_are_none() ->
         log.open(org)
     log.open("delta", policy=1, settings=[Setting(category="messages", period="5 d")])
     log.erase("gone", 7, org="gamma", through=0)
-    context = Context(partition=0, partitions=1, answer_partitions=1, topics=TOPICS, codec=CODEC, memo_bytes=1 << 20)
-    work = Work(context, log.store, log.offset)
+    work = Work(context(), log.store, log.offset)
 
     found = classes(work, Texts.of(["acme", "beta", "unknown", "delta", "gamma"]))
 
