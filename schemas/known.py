@@ -52,7 +52,12 @@ class Known:
     def names(self) -> Names:
         """All names, each at its number."""
         n = self._count
-        return Names(self._buffer, self._starts[:n], self._lengths[:n])
+        return Names(self._buffer, self._starts[:n], self._lengths[:n], hashes=self._hashes[:n], distinct=True)
+
+    def named(self, numbers: Rows) -> Names:
+        """Return the names with `numbers`, each of which is there once."""
+        hashes = self._hashes[numbers]
+        return Names(self._buffer, self._starts[numbers], self._lengths[numbers], hashes=hashes, distinct=True)
 
     def find(self, names: Names) -> Rows:
         """Return the number of each name, -1 where it has none."""

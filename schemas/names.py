@@ -19,21 +19,38 @@ from numpy.typing import NDArray
 
 from schemas.alike import first_alike, numbered
 from schemas.ordered import ranks_of_slices
-from schemas.ragged import WORD_MASKS, Bytes, Rows, Words, equal_to, gather, padded, starts_of, words_view
+from schemas.ragged import (
+    PAD,
+    WORD_MASKS,
+    Bytes,
+    Rows,
+    Words,
+    equal_to,
+    gather,
+    padded,
+    starts_of,
+    words_of,
+    words_view,
+)
 
 _SEED, _FACTOR = (np.uint64(secrets.randbits(64) | 1) for _ in range(2))
+_SHIFT: Final = np.uint64(29)
+_SHORT: Final = 64
+"""Bytes."""
 
 
 class Names(Sequence[str]):
     """n texts: slices of one padded `buffer`, UTF-8. They need not be distinct."""
 
-    __slots__ = ("_crcs", "_distinct", "_hashes", "buffer", "lengths", "starts")
+    __slots__ = ("_crcs", "_distinct", "_hashes", "_words", "buffer", "lengths", "starts")
 
-    def __init__(self, buffer: Bytes, starts: Rows, lengths: Rows) -> None:
+    def __init__(
+        self, buffer: Bytes, starts: Rows, lengths: Rows, *, hashes: Words | None = None, distinct: bool | None = None
+    ) -> None:
         self.buffer, self.starts, self.lengths = buffer, starts, lengths
-        self._hashes: Words | None = None
+        self._hashes, self._distinct = hashes, distinct
         self._crcs: NDArray[np.uint32] | None = None
-        self._distinct: bool | None = None
+        self._words: list[Words] | None = None
 
     @classmethod
     def of(cls, texts: Sequence[str]) -> Names:
@@ -98,17 +115,42 @@ class Names(Sequence[str]):
 
     def take(self, rows: NDArray[np.intp]) -> Names:
         """Return the texts at the ordinals `rows`, in that order."""
-        taken = Names(self.buffer, self.starts[rows], self.lengths[rows])
-        if self._hashes is not None:
-            taken._hashes = self._hashes[rows]
-        return taken
+        hashes = self._hashes[rows] if self._hashes is not None else None
+        return Names(self.buffer, self.starts[rows], self.lengths[rows], hashes=hashes)
 
     @property
     def hashes(self) -> Words:
         """A keyed hash of each: 64 bits, equal where the texts are."""
         if self._hashes is None:
-            self._hashes = mixed(self.buffer, self.starts, self.lengths, np.full(len(self), _SEED))
+            self._hashes = self.mixed_into(np.full(len(self), _SEED))
         return self._hashes
+
+    @property
+    def words(self) -> list[Words]:
+        """Their bytes, eight at a time, zeros behind each; of texts that are not `are_short` these would be many."""
+        if self._words is None:
+            self._words = words_of(self.buffer, self.starts, self.lengths)
+        return self._words
+
+    def are_short(self) -> bool:
+        """Whether `words` are few enough."""
+        return int(self.lengths.max(initial=0)) <= _SHORT
+
+    def mixed_into(self, hashes: Words) -> Words:
+        """Return `hashes`, one for each, with the texts mixed into them."""
+        hashes = (hashes ^ self.lengths.astype(np.uint64)) * _FACTOR
+        shortest, longest = int(self.lengths.min(initial=1 << 40)), int(self.lengths.max(initial=0))
+        short = longest <= _SHORT
+        for at in range(0, longest, 8):
+            if short and at < shortest:
+                hashes = (hashes ^ self.words[at // 8]) * _FACTOR
+                hashes ^= hashes >> _SHIFT
+                continue
+            rows = np.flatnonzero(self.lengths > at)
+            word = self.words[at // 8][rows] if short else _word(self.buffer, self.starts[rows], self.lengths[rows], at)
+            some = (hashes[rows] ^ word) * _FACTOR
+            hashes[rows] = some ^ (some >> _SHIFT)
+        return hashes
 
     @property
     def crcs(self) -> NDArray[np.uint32]:
@@ -141,8 +183,21 @@ class Names(Sequence[str]):
 
     def equal(self, rows: NDArray[np.intp], others: Names, there: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Tell whether the texts at `rows` are those of `others` at `there`, one by one."""
-        other = others.starts[there], others.lengths[there]
-        return equal_to(self.buffer, self.starts[rows], self.lengths[rows], others.buffer, other)
+        starts, lengths = others.starts[there], others.lengths[there]
+        if not self.are_short():
+            return equal_to(self.buffer, self.starts[rows], self.lengths[rows], others.buffer, (starts, lengths))
+        every = len(rows) == len(self)  # ascending, as a rule, and then all of them
+        every = every and np.array_equal(rows, np.arange(len(rows)))
+        same: NDArray[np.bool_] = (self.lengths if every else self.lengths[rows]) == lengths
+        if others is self:
+            for word in self.words:
+                same &= (word if every else word[rows]) == word[there]
+            return same
+        view, last = words_view(others.buffer), len(others.buffer) - PAD
+        for i, word in enumerate(self.words):
+            other = view[np.minimum(starts + 8 * i, last)] & WORD_MASKS[np.clip(lengths - 8 * i, 0, 8)]
+            same &= (word if every else word[rows]) == other
+        return same
 
     def among(self, texts: Set[str]) -> NDArray[np.intp]:
         """Return the ordinals of those that are one of `texts`."""
@@ -156,24 +211,6 @@ class Names(Sequence[str]):
         return ranks_of_slices(self.buffer, self.starts, self.lengths)
 
 
-def mixed(buffer: Bytes, starts: Rows, lengths: Rows, hashes: Words) -> Words:
-    """Return `hashes`, a row each, with a slice of `buffer`, which is padded, mixed into each."""
-    view = words_view(buffer)
-    hashes = (hashes ^ lengths.astype(np.uint64)) * _FACTOR
-    longest, shortest = int(lengths.max(initial=0)), int(lengths.min(initial=1 << 40))
-    for at in range(0, longest, 8):
-        if at + 8 <= shortest or shortest == longest:
-            word = view[starts + at]
-            if at + 8 > shortest:
-                word &= WORD_MASKS[shortest - at]
-            hashes = (hashes ^ word) * _FACTOR
-            hashes ^= hashes >> _SHIFT
-        else:
-            rows = np.flatnonzero(lengths > at)
-            word = view[starts[rows] + at] & WORD_MASKS[np.minimum(lengths[rows] - at, 8)]
-            some = (hashes[rows] ^ word) * _FACTOR
-            hashes[rows] = some ^ (some >> _SHIFT)
-    return hashes
-
-
-_SHIFT: Final = np.uint64(29)
+def _word(buffer: Bytes, starts: Rows, lengths: Rows, at: int) -> Words:
+    """Return the word at `at` of slices that are longer than that."""
+    return words_view(buffer)[starts + at] & WORD_MASKS[np.minimum(lengths - at, 8)]

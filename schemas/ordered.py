@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.ragged import WORD_MASKS, Bytes, Rows, padded, starts_of, words_view
+from schemas.ragged import Bytes, Rows, padded, starts_of, words_of
 
 T = TypeVar("T", str, bytes)
 
@@ -36,8 +36,8 @@ def ranks_of_slices(buffer: Bytes, starts: Rows, lengths: Rows) -> Rows:
 
     UTF-8 sorts as its code points do, and what ends first comes first.
     """
-    if len(starts) > _FEW and int(lengths.max()) <= _LONGEST:
-        return _by_bytes(_words(buffer, starts, lengths), lengths)
+    if len(starts) > _FEW and 0 < int(lengths.max()) <= _LONGEST:
+        return _by_bytes(np.stack(words_of(buffer, starts, lengths), axis=1), lengths)
     bounds = zip(starts.tolist(), (starts + lengths).tolist(), strict=True)
     return _one_by_one([buffer[first:stop].tobytes() for first, stop in bounds])
 
@@ -62,13 +62,3 @@ def _by_bytes(words: NDArray[np.uint64], lengths: Rows) -> Rows:
     found = np.empty(len(order), np.int64)
     found[order] = np.cumsum(fresh)
     return found
-
-
-def _words(buffer: Bytes, starts: Rows, lengths: Rows) -> NDArray[np.uint64]:
-    """Return the slices' bytes in rows of whole words, zeros behind each."""
-    view = words_view(buffer)
-    out = np.empty((len(lengths), -(-int(lengths.max()) // 8)), "<u8")
-    for i in range(out.shape[1]):
-        left = np.clip(lengths - 8 * i, 0, 8)
-        out[:, i] = view[np.minimum(starts + 8 * i, len(view) - 1)] & WORD_MASKS[left]
-    return out

@@ -43,6 +43,22 @@ def words_view(buffer: Bytes) -> Words:
     return np.ndarray((count,), np.dtype("<u8"), buffer=buffer, strides=(1,))
 
 
+def words_of(buffer: Bytes, starts: Rows, lengths: Rows) -> list[Words]:
+    """Return the bytes of slices of `buffer`, which is padded, as columns of 8-byte words, zeros behind each slice."""
+    view, last = words_view(buffer), len(buffer) - PAD
+    shortest, longest = int(lengths.min(initial=1 << 40)), int(lengths.max(initial=0))
+    found = []
+    for at in range(0, longest, 8):
+        if at < shortest:
+            word = view[starts + at]
+        else:
+            word = view[np.minimum(starts + at, last)]
+        if at + 8 > shortest:
+            word &= WORD_MASKS[shortest - at if shortest == longest else np.clip(lengths - at, 0, 8)]
+        found.append(word)
+    return found
+
+
 def starts_of(lengths: Rows) -> Rows:
     """Return where each of consecutive texts of `lengths` starts."""
     out = np.zeros(len(lengths), np.int64)

@@ -152,7 +152,6 @@ def decode_batch(buffer: Bytes, start: int, length: int, message: int) -> Events
     if not 0 <= kind < len(KINDS):
         raise BadBatch("undecodable")
     org, category = cursor.one_text(), cursor.one_text()
-    label = Slices(np.array([start + HEADER_BYTES]), np.array([cursor.at - HEADER_BYTES]))
     records = cursor.texts(MAX_BATCH_ROWS, "too_many_records")
     n = len(records.starts)
     occurred = cursor.longs(MAX_BATCH_ROWS)
@@ -175,7 +174,6 @@ def decode_batch(buffer: Bytes, start: int, length: int, message: int) -> Events
     heads = Heads(
         message=np.array([message], np.int64),
         kind=np.array([kind], np.uint8),
-        label=label,
         org=org,
         category=category,
         target=target,

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.columns import MAX_ID_BYTES
-from schemas.ragged import Bytes, Rows, equal_to, gather
+from schemas.ragged import Rows, equal_to
 from schemas.reasons import CODES
 from schemas.rules import Rules
 from schemas.subjects import MAX_ORG_BYTES, MAX_SUBJECT_BYTES
-from streams.gateway.events import CONTRACT, DEACTIVATED, DERIVED, MOVED, NAMED, Events, Messages, Slices
+from streams.gateway.events import CONTRACT, DEACTIVATED, DERIVED, MOVED, NAMED, Events, Messages, control
 from streams.gateway.labels import Labels, Rest
 
 MAX_NAME_BYTES = 256
@@ -24,8 +24,6 @@ MAX_CLOCK_MS = (2**32 - 1) * 1000
 """Clocks are kept as 32-bit seconds: until 2106."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-Flags = NDArray[np.bool_]
 
 
 def check_rows(
@@ -39,7 +37,9 @@ def check_rows(
     org, key = events.heads.org, messages.key.take(events.heads.message)
     key_is_org = equal_to(messages.buffer, org.starts, org.lengths, messages.keys, (key.starts, key.lengths))
     texts = [t for t in (events.record, events.parent, events.root) if int(t.lengths.max(initial=0))]
-    found: dict[str, Flags] = {
+    found: dict[str, NDArray[np.bool_]] = {
+        "missing_org": (org.lengths == 0)[events.head],
+        "bad_org": (org.lengths > MAX_ORG_BYTES)[events.head],
         "org_mismatch": ~key_is_org[events.head],
         "missing_record_id": (record == 0) & ~org_level,
         "unexpected_record_id": (record > 0) & contract,
@@ -62,37 +62,13 @@ def check_rows(
     return reasons
 
 
-def control(buffer: Bytes, text: Slices) -> Flags:
-    """Tell which rows hold a control character (C0 or DEL)."""
-    joined = gather(buffer, text.starts, text.lengths)
-    flags = np.zeros(len(text.lengths), np.bool_)
-    if not len(joined) or (int(joined.min()) >= 32 and int(joined.max()) < 127):
-        return flags
-    bad = (joined < 32) | (joined == 127)
-    if bad.any():
-        ends = np.cumsum(text.lengths)
-        flags[np.searchsorted(ends, np.flatnonzero(bad), side="right")] = True
-    return flags
-
-
 def _judge(labels: Labels, rules: Rules) -> NDArray[np.uint8]:
-    """Return each label's reason code: its org's texts are judged once for all its labels, the rest for all orgs."""
-    of_org = np.array([_of_org(org) for org in labels.orgs], np.uint8)[labels.org]
-    of_rest = np.array([CODES.get(_unbound(rest, rules), 0) for rest in labels.rests], np.uint8)[labels.rest]
+    """Return each label's reason code: what its org's name holds, and the rest, judged once for all orgs."""
+    of_rest = np.array([CODES.get(_unbound(rest, rules), 0) for rest in labels.rests], np.uint8)
     texts = np.array([bool(_CONTROL.search(r.category + r.target + r.name)) for r in labels.rests], np.bool_)
-    of_rest = np.where(texts[labels.rest], CODES["bad_text"], of_rest)
-    unnamed = (of_org > 0) & (of_org != CODES["bad_text"])
-    found: NDArray[np.uint8] = np.where(unnamed | ((of_org > 0) & ~texts[labels.rest]), of_org, of_rest)
-    return found.astype(np.uint8)
-
-
-def _of_org(org: str) -> int:
-    """Return what speaks against an org's name, as a code."""
-    if not org:
-        return CODES["missing_org"]
-    if len(org) > MAX_ORG_BYTES or (4 * len(org) > MAX_ORG_BYTES and len(org.encode()) > MAX_ORG_BYTES):
-        return CODES["bad_org"]
-    return CODES["bad_text"] if not org.isprintable() and _CONTROL.search(org) else 0
+    bad_text = labels.bad_orgs[labels.org] | texts[labels.rest]
+    found: NDArray[np.uint8] = np.where(bad_text, np.uint8(CODES["bad_text"]), of_rest[labels.rest])
+    return found
 
 
 def _unbound(label: Rest, rules: Rules) -> str:

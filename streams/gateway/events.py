@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.ragged import Bytes, Rows
+from schemas.ragged import Bytes, Rows, gather
 
 KINDS = ("created", "touched", "deleted", "moved", "derived", "deactivated", "reactivated", "contract", "named")
 """In the order of the Avro enum."""
@@ -38,16 +38,28 @@ class Slices:
         return Slices(np.zeros(n, np.int64), np.zeros(n, np.int64))
 
 
+def control(buffer: Bytes, text: Slices) -> NDArray[np.bool_]:
+    """Tell which rows hold a control character (C0 or DEL)."""
+    joined = gather(buffer, text.starts, text.lengths)
+    flags = np.zeros(len(text.lengths), np.bool_)
+    if not len(joined) or (int(joined.min()) >= 32 and int(joined.max()) < 127):
+        return flags
+    bad = (joined < 32) | (joined == 127)
+    if bad.any():
+        ends = np.cumsum(text.lengths)
+        flags[np.searchsorted(ends, np.flatnonzero(bad), side="right")] = True
+    return flags
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heads:
     """What all events of a message have in common, a row a message: its events have one kind, org and producer.
 
-    `message`: its number in the pack; `label`: its bytes of kind, org and category, as encoded.
+    `message`: its number in the pack.
     """
 
     message: Rows
     kind: NDArray[np.uint8]
-    label: Slices
     org: Slices
     category: Slices
     target: Slices
@@ -137,7 +149,7 @@ class Events:
         return joined.take(np.argsort(head, kind="stable"))
 
 
-_HEAD_TEXTS = ("label", "org", "category", "target", "name", "producer")
+_HEAD_TEXTS = ("org", "category", "target", "name", "producer")
 _TEXTS = ("record", "parent", "root", "subjects")
 _NUMBERS = ("occurred", "subject_counts")
 

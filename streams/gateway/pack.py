@@ -28,7 +28,8 @@ from schemas.subjects import SubjectKeys
 from streams.gateway.checks import check_rows
 from streams.gateway.events import CREATED, DERIVED, KINDS, MOVED, NAMED, Events, Messages, Slices
 from streams.gateway.fitting import costs_of, that_fit
-from streams.gateway.labels import Label, Labels, Rest, label_heads
+from streams.gateway.labels import Labels, Rest, label_heads
+from streams.gateway.orgs import Orgs
 from streams.gateway.regular import decode_batches
 from streams.gateway.routing import SPREAD, Routes
 from streams.gateway.singles import HEADER_BYTES, decode_singles
@@ -79,13 +80,17 @@ class Packer:
     batch_id: int
     producers: frozenset[str] = frozenset()
     limits: Limits = field(default_factory=Limits)
+    _orgs: Orgs = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_orgs", Orgs(self.routes, self.keys))
 
     def pack(self, messages: Messages, *, now_ms: int) -> Packed:
         """Decode, check, group and encode. Never raises for what a message holds."""
         events, reasons, decoded = self._decode(messages)
-        labels, of_heads = label_heads(messages.buffer, events.heads)
+        labels, of_heads = label_heads(messages.buffer, events.heads, self._orgs)
         codes = of_heads[events.head]
-        partition = self.routes.places(labels.orgs)[labels.org[codes]]
+        partition = self._orgs.places(labels.numbers)[labels.org[codes]]
         used = that_fit(events.message, costs_of(events, of_heads), partition, decoded, self.limits)
         rows = np.searchsorted(events.message, used)
         if rows < len(events):
@@ -135,7 +140,7 @@ class Packer:
         parts = [part for part in (*parts, *found_batches) if len(part)] or parts
         return Events.joined(parts), reasons, len(messages) if left is None else left
 
-    def _producer(self, label: Label | Rest) -> str:
+    def _producer(self, label: Rest) -> str:
         return label.producer if label.producer in self.producers else "other"
 
     def _refusals(self, reasons: NDArray[np.uint8], events: Events, labels: Labels, codes: Rows) -> list[Refusal]:
@@ -145,7 +150,7 @@ class Packer:
         refusals = []
         for message, row in zip(bad.tolist(), first.tolist(), strict=True):
             known = row < len(events) and int(of_rows[row]) == message
-            producer = self._producer(labels[int(codes[row])]) if known else "other"
+            producer = self._producer(labels.rests[labels.rest[codes[row]]]) if known else "other"
             refusals.append(Refusal(message=message, reason=NAMES[reasons[message]], producer=producer))
         return refusals
 
@@ -173,7 +178,7 @@ class Packer:
         categories = ranks([name.category for name in named])[rest]
         targets = ranks([name.target for name in named])[rest]
         kinds, names = ranks([name.kind for name in named])[rest], ranks([name.name for name in named])[rest]
-        for part in (kinds, ranks(labels.orgs)[org], categories, targets, day - base_day, names, source):
+        for part in (kinds, self._orgs.ranks(labels.numbers)[org], categories, targets, day - base_day, names, source):
             span = int(part.max()) + 1
             if most > _LARGEST_KEY // span:  # very many orgs, names and days at once
                 key = np.unique(key, return_inverse=True)[1]
@@ -266,7 +271,7 @@ class Packer:
         is_record = (events.kind == CREATED) | (events.kind == DERIVED)
         if len(events.subjects.starts) == 0:
             return None
-        keys = self.keys.of_all(labels.orgs)
+        keys = self._orgs.keys(labels.numbers)
         each = np.repeat(labels.org[codes], events.subject_counts)
         subjects = events.subjects
         refs = siphash24(messages.buffer, subjects.starts, subjects.lengths, keys[each, 0], keys[each, 1])

@@ -140,10 +140,8 @@ def layouts_of(buffer: Bytes, value: Slices, message: Rows) -> tuple[Layouts, Fl
     first is not looked at yet.
     """
     walk = _Walk(buffer, value)
-    begin = walk.at
     kind = walk.number()
     org, category = walk.text(), walk.text()
-    label = Slices(begin, walk.at - begin)
     records, occurred, counts = walk.texts(MAX_BATCH_ROWS), walk.numbers(), walk.numbers()
     subjects = walk.texts(MAX_BATCH_SUBJECTS)
     walk.none()
@@ -157,7 +155,6 @@ def layouts_of(buffer: Bytes, value: Slices, message: Rows) -> tuple[Layouts, Fl
     heads = Heads(
         message=message,
         kind=np.where(odd, 0, kind).astype(np.uint8),
-        label=label,
         org=org,
         category=category,
         target=target,

@@ -6,7 +6,7 @@ that follows to its shard under each count the org ever had. Pure. `tests/unit/s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from ebbtide.partition import ledger_partition
 from schemas.errors import Halt
-from schemas.ragged import Bytes, Rows, murmur2_rows, padded, starts_of
-from schemas.subjects import MAX_ORG_BYTES
+from schemas.names import Names
+from schemas.ragged import Bytes, Rows, murmur2_rows
 from streams.gateway.events import CREATED, Slices
 
 SPREAD: Final = -1
 """In the place of a partition: the org has, or had, several shards."""
-_MOST: Final = 1 << 18
 
 
 @dataclass(eq=False)
@@ -41,7 +40,7 @@ class Routes:
     partitions: int
     shards: dict[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
     _epochs: dict[str, int] = field(default_factory=dict, repr=False)
-    _places: dict[str, int] = field(default_factory=dict, repr=False)
+    _spread: Names | None = field(default=None, repr=False)
 
     def learn(self, route: Mapping[str, object]) -> None:
         """Take in one `Route`; one that is not newer changes nothing. Raises BadRoute."""
@@ -53,34 +52,24 @@ class Routes:
             raise BadRoute("shard counts that do not grow from at least 1")
         if epoch > self._epochs.get(org, -1):
             self._epochs[org] = epoch
+            if counts != self.counts(org):
+                self._spread = None
             self.shards[org] = counts
-            self._places.pop(org, None)
 
     def counts(self, org: str) -> tuple[int, ...]:
         """Return the shard counts of `org`, oldest first."""
         return self.shards.get(org, (1,))
 
-    def places(self, orgs: Sequence[str]) -> Rows:
-        """Return the one partition of each org, SPREAD where it has, or had, several shards."""
-        if len(self._places) + len(orgs) > _MOST:
-            self._places.clear()
-        found = list(map(self._places.get, orgs))
-        new = [org for org, place in zip(orgs, found, strict=True) if place is None] if None in found else []
-        if new:
-            self._places.update(zip(new, self._places_of(new), strict=True))
-            found = list(map(self._places.get, orgs))
-            for org in new:
-                if len(org) > MAX_ORG_BYTES:  # of an event that is refused: no org has such a name
-                    self._places.pop(org, None)
-        return np.array(found, np.int64)
+    def first(self, orgs: Names) -> Rows:
+        """Return the partition of the first shard of each org: `ledger_partition`, of all at once."""
+        hashes = murmur2_rows(orgs.buffer, orgs.starts, orgs.lengths).astype(np.int64)
+        return (hashes & 0x7FFFFFFF) % self.partitions
 
-    def _places_of(self, orgs: Sequence[str]) -> list[int]:
-        """Work it out for orgs that were not asked for yet: `ledger_partition` of their first shard, all at once."""
-        raw = [org.encode() for org in orgs]
-        lengths = np.fromiter(map(len, raw), np.int64, len(raw))
-        hashes = murmur2_rows(padded(b"".join(raw)), starts_of(lengths), lengths).astype(np.int64)
-        found: list[int] = ((hashes & 0x7FFFFFFF) % self.partitions).tolist()
-        return [place if self.counts(org) == (1,) else SPREAD for org, place in zip(orgs, found, strict=True)]
+    def spread_orgs(self) -> Names:
+        """Return the orgs that have, or had, several shards."""
+        if self._spread is None:
+            self._spread = Names.of([org for org, counts in self.shards.items() if counts != (1,)])
+        return self._spread
 
     def spread(self, org: str, kind: int, buffer: Bytes, roots: Slices) -> tuple[NDArray[np.intp], Rows]:
         """Return (row, partition) pairs for events of one org and kind; `roots` are empty for org-level events."""

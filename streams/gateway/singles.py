@@ -135,7 +135,6 @@ def decode_singles(buffer: Bytes, values: Slices, message: Rows) -> tuple[Events
     """
     n = len(message)
     walk = _Walk(buffer, values.starts + HEADER_BYTES, values.starts + values.lengths, np.zeros(n, np.uint8))
-    begin = walk.at
     kind = walk.long()
     wrong = np.flatnonzero((kind < 0) | (kind >= len(KINDS)))
     if len(wrong):
@@ -143,7 +142,6 @@ def decode_singles(buffer: Bytes, values: Slices, message: Rows) -> tuple[Events
         walk.fail(wrong, "undecodable")
     org = walk.text()
     category = walk.text()
-    label = Slices(begin, np.maximum(walk.at - begin, 0))
     record = walk.text()
     counts, subjects = _subjects(walk, n)
     occurred = walk.long()
@@ -154,7 +152,6 @@ def decode_singles(buffer: Bytes, values: Slices, message: Rows) -> tuple[Events
     heads = Heads(
         message=message,
         kind=kind.astype(np.uint8),
-        label=label,
         org=org,
         category=category,
         target=target,

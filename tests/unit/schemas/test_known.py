@@ -5,19 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from schemas import names as module
 from schemas.known import Known
 from schemas.names import Names
-from schemas.ragged import Bytes, Rows, Words
+from schemas.ragged import Words
 
 
 @pytest.fixture(params=["good", "one for all", "four"])
 def hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    def poor(buffer: Bytes, starts: Rows, lengths: Rows, hashes: Words) -> Words:
-        return (lengths & (0 if request.param == "one for all" else 3)).astype(np.uint64)
+    def poor(names: Names, hashes: Words) -> Words:
+        return (names.lengths & (0 if request.param == "one for all" else 3)).astype(np.uint64)
 
     if request.param != "good":
-        monkeypatch.setattr(module, "mixed", poor)
+        monkeypatch.setattr(Names, "mixed_into", poor)
 
 
 @pytest.mark.usefixtures("hashes")

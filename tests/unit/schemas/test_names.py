@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import names as module
 from schemas.names import Names
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20) | st.sampled_from(["", "acme", "acme\0", "beta"])
@@ -19,7 +18,7 @@ TEXTS = st.lists(TEXT, max_size=12)
 @pytest.fixture(params=[False, True], ids=["good hashes", "one hash for all"])
 def hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param:
-        monkeypatch.setattr(module, "mixed", lambda buffer, starts, lengths, hashes: np.zeros(len(starts), np.uint64))
+        monkeypatch.setattr(Names, "mixed_into", lambda names, hashes: np.zeros(len(names), np.uint64))
 
 
 @given(TEXTS)

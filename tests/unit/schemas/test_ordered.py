@@ -29,6 +29,7 @@ def test_few_texts_and_many_have_the_places_that_sorting_gives(some: list[str], 
         ["org-1", "org-10", "org-2", "Org-1", "ørg-1", "org-\U0001f600", "org-￿"],
         ["x" * 63, "x" * 64, "x" * 64 + "a", "x" * 65, "y" * 200],
         ["same"],
+        [""],
     ],
 )
 def test_what_is_a_prefix_comes_first_and_nothing_is_taken_for_another(kinds: list[str]) -> None:

@@ -25,7 +25,9 @@ def test_the_keys_of_many_orgs_are_those_of_each(first: list[str], then: list[st
     keys = SubjectKeys(MASTER)
 
     for orgs in (first, then):
-        assert keys.of_all(orgs).tolist() == [list(SubjectKeys(MASTER).of(org)) for org in orgs]
+        assert keys.of_all([org.encode() for org in orgs]).tolist() == [
+            list(SubjectKeys(MASTER).of(org)) for org in orgs
+        ]
 
 
 def test_references_differ_by_org_by_master_and_by_version() -> None:

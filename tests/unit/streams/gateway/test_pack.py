@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from ebbtide.partition import ledger_partition, shard_of
 from ebbtide.wire import public_codec
+from schemas import names
 from schemas.frames import Group, decode_frame
 from schemas.reasons import REASONS
 from schemas.subjects import SubjectKeys
-from streams.gateway import labels
 from streams.gateway import pack as packing
 from streams.gateway.pack import Packed
 from streams.gateway.routing import BadRoute, Routes
@@ -208,9 +208,10 @@ def test_groups_are_the_same_where_their_keys_would_be_too_large_a_number(monkey
 
 
 def test_rows_whose_hashes_collide_are_told_apart_by_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = singles([event(org=f"org-{n % 7}", record_id=f"r{n}") for n in range(50)])
+    categories = ["messages", "media"]
+    rows = singles([event(org=f"org-{n % 7}", record_id=f"r{n}", category=categories[n % 2]) for n in range(50)])
     wanted = [(p, g.header, g.body) for p, g in groups(pack(rows))]
-    monkeypatch.setattr(labels, "_FACTOR", np.uint64(0))
+    monkeypatch.setattr(names, "_FACTOR", np.uint64(0))
 
     found = [(p, g.header, g.body) for p, g in groups(pack(rows))]
 
