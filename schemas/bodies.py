@@ -100,7 +100,13 @@ def _decompressor() -> zstandard.ZstdDecompressor:
 
 def planes(values: NDArray[Any], width: int) -> bytes:
     """Return unsigned `values` as `width` planes of bytes, the lowest first."""
-    return values.astype(_UNSIGNED[width]).view(np.uint8).reshape(-1, width).T.tobytes()
+    return matrix_of(values, width).T.tobytes()
+
+
+def matrix_of(values: NDArray[Any], width: int) -> Bytes:
+    """Return the `width` low bytes of unsigned `values`, a row each: the planes of some are those rows', turned."""
+    matrix: Bytes = values.astype(_UNSIGNED[width]).view(np.uint8).reshape(-1, width)
+    return matrix
 
 
 def from_planes(data: Bytes, n: int, width: int) -> NDArray[Any]:

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.alike import in_order_of_use
-from schemas.bodies import BadBody, Reader, compress, decompress, planes, undo_differences, zigzag_differences
+from schemas.bodies import BadBody, Reader, compress, decompress, matrix_of, undo_differences
 from schemas.names import Names
 from schemas.ordered import ranks
 from schemas.ragged import Bytes, Rows, starts_of
+from schemas.text_runs import TextRuns, differences_of_runs
 
 MAX_GROUPS: Final = 1 << 20
 KINDS: Final = ("record", "touched", "deleted", "moved", "deactivated", "reactivated", "contract", "named")
@@ -93,35 +93,6 @@ class Texts:
 
     def at(self, row: int) -> str:
         return self.values[int(self.codes[row])]
-
-    def in_order_of_use(self) -> Texts:
-        """Return the same with each value once, in the order of their first use."""
-        values = self.values
-        if len(values) == 1 and len(self.codes):
-            return self
-        order = in_order_of_use(self.codes, len(values))
-        table = np.zeros(len(values), np.int64)
-        if isinstance(values, Names) and values.are_distinct():
-            table[order] = np.arange(len(order))
-            return Texts(values.take(order), table[self.codes])
-        texts = tuple(map(values.__getitem__, order.tolist()))
-        if len(set(texts)) == len(texts):  # as a rule: values are distinct
-            table[order] = np.arange(len(order))
-            return Texts(texts, table[self.codes])
-        places = _places(texts)
-        table[order] = list(map(places.__getitem__, texts))
-        return Texts(tuple(places), table[self.codes])
-
-    def encode(self) -> list[bytes]:
-        """Return its bytes, in parts."""
-        used = self.in_order_of_use()
-        if isinstance(used.values, Names):
-            raw, lengths = used.values.raw(), used.values.lengths
-        else:
-            pieces = [text.encode() for text in used.values]
-            raw, lengths = b"".join(pieces), np.fromiter(map(len, pieces), np.int64, len(pieces))
-        head = np.uint32(len(lengths)).tobytes()
-        return [head, planes(lengths, 2), raw, planes(zigzag_differences(used.codes), 4)]
 
     def list(self) -> list[str]:
         """Return each group's text."""
@@ -224,15 +195,29 @@ class Directory:
 
     def encode(self) -> bytes:
         """Return its bytes."""
-        parts = [np.uint32(len(self)).tobytes(), self.kinds.astype(np.uint8).tobytes()]
-        for texts in self.texts:
-            parts += texts.encode()
-        parts.append(planes(zigzag_differences(self.days), 4))
-        parts.append(planes(self.sources, 2))
-        parts += [planes(self.first, 8), planes(self.next - self.first, 8)]
-        parts += [planes(self.counts, 4), planes(zigzag_differences(self.low), 4)]
-        parts.append(planes(self.high - self.low, 4))
-        return compress(b"".join(parts))
+        return self.encode_runs([len(self)])[0]
+
+    def encode_runs(self, sizes: Sequence[int]) -> list[bytes]:
+        """Return the bytes of each run of `sizes` consecutive groups, as if it were a directory of its own."""
+        bounds = np.concatenate((np.zeros(1, np.int64), np.cumsum(np.array(sizes, np.int64))))
+        kinds, texts = self.kinds.astype(np.uint8), [TextRuns(Names.of(t.values), t.codes, bounds) for t in self.texts]
+        columns = [
+            differences_of_runs(self.days, bounds),
+            matrix_of(self.sources, 2),
+            matrix_of(self.first, 8),
+            matrix_of(self.next - self.first, 8),
+            matrix_of(self.counts, 4),
+            differences_of_runs(self.low, bounds),
+            matrix_of(self.high - self.low, 4),
+        ]
+        found = []
+        for run, (first, stop) in enumerate(pairwise(bounds.tolist())):
+            parts = [(stop - first).to_bytes(4, "little"), kinds[first:stop].tobytes()]
+            for one in texts:
+                parts += one.of(run, first, stop)
+            parts += [column[first:stop].T.tobytes() for column in columns]
+            found.append(compress(b"".join(parts)))
+        return found
 
     @staticmethod
     def decode(data: bytes) -> Directory:

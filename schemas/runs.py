@@ -14,7 +14,6 @@ from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from schemas.alike import first_alike, numbered
 from schemas.bodies import (
@@ -25,13 +24,14 @@ from schemas.bodies import (
     compress,
     decompress,
     encode_columns,
+    matrix_of,
     planes,
     read_columns,
     undo_differences_of_runs,
     zigzag,
 )
 from schemas.columns import Columns, Ids, Subjects
-from schemas.ragged import Bytes, Rows, starts_of
+from schemas.ragged import Rows, starts_of
 
 _IDS_AT: Final = 7
 _ROW_BYTES: Final = 20
@@ -54,7 +54,7 @@ def encode_runs(columns: Columns, sizes: Sequence[int]) -> list[bytes]:
     steps = clocks.copy()
     steps[1:] -= clocks[:-1]
     steps[ends - sizes] = clocks[ends - sizes]
-    folded = _matrix(zigzag(steps), 4)
+    folded = matrix_of(zigzag(steps), 4)
     references = _References(columns.subjects, ends) if columns.subjects is not None else None
     bodies = []
     for run, (first, stop) in enumerate(bounds):
@@ -70,7 +70,7 @@ class _References:
 
     def __init__(self, subjects: Subjects, ends: Rows) -> None:
         refs = subjects.refs()
-        self._counts = _matrix(subjects.counts.astype(np.uint16), 2)
+        self._counts = matrix_of(subjects.counts, 2)
         before = np.concatenate((np.zeros(1, np.int64), np.cumsum(subjects.counts)))
         others = np.concatenate((np.zeros(1, np.int64), np.cumsum(subjects.counts != 1)))
         begins = np.concatenate((np.zeros(1, np.int64), ends))
@@ -97,11 +97,6 @@ class _References:
             width = code_width(entries)
             parts.append(self._one_byte[begin:end] if width == 1 else planes(self._codes[begin:end], width))
         return [*parts, self._hashes[8 * self._entries[run] : 8 * self._entries[run + 1]]]
-
-
-def _matrix(values: NDArray[np.uint32] | NDArray[np.uint16], width: int) -> Bytes:
-    matrix: Bytes = values.astype(f"<u{width}").view(np.uint8).reshape(-1, width)
-    return matrix
 
 
 class _Run(NamedTuple):

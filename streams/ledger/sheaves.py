@@ -12,7 +12,7 @@ promises.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from itertools import pairwise
 from typing import Final
 from zlib import crc32
 
@@ -24,6 +24,7 @@ from schemas.directories import Texts
 from schemas.frames import Pack
 from schemas.names import Names
 from schemas.ragged import Rows, starts_of
+from schemas.runs import encode_runs
 from streams.ledger import keys
 from streams.ledger.buckets import Buckets, gather
 from streams.ledger.keys import Position, SheafKey
@@ -40,33 +41,46 @@ LEVELS: Final = (64, 512)
 FAN_IN: Final = 8
 """So many sheaves of one level and due day become one."""
 _ROW_BYTES: Final = 17
+_HASH_BITS: Final = np.uint64(32)
 _ORGS_AT_ONCE: Final = 1024
 """So many orgs of sheaves that are looked through cost as much as one record that is decided on."""
 
 
-def put(work: Work, due: int, found: Buckets, chosen: NDArray[np.intp], *, rules: int) -> int:
-    """Keep buckets, which are due on one day under the `rules` of a version; return how many records were merged."""
-    cost = 0
-    for piece, rows in _pieces(found, chosen):
-        full = piece[-1] != chosen[-1]  # merged, it would only be cut again
-        cost += _store(work, due, Pack.made_of(found.directory(piece, rows), rows), rules, full=full)
+def put(work: Work, found: Buckets, chosen: NDArray[np.intp], due: Rows, *, rules: int) -> int:
+    """Keep buckets, one at least, each `due` on a day under the `rules` of a version; return how many records were
+    merged."""
+    order = np.argsort(due, kind="stable")
+    chosen, due = chosen[order], due[order]
+    rows, cost = found.rows(chosen), 0
+    groups, sizes = found.directory(chosen, rows), found.sizes[chosen]
+    starts = _pieces(due, sizes, rows)
+    ends = [*starts[1:], len(chosen)]
+    records = np.add.reduceat(sizes, starts).tolist()
+    heads = groups.encode_runs([stop - first for first, stop in zip(starts, ends, strict=True)])
+    packs = [Pack(head, body) for head, body in zip(heads, encode_runs(rows, records), strict=True)]
+    orgs, days = _orgs_of(groups.orgs, starts), due[starts].tolist()
+    for i, pack in enumerate(packs):
+        full = days[i] == (days[i + 1] if i + 1 < len(days) else None)  # merged, it would only be cut again
+        cost += _store(work, days[i], pack, records[i], orgs[i], rules, full=full)
     return cost
 
 
-def _pieces(found: Buckets, chosen: NDArray[np.intp]) -> Iterable[tuple[NDArray[np.intp], Columns]]:
-    """Yield buckets, and their rows, by as many as one sheaf may hold."""
-    whole, records = found.rows(chosen), np.cumsum(found.sizes[chosen])
-    size = np.cumsum(_bytes_of(whole))[records - 1]
-    first = 0
-    while first < len(chosen):
-        before = (int(records[first - 1]), int(size[first - 1])) if first else (0, 0)
-        ends = (
-            np.searchsorted(records, before[0] + MAX_RECORDS, "right"),
-            np.searchsorted(size, before[1] + MAX_BYTES, "right"),
-        )
-        stop = max(first + 1, int(min(ends)))
-        yield chosen[first:stop], whole.slice(before[0], int(records[stop - 1]))
-        first = stop
+def _pieces(due: Rows, sizes: Rows, rows: Columns) -> list[int]:
+    """Return the first bucket of each sheaf: of buckets by the day on which they are due, as many as one may hold."""
+    ends = np.cumsum(sizes)
+    size = np.cumsum(_bytes_of(rows))[ends - 1]
+    starts = []
+    for first, stop in pairwise([*np.flatnonzero(np.diff(due, prepend=-1)).tolist(), len(due)]):
+        at = first
+        while at < stop:
+            starts.append(at)
+            before = (int(ends[at - 1]), int(size[at - 1])) if at else (0, 0)
+            within = (
+                np.searchsorted(ends, before[0] + MAX_RECORDS, "right"),
+                np.searchsorted(size, before[1] + MAX_BYTES, "right"),
+            )
+            at = max(at + 1, int(min(within)))
+    return starts
 
 
 def _bytes_of(columns: Columns) -> Rows:
@@ -75,13 +89,14 @@ def _bytes_of(columns: Columns) -> Rows:
     return sizes + columns.parents.lengths if columns.parents is not None else sizes
 
 
-def _store(work: Work, due: int, pack: Pack, rules: int, *, full: bool) -> int:
-    """Write one sheaf, and merge those of its due day if many are small; return how many records were merged."""
-    row, count = work.packs(), pack.count
+def _store(work: Work, due: int, pack: Pack, count: int, orgs: bytes, rules: int, *, full: bool) -> int:
+    """Write one sheaf of `count` records, and merge those of its due day if many are small; return how many records
+    were merged."""
+    row = work.packs()
     level = len(LEVELS) if full else sum(count >= bound for bound in LEVELS)
     key = SheafKey(rules, due, level, work.position())
     work.store.put(key.pack(), pack.encode())
-    work.store.put(key.pack(keys.SHEAF_ORGS), _orgs_of(pack.directory.orgs))
+    work.store.put(key.pack(keys.SHEAF_ORGS), orgs)
     row.sheaf_from = min(row.sheaf_from, key.pack().hex()) if row.sheaves else key.pack().hex()
     row.sheaves += 1
     row.sheaved += count
@@ -94,7 +109,8 @@ def _store(work: Work, due: int, pack: Pack, rules: int, *, full: bool) -> int:
     for (raw, _), one in zip(alike, packs, strict=True):
         remove(work, keys.read_sheaf(raw), one)
     found = gather(packs)
-    return int(found.sizes.sum()) + put(work, due, found, np.arange(len(found)), rules=rules)
+    every = np.arange(len(found))
+    return int(found.sizes.sum()) + put(work, found, every, np.full(len(every), due, np.int64), rules=rules)
 
 
 def remove(work: Work, key: SheafKey, pack: Pack) -> None:
@@ -110,12 +126,17 @@ def _hash(org: str) -> int:
     return crc32(org.encode())
 
 
-def _orgs_of(texts: Texts) -> bytes:
-    hashes = np.sort(Names.of(texts.values).crcs[texts.in_use()])
+def _orgs_of(orgs: Texts, starts: list[int]) -> list[bytes]:
+    """Return the row of orgs' hashes of each sheaf. `starts`: its first group."""
+    sheaf = np.zeros(len(orgs.codes), np.uint64)
+    sheaf[starts[1:]] = 1
+    hashes = np.sort(np.cumsum(sheaf, dtype=np.uint64) << _HASH_BITS | Names.of(orgs.values).crcs[orgs.codes])
     fresh = np.ones(len(hashes), np.bool_)
     fresh[1:] = hashes[1:] != hashes[:-1]
-    found: bytes = hashes[fresh].astype("<u4").tobytes()
-    return found
+    hashes = hashes[fresh]
+    bounds = np.searchsorted(hashes, np.arange(len(starts) + 1, dtype=np.uint64) << _HASH_BITS).tolist()
+    raw = hashes.astype("<u4")
+    return [raw[first:stop].tobytes() for first, stop in pairwise(bounds)]
 
 
 def _names(value: bytes, org: int) -> bool:
@@ -202,7 +223,7 @@ def drawn(work: Work, org: str, at: DrawRow, budget: int) -> tuple[list[Buckets]
         mine = whole.orgs.are({org})
         rest = np.flatnonzero(~mine)
         if len(rest):
-            cost += put(work, key.due, whole, rest, rules=key.rules)
+            cost += put(work, whole, rest, np.full(len(rest), key.due, np.int64), rules=key.rules)
         taken.append(_only(whole, np.flatnonzero(mine)))
     return taken, cost
 

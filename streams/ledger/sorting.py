@@ -30,11 +30,11 @@ def sort_out(work: Work, found: Buckets, chosen: NDArray[np.intp]) -> int:
         return 0
     due = _due_days(work, found, chosen)
     store(work, found, chosen[due == _NEVER])
-    cost, rules = 0, work.rules
-    for day in np.unique(due[due != _NEVER]).tolist():
-        assert rules is not None
-        cost += sheaves.put(work, day, found, chosen[due == day], rules=rules.version)
-    return cost
+    later = np.flatnonzero(due != _NEVER)
+    if not len(later):
+        return 0
+    assert work.rules is not None
+    return sheaves.put(work, found, chosen[later], due[later], rules=work.rules.version)
 
 
 def store(work: Work, found: Buckets, chosen: NDArray[np.intp]) -> None:

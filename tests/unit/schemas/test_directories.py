@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.bodies import BadBody
 from schemas.directories import KINDS, Directory, Texts
 from schemas.frames import GroupHeader, directory_of
+from schemas.names import Names
 
 TEXT = st.sampled_from(["", "acme", "beta", "zürich", "a much longer name"])
 HEADER = st.builds(
@@ -25,6 +30,7 @@ HEADER = st.builds(
 ROW = st.tuples(HEADER, st.integers(1, 2**20), st.tuples(st.integers(0, 2**31), st.integers(2**31, 2**32 - 1)))
 ROWS = st.lists(ROW, max_size=8)
 Row = tuple[GroupHeader, int, tuple[int, int]]
+ROW_OF_ONE: list[Row] = [(GroupHeader(kind="record", org="acme", category="messages", day=1), 1, (0, 0))]
 
 
 def made(rows: list[Row]) -> Directory:
@@ -62,6 +68,46 @@ def test_taken_and_joined_groups_are_the_bytes_of_the_same_groups_made_anew(one:
     joined = Directory.concat([made(one), made(other)]).take(places)
 
     assert joined.encode() == made([whole[i] for i in places]).encode()
+
+
+@pytest.mark.parametrize("orgs", [1, 2, 500])
+@pytest.mark.parametrize("sizes", [[], [0], [1], [3, 0, 2], [400, 1, 300], [0, 0]])
+def test_runs_of_groups_are_written_together_as_each_would_be_alone(sizes: list[int], orgs: int) -> None:
+    total, source = sum(sizes), np.random.default_rng(orgs)
+    rows: list[Row] = [
+        (
+            GroupHeader(kind="record", org=f"org-{n % orgs}", category=f"c{n % 3}", day=9 - n % 7, first=n, next=n + 1),
+            n + 1,
+            (n, 2**32 - 1 - n),
+        )
+        for n in source.integers(0, 10**6, total).tolist()
+    ]
+    whole = Directory.decode(made(rows).encode()) if rows else made(rows)  # with texts as they are read
+
+    found = whole.encode_runs(sizes)
+
+    ends = np.cumsum(sizes, dtype=np.int64).tolist()
+    assert found == [made(rows[end - size : end]).encode() for size, end in zip(sizes, ends, strict=True)]
+    assert [said(Directory.decode(body)) for body in found] == [
+        said(made(rows[end - size : end])) for size, end in zip(sizes, ends, strict=True)
+    ]
+
+
+@given(st.lists(TEXT), st.sets(TEXT))
+def test_groups_whose_text_is_one_of_some_are_told(texts: list[str], some: set[str]) -> None:
+    assert Texts.of(texts).are(some).tolist() == [text in some for text in texts]
+
+
+@pytest.mark.parametrize("text", [b"\xff", b"\xc3"])
+def test_a_text_that_is_no_utf_8_is_refused_among_few_and_many(text: bytes) -> None:
+    for others in (1, 500):
+        raw = [b"a%d" % n for n in range(others)] + [text, b"\xa4"]  # in the end a character, cut in two
+        names = Names.of_bytes(b"".join(raw), np.array([len(r) for r in raw]))
+        groups = Directory.concat([made(ROW_OF_ONE)] * len(raw))
+        body = replace(groups, orgs=Texts(names, np.arange(len(raw)))).encode()
+
+        with pytest.raises(BadBody, match="UTF-8"):
+            Directory.decode(body)
 
 
 @given(st.lists(TEXT))
