@@ -31,8 +31,8 @@ MAX_SEGMENT = 8192
 MIN_SEGMENT = 64
 """Rows from which a group has a body of its own."""
 
-_GROUP_BYTES = 160
-"""What a group takes in memory: numbers of its columns, and its org's name, a text of its own as a rule."""
+_GROUP_BYTES = 128
+"""What a group takes in memory: numbers of its columns, and its org's name and hash."""
 _CODES = {kind: i for i, kind in enumerate(KINDS)}
 GroupKey = tuple[str, str, str, str, int, str]
 

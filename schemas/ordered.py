@@ -1,7 +1,7 @@
-"""Places of texts among each other, for very many at once: their bytes are sorted two at a time, no text by itself.
+"""Places of texts and rows among each other, for very many at once: sorted two bytes at a time, none by itself.
 
-Used by `schemas.names`, where packs name tens of thousands of orgs; `tests/unit/schemas/test_ordered.py` says what it
-promises.
+Used where packs name tens of thousands of orgs and have as many groups; `tests/unit/schemas/test_ordered.py` says what
+it promises.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.ragged import Bytes, Rows, padded, starts_of, words_of
+from schemas.ragged import Bytes, Rows, order_by, padded, starts_of, words_of
 
 T = TypeVar("T", str, bytes)
 
 _FEW: Final = 512
 """So many texts are quicker one by one."""
+_LARGEST_KEY: Final = 1 << 62
 _LONGEST: Final = 64
 """Bytes; of longer texts there are more passes than comparing them costs."""
 
@@ -40,6 +41,24 @@ def ranks_of_slices(buffer: Bytes, starts: Rows, lengths: Rows) -> Rows:
         return _by_bytes(np.stack(words_of(buffer, starts, lengths), axis=1), lengths)
     bounds = zip(starts.tolist(), (starts + lengths).tolist(), strict=True)
     return _one_by_one([buffer[first:stop].tobytes() for first, stop in bounds])
+
+
+def order_of(first: Rows, *others: Rows) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Return the stable order of rows by numbers from 0 on, `first` before `others`, and which of them, in that order,
+    differ from the one before."""
+    key, most = first, int(first.max(initial=0)) + 1
+    for part in others:
+        span = int(part.max(initial=0)) + 1
+        if span == 1:
+            continue
+        if most > _LARGEST_KEY // span:  # very many orgs, names and days at once
+            key = np.unique(key, return_inverse=True)[1]
+            most = int(key.max()) + 1
+        key, most = key * span + part, most * span
+    order = order_by(key, most.bit_length())
+    ordered, fresh = key[order], np.ones(len(key), np.bool_)
+    fresh[1:] = ordered[1:] != ordered[:-1]
+    return order, fresh
 
 
 def _one_by_one(texts: Sequence[T]) -> Rows:

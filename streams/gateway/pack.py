@@ -20,8 +20,8 @@ from schemas.columns import Columns, Ids, Subjects
 from schemas.directories import KINDS as GROUP_KINDS
 from schemas.directories import Directory, Texts
 from schemas.frames import encode_groups
-from schemas.ordered import ranks
-from schemas.ragged import Rows, order_by, siphash24
+from schemas.ordered import order_of, ranks
+from schemas.ragged import Rows, siphash24
 from schemas.reasons import CODES, NAMES
 from schemas.rules import Rules
 from schemas.subjects import SubjectKeys
@@ -36,7 +36,6 @@ from streams.gateway.singles import HEADER_BYTES, decode_singles
 from streams.gateway.spec import Limits
 
 DAY_MS = 86_400_000
-_LARGEST_KEY = 1 << 62
 _GROUP_KIND = ("record", "touched", "deleted", "moved", "record", "deactivated", "reactivated", "contract", "named")
 
 
@@ -173,21 +172,14 @@ class Packer:
         rest, org = labels.rest[code], labels.org[code]
         message = events.message[rows]
         day, source = events.occurred[rows] // DAY_MS, messages.source[message]
-        base_day = int(day.min())
-        key, most = partition, int(partition.max()) + 1
         categories = ranks([name.category for name in named])[rest]
         targets = ranks([name.target for name in named])[rest]
         kinds, names = ranks([name.kind for name in named])[rest], ranks([name.name for name in named])[rest]
-        for part in (kinds, self._orgs.ranks(labels.numbers)[org], categories, targets, day - base_day, names, source):
-            span = int(part.max()) + 1
-            if most > _LARGEST_KEY // span:  # very many orgs, names and days at once
-                key = np.unique(key, return_inverse=True)[1]
-                most = int(key.max()) + 1
-            key, most = key * span + part, most * span
-        order = order_by(key, most.bit_length())
-        rows, key, partition = rows[order], key[order], partition[order]
+        orgs, days = self._orgs.ranks(labels.numbers)[org], day - int(day.min())
+        order, fresh = order_of(partition, kinds, orgs, categories, targets, days, names, source)
+        rows, partition = rows[order], partition[order]
         columns = self._columns(messages, events, labels, codes, rows)
-        begins = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
+        begins = np.flatnonzero(fresh)
         offsets = messages.offset[message[order]].astype(np.uint64)
         heads = order[begins]
         directory = Directory(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from schemas.columns import Columns
 from schemas.directories import RECORD, Directory, Texts
 from schemas.frames import Pack
+from schemas.ordered import order_of
 from schemas.ragged import Rows, starts_of
 from streams.ledger.keys import Bucket
 
@@ -87,12 +88,8 @@ def gather(packs: Sequence[Pack]) -> Buckets:
     records = np.flatnonzero(whole.kinds == RECORD)
     found, starts = whole.take(records), starts_of(whole.counts)[records]
     orgs, categories, targets = found.orgs.ranks(), found.categories.ranks(), found.targets.ranks()
-    order = np.lexsort((targets, orgs, found.days, categories))
-    fresh = np.ones(len(order), np.bool_)
-    fresh[1:] = False
-    for part in (orgs, categories, targets, found.days):
-        ranked = part[order]
-        fresh[1:] |= ranked[1:] != ranked[:-1]
+    days = found.days - int(found.days.min()) if len(records) else found.days
+    order, fresh = order_of(categories, days, orgs, targets)
     begins, counts = np.flatnonzero(fresh), found.counts[order]
     heads = order[begins]
     return Buckets(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.ordered import ranks
+from schemas import ordered
+from schemas.ordered import order_of, ranks
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 
@@ -36,3 +38,21 @@ def test_what_is_a_prefix_comes_first_and_nothing_is_taken_for_another(kinds: li
     texts = kinds * 600
 
     assert ranks(texts).tolist() == by_sorting(texts)
+
+
+ROWS = st.lists(st.tuples(*[st.integers(0, 300)] * 3), max_size=30)
+
+
+@given(ROWS, st.sampled_from([1_000, 1 << 62]))
+def test_rows_are_in_the_order_of_their_numbers_and_equal_ones_as_they_came(
+    rows: list[tuple[int, ...]], largest: int
+) -> None:
+    parts = [np.array([row[i] for row in rows], np.int64) for i in range(3)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ordered, "_LARGEST_KEY", largest)
+        order, fresh = order_of(*parts, np.zeros(len(rows), np.int64))
+
+    assert order.tolist() == sorted(range(len(rows)), key=rows.__getitem__)
+    found = [rows[i] for i in order.tolist()]
+    assert fresh.tolist() == [i == 0 or found[i] != found[i - 1] for i in range(len(found))]

@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from ebbtide.partition import ledger_partition, shard_of
 from ebbtide.wire import public_codec
-from schemas import names
+from schemas import names, ordered
 from schemas.frames import Group, decode_frame
 from schemas.reasons import REASONS
 from schemas.subjects import SubjectKeys
-from streams.gateway import pack as packing
 from streams.gateway.pack import Packed
 from streams.gateway.routing import BadRoute, Routes
 from streams.gateway.spec import Limits
@@ -202,7 +201,7 @@ def test_groups_are_the_same_where_their_keys_would_be_too_large_a_number(monkey
         ]
     )
     wanted = pack(rows).frames
-    monkeypatch.setattr(packing, "_LARGEST_KEY", 1_000)
+    monkeypatch.setattr(ordered, "_LARGEST_KEY", 1_000)
 
     assert pack(rows).frames == wanted
 
