@@ -200,7 +200,7 @@ class Directory:
     def encode_runs(self, sizes: Sequence[int]) -> list[bytes]:
         """Return the bytes of each run of `sizes` consecutive groups, as if it were a directory of its own."""
         bounds = np.concatenate((np.zeros(1, np.int64), np.cumsum(np.array(sizes, np.int64))))
-        kinds, texts = self.kinds.astype(np.uint8), [TextRuns(Names.of(t.values), t.codes, bounds) for t in self.texts]
+        kinds, texts = self.kinds.astype(np.uint8), [TextRuns(t.values, t.codes, bounds) for t in self.texts]
         columns = [
             differences_of_runs(self.days, bounds),
             matrix_of(self.sources, 2),

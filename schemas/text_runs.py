@@ -6,6 +6,9 @@ is; `tests/unit/schemas/test_directories.py` says what it promises.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,26 +17,32 @@ from schemas.bodies import matrix_of, zigzag
 from schemas.names import Names
 from schemas.ragged import Bytes, Rows
 
+_LARGEST_TABLE: Final = 1 << 22
+
 
 class TextRuns:
-    """One text a group: `names[codes[i]]`. `bounds`: where each run of groups begins, and where the last one ends."""
+    """One text a group: `values[codes[i]]`. `bounds`: where each run of groups begins, and where the last one ends."""
 
-    def __init__(self, names: Names, codes: Rows, bounds: Rows) -> None:
+    def __init__(self, values: Sequence[str], codes: Rows, bounds: Rows) -> None:
+        names, codes = _once(values, codes)
         self._alone = len(names) == 1
         if self._alone:
             self._text = names.raw()
             return
-        if not names.are_distinct():
-            names, places = names.distinct()
-            codes = places[codes]
-        run = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
-        rows, places = numbered(first_alike((run * len(names) + codes).view(np.uint64)))
-        entries = np.searchsorted(rows, bounds)  # how many texts lie before each run
+        runs = len(bounds) - 1
+        if runs == 1:
+            rows, places = numbered(_first_uses(codes, len(names)))
+            self._entries = [0, len(rows)]
+        else:
+            run = np.repeat(np.arange(runs), np.diff(bounds))
+            rows, places = numbered(_first_uses(codes + run * len(names), runs * len(names)))
+            entries = np.searchsorted(rows, bounds)  # how many texts lie before each run
+            self._entries, places = entries.tolist(), places - entries[run]
         used = names.take(codes[rows])
         self._raw, self._lengths = used.raw(), matrix_of(used.lengths, 2)
-        self._codes = differences_of_runs(places - entries[run], bounds)
-        ends = np.concatenate((np.zeros(1, np.int64), np.cumsum(used.lengths)))
-        self._entries, self._bytes = entries.tolist(), ends[entries].tolist()
+        self._codes = differences_of_runs(places, bounds)
+        ends = np.cumsum(used.lengths)
+        self._bytes = [int(ends[entry - 1]) if entry else 0 for entry in self._entries]
 
     def of(self, run: int, first: int, stop: int) -> list[bytes]:
         """Return what is written of a run, the groups [first, stop)."""
@@ -51,9 +60,32 @@ def differences_of_runs(values: Rows | NDArray[np.uint32], bounds: Rows) -> Byte
     whole = values.astype(np.uint32)
     steps = whole.copy()
     steps[1:] -= whole[:-1]
-    begins = bounds[:-1][np.diff(bounds) > 0]
-    steps[begins] = whole[begins]
+    if len(bounds) > 2:
+        begins = bounds[:-1][np.diff(bounds) > 0]
+        steps[begins] = whole[begins]
     return matrix_of(zigzag(steps), 4)
+
+
+def _once(values: Sequence[str], codes: Rows) -> tuple[Names, Rows]:
+    """Return the same with each value once."""
+    if isinstance(values, Names):
+        if values.are_distinct():
+            return values, codes
+        names, places = values.distinct()
+        return names, places[codes]
+    numbers = {text: i for i, text in enumerate(dict.fromkeys(values))}
+    if len(numbers) < len(values):
+        codes = np.fromiter(map(numbers.__getitem__, values), np.int64, len(values))[codes]
+    return Names.of([*numbers]), codes
+
+
+def _first_uses(numbers: Rows, most: int) -> Rows:
+    """Return for each row the first one that has the same number, all of them below `most`."""
+    if most > _LARGEST_TABLE:
+        return first_alike(numbers.view(np.uint64))
+    table = np.empty(most, np.int32)  # what is read of it was written before
+    table[numbers[::-1]] = np.arange(len(numbers) - 1, -1, -1)  # of repeats, numpy keeps the last one written
+    return table[numbers].astype(np.int64)
 
 
 def _number(n: int) -> bytes:

@@ -38,8 +38,6 @@ def check_rows(
     key_is_org = equal_to(messages.buffer, org.starts, org.lengths, messages.keys, (key.starts, key.lengths))
     texts = [t for t in (events.record, events.parent, events.root) if int(t.lengths.max(initial=0))]
     found: dict[str, NDArray[np.bool_]] = {
-        "missing_org": (org.lengths == 0)[events.head],
-        "bad_org": (org.lengths > MAX_ORG_BYTES)[events.head],
         "org_mismatch": ~key_is_org[events.head],
         "missing_record_id": (record == 0) & ~org_level,
         "unexpected_record_id": (record > 0) & contract,
@@ -48,6 +46,9 @@ def check_rows(
         "time_before_1970": events.occurred < 0,
         "time_in_future": events.occurred > np.where(contract, MAX_CLOCK_MS, min(now_ms + skew_ms, MAX_CLOCK_MS)),
     }
+    for reason, bad in (("missing_org", org.lengths == 0), ("bad_org", org.lengths > MAX_ORG_BYTES)):
+        if bad.any():
+            found[reason] = bad[events.head]
     for text in texts:
         found["bad_text"] = found.get("bad_text", np.zeros(len(events), np.bool_)) | control(messages.buffer, text)
     if int(events.subjects.lengths.max(initial=0)) > MAX_SUBJECT_BYTES:
