@@ -35,6 +35,11 @@ from schemas.ragged import (
 
 _SEED, _FACTOR = (np.uint64(secrets.randbits(64) | 1) for _ in range(2))
 _SHIFT: Final = np.uint64(29)
+_FEW: Final = 512
+"""Of so many texts each is hashed by itself."""
+_BYTE, _BYTE_BITS = np.uint32(255), np.uint32(8)
+_CRC_STEPS: Final = ~np.array([crc32(bytes((i ^ 255,))) for i in range(256)], np.uint32) ^ np.uint32(0x00FFFFFF)
+"""What a byte adds to a CRC-32: of the byte alone, the first and the last step taken back."""
 _SHORT: Final = 64
 """Bytes."""
 
@@ -156,8 +161,19 @@ class Names(Sequence[str]):
     def crcs(self) -> NDArray[np.uint32]:
         """The CRC-32 of each."""
         if self._crcs is None:
-            self._crcs = np.fromiter(map(crc32, self.pieces()), np.uint32, len(self))
+            few = not _FEW < len(self) or not self.are_short()
+            self._crcs = np.fromiter(map(crc32, self.pieces()), np.uint32, len(self)) if few else self._all_crcs()
         return self._crcs
+
+    def _all_crcs(self) -> NDArray[np.uint32]:
+        """Work them out a byte at a time, of all together."""
+        shortest, longest = int(self.lengths.min()), int(self.lengths.max())
+        found = np.full(len(self), 0xFFFFFFFF, np.uint32)
+        for at in range(longest):
+            byte = (self.words[at // 8] >> np.uint64(8 * (at % 8))).astype(np.uint32)
+            step = _CRC_STEPS[(found ^ byte) & _BYTE] ^ (found >> _BYTE_BITS)
+            found = step if at < shortest else np.where(self.lengths > at, step, found)
+        return ~found
 
     def are_distinct(self) -> bool:
         """Whether no two are equal."""

@@ -28,8 +28,13 @@ def test_texts_are_read_back_together_and_one_by_one(texts: list[str]) -> None:
     assert made.texts() == [*made] == texts
     assert [made[i] for i in range(len(made))] == texts
     assert made.pieces() == [text.encode() for text in texts]
-    assert made.crcs.tolist() == [crc32(text.encode()) for text in texts]
     assert [*made[1:3]] == texts[1:3]
+
+
+@given(TEXTS)
+def test_crcs_of_few_texts_and_of_many_are_those_of_each(texts: list[str]) -> None:
+    for some in (texts, texts * 600):
+        assert Names.of(some).crcs.tolist() == [crc32(text.encode()) for text in some]
 
 
 @given(TEXTS)
