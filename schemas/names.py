@@ -161,8 +161,10 @@ class Names(Sequence[str]):
     def crcs(self) -> NDArray[np.uint32]:
         """The CRC-32 of each."""
         if self._crcs is None:
-            few = not _FEW < len(self) or not self.are_short()
-            self._crcs = np.fromiter(map(crc32, self.pieces()), np.uint32, len(self)) if few else self._all_crcs()
+            if len(self) > _FEW and self.are_short():
+                self._crcs = self._all_crcs()
+            else:
+                self._crcs = np.fromiter(map(crc32, self.pieces()), np.uint32, len(self))
         return self._crcs
 
     def _all_crcs(self) -> NDArray[np.uint32]:
