@@ -49,14 +49,17 @@ def that_fit(message: Rows, costs: Rows, partition: Rows, messages: int, limits:
     """Return how many of `messages` one pack takes; at least one, if there is one.
 
     A row an event, by message: the number of its message, which may be behind `messages`, what it costs, and where it
-    goes: SPREAD, if that may be several partitions, counts for each. What is too much for one entry is halved, or
-    cut in more equal parts: a large pack and a small one would cost more.
+    goes: SPREAD, if that may be several partitions, counts for each that has others too. What is too much for one entry
+    is halved, or cut in more equal parts: a large pack and a small one would cost more.
     """
     used = min(messages, _first_beyond(message, costs, limits.pack_output_bytes, messages))
     taken = int(np.searchsorted(message, used))
     message, costs, partition = message[:taken], costs[:taken], partition[:taken]
     spread = partition == SPREAD
-    loads = np.bincount(partition[~spread], weights=costs[~spread], minlength=1) + costs[spread].sum()
+    loads = np.bincount(partition[~spread], weights=costs[~spread], minlength=1)
+    loads[loads > 0] += costs[spread].sum()  # what only spread rows may reach gets less than any of these
+    if not loads.any():
+        loads[0] = costs[spread].sum()
     for full in np.flatnonzero(loads > limits.entry_bytes).tolist():
         own = np.flatnonzero(spread | (partition == full))
         share = ceil(loads[full] / ceil(loads[full] / limits.entry_bytes))

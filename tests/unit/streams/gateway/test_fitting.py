@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ebbtide.partition import ledger_partition
@@ -28,6 +28,8 @@ EVENTS = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 50), st.sampled_fr
 
 
 @given(EVENTS, st.integers(1, 500), st.integers(1, 200), st.integers(-9, 3))
+@example([(0, 1, SPREAD), (0, 3, SPREAD), (2, 1, SPREAD), (0, 2, 0)], 7, 4, 0)
+@example([(0, 36, SPREAD), (2, 34, SPREAD), (0, 1, 0), (0, 1, 2)], 72, 36, 0)
 def test_a_pack_is_as_large_as_it_may_be_or_its_equal_share(
     events: list[tuple[int, int, int]], pack_bytes: int, entry_bytes: int, more: int
 ) -> None:
@@ -43,6 +45,9 @@ def test_a_pack_is_as_large_as_it_may_be_or_its_equal_share(
 
     most = max(used for used in range(messages + 1) if used == 0 or loads(used)[0] <= pack_bytes)
     shares = [ceil(load / max(1, ceil(load / entry_bytes))) for load in loads(most)[1:]]
+    # One that only spread rows may reach gets less than any that has others.
+    own = {at for (_, _, at), of in zip(events, message.tolist(), strict=True) if of < most} - {SPREAD} or {0}
+    shares = [share if p in own else entry_bytes for p, share in enumerate(shares)]
     wanted = max(
         used
         for used in range(most + 1)
