@@ -113,7 +113,7 @@ class Engine:
         return cls(settings, data_map, path, stack, roles, issuer, stops)
 
     def stop(self) -> None:
-        """Stop the roles, then the stack."""
+        """Stop the roles, the stack, and what forks roles."""
         self._stops.close()
 
     def describe(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Starts every role as a process of its own, starts again what died, and stops all within a bound.
 
 A role that died is started again after a pause that grows with each early death, so that a role which cannot start
-does not spin. Roles die with us, kill -9 included (`ops.local.guard`). Used by `ops.engine`;
+does not spin. Roles die with us, kill -9 included (`ops.local.guard`, `ops.local.forking`). Used by `ops.engine`;
 `tests/integration/test_up.py` says what it promises.
 """
 
@@ -49,12 +49,15 @@ _IMPORTS = (
     "streams.ledger.ledger",
     "streams.projector.run",
 )
-"""What roles import on their own, each what it needs (`ops.roles`). None starts a thread."""
+"""What roles import on their own, each what it needs (`ops.roles`). None starts a thread, as `Forks` imports it."""
 
 
 def role_forks(data_dir: Path) -> Forks:
-    """What starts roles as forks of a process that has all imported that any of them needs."""
-    return Forks(data_dir / "forks", _ROLE, _IMPORTS)
+    """What starts roles as forks of a process that has all imported that any of them needs.
+
+    `data_dir` may be others' too: each owner has a directory of its own in it, as long as it runs.
+    """
+    return Forks(data_dir / f"forks-{os.getpid()}", _ROLE, _IMPORTS)
 
 
 class RoleFailed(Refused):

@@ -1,7 +1,7 @@
 """`ebbtide run ROLE…`: one role in this process, or several, each in a process of its own.
 
-Supervisors start a role with `python -m ops.cli.role ROLE`: all other commands would be imported for nothing, at each
-start of each role.
+Supervisors start a role with `python -m ops.cli.role ROLE`, or fork a process that has imported what that would
+(`ops.local.forks`): all other commands would be imported for nothing, at each start of each role.
 """
 
 from __future__ import annotations

@@ -6,9 +6,10 @@ A role's imports are two thirds of the CPU of its start; a fork has them already
 others. `ops.local.forks` is the other side. The standard library's fork server (`multiprocessing`) does the half of
 it: its children outlive a killed owner, have no time in which to end, and no log and lock of their own.
 
-The modules are imported first. Then each request over CONTROL_FD, a socket that keeps packets apart, is a packet that
-says what to run, with descriptors: the connection of this run, its log, and what it holds open. The run's pid goes out
-over its connection, then the code that it ended with, as shells say it; the end of the other direction asks the run to
+The modules are imported first. Then each request over CONTROL_FD, a socket that keeps packets apart, says how a run
+ends, with descriptors: its connection, a file that says what to run, its log, and what it holds open. The file is read
+by the fork alone: there are keys in it that other roles must not have in their memory. The run's pid goes out over its
+connection, then the code that it ended with, as shells say it; the end of the other direction asks the run to
 stop. The end of CONTROL_FD, or SIGTERM, asks all. Who was asked is killed when its time is up, and the kernel kills all
 when this process dies (prctl(2), PR_SET_PDEATHSIG). It has one thread, and so must all that it imports: a fork has
 no other, and whatever another held stays held.
@@ -28,11 +29,12 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from dataclasses import dataclass
 from typing import Any, Final
 
-MOST_BYTES: Final = 1 << 17
-MOST_DESCRIPTORS: Final = 16
+_MOST_BYTES: Final = 4096
+_MOST_DESCRIPTORS: Final = 16
 
 _PR_SET_NAME = 15
 _PR_SET_PDEATHSIG = 1
@@ -119,28 +121,31 @@ class _Server:
 
     def _fork(self) -> dict[str, Any] | None:
         """In the fork what it is to run, else None."""
-        packet, descriptors, *_ = socket.recv_fds(self._control, MOST_BYTES, MOST_DESCRIPTORS)
+        packet, descriptors, *_ = socket.recv_fds(self._control, _MOST_BYTES, _MOST_DESCRIPTORS)
         if not packet:
             self._ended = True
             return None
         request: dict[str, Any] = json.loads(packet)
-        conn, log, *held = descriptors
         # Until the child has the default handlers again, a request to stop would be taken by ours, and be lost with it.
         signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
-        server = os.getpid()
-        pid = os.fork()
+        server, pid = os.getpid(), -1
+        try:
+            conn, said, log, *_held = descriptors
+            pid = os.fork()
+        except (OSError, ValueError):  # no more processes or descriptors: those that run must not end with this one
+            traceback.print_exc()
         if pid == 0:
             os.close(conn)
             self._leave()
-            _become(request, log, server)
-            return request
+            return _become(said, log, server)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
-        for descriptor in (log, *held):
+        if pid > 0:
+            child = _Child(socket.socket(fileno=os.dup(conn)), request["stop_signal"], request["grace_s"])
+            self._children[pid] = child
+            with contextlib.suppress(OSError):  # who asked is gone: its end is heard next
+                child.conn.send(str(pid).encode())
+        for descriptor in descriptors:
             os.close(descriptor)
-        child = _Child(socket.socket(fileno=conn), request["stop_signal"], request["grace_s"])
-        self._children[pid] = child
-        with contextlib.suppress(OSError):  # who asked is gone: its end is heard next
-            child.conn.send(str(pid).encode())
         return None
 
     def _leave(self) -> None:
@@ -154,8 +159,8 @@ class _Server:
         self._children.clear()
 
 
-def _become(request: dict[str, Any], log: int, server: int) -> None:
-    """Make a fork look like a process that was started for the request."""
+def _become(said: int, log: int, server: int) -> dict[str, Any]:
+    """Make a fork look like a process that was started for what the file says, and return that."""
     for number in (signal.SIGTERM, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
@@ -163,15 +168,19 @@ def _become(request: dict[str, Any], log: int, server: int) -> None:
     prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != server:
         os._exit(128 + signal.SIGKILL)
-    arguments = request["arguments"]
-    prctl(_PR_SET_NAME, " ".join(arguments).encode()[:15], 0, 0, 0)  # what `ps` and `top` show
-    os.chdir(request["directory"])
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
+    with open(said, "rb") as file:
+        file.seek(0)
+        request: dict[str, Any] = json.loads(file.read())
+    arguments = request["arguments"]
+    prctl(_PR_SET_NAME, " ".join(arguments).encode()[:15], 0, 0, 0)  # what `ps` and `top` show
+    os.chdir(request["directory"])
     os.environ.clear()
     os.environ.update(request["environment"])
     sys.argv = [request["module"], *arguments]
+    return request
 
 
 def main(arguments: list[str]) -> None:
@@ -183,6 +192,7 @@ def main(arguments: list[str]) -> None:
     gc.freeze()  # a collection in a fork would write to all that it shares
     request = _Server(control).serve()
     if request is not None:
+        sys.modules.pop(request["module"], None)  # what it does is done anew, as its own program
         runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
 
 

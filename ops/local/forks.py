@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,13 +17,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ops.local.errors import ServiceFailed
-from ops.local.forking import MOST_BYTES
 from ops.local.process import Guard, Launch, Process, guarded, tail_of
 
 __all__ = ["Forks"]
 
 _GRACE_S = 20.0
 """More than any of its children has."""
+_PATIENCE_S = 120.0
+"""For its imports, where many things start at once."""
 
 
 class Forks:
@@ -46,29 +49,31 @@ class Forks:
         return self._server.pid if self._server is not None and self._server.running else None
 
     def launch(self, launch: Launch) -> tuple[Guard, int | None]:
-        """A `Launcher`. Raises ServiceFailed, with the end of its log, when the process that forks ends meanwhile."""
+        """A `Launcher`. Raises ServiceFailed, with the end of its log, when the process that forks cannot or ends."""
         start = [sys.executable, "-m", self._module]
         if sys.platform != "linux" or list(launch.command[: len(start)]) != start:
             return guarded(launch)
-        request = {
+        what = {
             "module": self._module,
             "arguments": list(launch.command[len(start) :]),
             "environment": dict(launch.environment),
             "directory": str(launch.directory),
-            "stop_signal": int(launch.stop_signal),
-            "grace_s": launch.grace_s,
         }
-        packet = json.dumps(request).encode()
-        if len(packet) > MOST_BYTES:
-            return guarded(launch)
+        ends = {"stop_signal": int(launch.stop_signal), "grace_s": launch.grace_s}
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs, self._lock:
+        fork, pid = _Fork(ours), None
+        with theirs, os.fdopen(os.memfd_create("launch"), "wb") as said, self._lock:
+            said.write(json.dumps(what).encode())
+            said.flush()
             server, control = self._begun()
-            socket.send_fds(control, [packet], [theirs.fileno(), launch.log, *launch.held])
-        fork = _Fork(ours)
-        pid = fork.pid()
+            with contextlib.suppress(OSError):  # it has just ended
+                descriptors = [theirs.fileno(), said.fileno(), launch.log, *launch.held]
+                socket.send_fds(control, [json.dumps(ends).encode()], descriptors)
+        with contextlib.suppress(OSError):
+            pid = fork.pid()
         if pid is None:
-            raise ServiceFailed(server.name, "ended before it forked", server.log, tail_of(server.log))
+            fork.close()
+            raise ServiceFailed(server.name, "did not fork", server.log, tail_of(server.log))
         return fork, pid
 
     def begin(self) -> None:
@@ -78,7 +83,7 @@ class Forks:
                 self._begun()
 
     def stop(self) -> None:
-        """End the process that forks, and with it whatever still runs."""
+        """End the process that forks, and with it whatever still runs; its directory goes too."""
         with self._lock:
             if self._control is not None:
                 self._control.close()
@@ -86,6 +91,7 @@ class Forks:
             if self._server is not None:
                 self._server.stop(limit_s=_GRACE_S + 1.0)
                 self._server = None
+                shutil.rmtree(self._directory, ignore_errors=True)
 
     def _begun(self) -> tuple[Process, socket.socket]:
         if self._control is not None and self._server is not None and self._server.running:
@@ -117,7 +123,8 @@ class _Fork:
         self._lock = threading.Lock()
 
     def pid(self) -> int | None:
-        """Wait for it; None where the server died first."""
+        """Wait for it; None where there is no fork. Raises OSError, also where none answers in time."""
+        self._conn.settimeout(_PATIENCE_S)
         said = self._conn.recv(64)
         if said:
             return int(said)
@@ -146,6 +153,10 @@ class _Fork:
     def terminate(self) -> None:
         with contextlib.suppress(OSError):  # it has ended
             self._conn.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._conn.close()
 
     def _ended(self, said: bytes) -> None:
         # Without a word the server died, and the kernel killed all that it had forked.

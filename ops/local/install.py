@@ -7,19 +7,17 @@ renamed into it under a lock: two processes may install at once, and one that is
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ops.local.errors import MissingTool, ServiceFailed
 from ops.local.java import find_java
 from ops.local.kafka.archive import ensure_archive
+from ops.local.making import making
 from ops.local.postgres import find_postgres
 from ops.local.process import tail_of
 
@@ -62,7 +60,7 @@ def ensure_kafka_jars(cache_dir: Path, *, report: Report = lambda _: None) -> Pa
     place = cache_dir / f"kafka-{KAFKA_VERSION}"
     if place.exists():
         return place
-    with _making(place) as temporary:
+    with making(place) as temporary:
         if temporary is None:
             return place
         maven = _tool("mvn", "fetching the native Kafka", "sudo apt-get install maven")
@@ -87,7 +85,7 @@ def ensure_versitygw(cache_dir: Path, *, report: Report = lambda _: None) -> Pat
     place = cache_dir / f"versitygw-{VERSITYGW_VERSION}"
     if place.exists():
         return place
-    with _making(place) as temporary:
+    with making(place) as temporary:
         if temporary is None:
             return place
         go = _tool("go", "building the native S3 gateway, versitygw", "sudo apt-get install golang-go")
@@ -125,7 +123,7 @@ def ensure_prometheus(cache_dir: Path, *, report: Report = lambda _: None) -> Pr
     tools = PrometheusTools(place / "promtool", place / "prometheus")
     if tools.there:
         return tools
-    with _making(place) as temporary:
+    with making(place) as temporary:
         if temporary is None:
             return tools
         for name in ("apt-get", "dpkg-deb"):
@@ -163,19 +161,6 @@ def _tool(name: str, needed_for: str, command: str) -> str:
     if found is None:
         raise MissingTool(name, needed_for, command)
     return found
-
-
-@contextlib.contextmanager
-def _making(place: Path) -> Iterator[Path | None]:
-    """A temporary directory on the same file system, held under the part's lock; None when another made the part."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with (place.parent / f".{place.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if place.exists():
-            yield None
-            return
-        with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as temporary:
-            yield Path(temporary)
 
 
 def _run(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 import subprocess
@@ -18,8 +17,8 @@ LEAST_VERSION = 17  # Kafka 4: brokers and tools need Java 17 (KIP-1013)
 
 
 @lru_cache
-def _said_of(java: str) -> str:
-    """What it says of its version; nothing when it cannot be run."""
+def build_of(java: str) -> str:
+    """What it says of its version and build; nothing when it cannot be run."""
     try:
         said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -27,14 +26,9 @@ def _said_of(java: str) -> str:
     return said.stderr + said.stdout
 
 
-def build_of(java: str) -> str:
-    """Eight hexadecimal digits that change with its version and build."""
-    return hashlib.sha256(_said_of(java).encode()).hexdigest()[:8]
-
-
 def version_of(java: str) -> int:
     """The feature version, 17 for `openjdk version "17.0.15"`; 0 when it cannot be run or read."""
-    found = re.search(r'version "(\d+)(?:\.(\d+))?', _said_of(java))
+    found = re.search(r'version "(\d+)(?:\.(\d+))?', build_of(java))
     if found is None:
         return 0
     first = int(found[1])

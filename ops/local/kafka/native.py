@@ -5,6 +5,7 @@ Chosen by `ops.local.choose`; `tests/integration/local/test_kafka.py` says what 
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -23,8 +24,13 @@ _LOG4J = Path(__file__).with_name("log4j2.properties")
 
 
 def archive_of(jars: Path, java: str) -> Path:
-    """Where the image of these jars' classes lies for this Java, if there is one (`ops.local.kafka.archive`)."""
-    return jars.with_name(f"{jars.name}-java-{build_of(java)}.jsa")
+    """Where the image of these jars' classes lies for this Java, if there is one (`ops.local.kafka.archive`).
+
+    Its name has what Java holds it against: its own build, and where the jars lie, how large and how old they are.
+    """
+    facts = [(str(jar), jar.stat().st_size, jar.stat().st_mtime_ns) for jar in sorted(jars.glob("*.jar"))]
+    digest = hashlib.sha256(repr((build_of(java), facts)).encode()).hexdigest()[:12]
+    return jars.with_name(f"{jars.name}-{digest}.jsa")
 
 
 def broker_properties(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -19,17 +20,21 @@ from tests.integration.local.test_process import alive, kill
 WORK = """
 import os, signal, sys
 import imported
-what = sys.argv[1]
-if what == "end":
-    sys.exit(int(sys.argv[2]))
-if what == "fail":
-    raise RuntimeError("no disk left")
-if what == "stubborn":
-    signal.signal(signal.SIGTERM, lambda *_: print("no"))
-print(imported.PID, os.getcwd(), os.environ["COLOUR"], __name__)
-print("up", os.getpid())
-while True:
-    signal.pause()
+
+def main(what):
+    if what == "end":
+        sys.exit(int(sys.argv[2]))
+    if what == "fail":
+        raise RuntimeError("no disk left")
+    if what == "stubborn":
+        signal.signal(signal.SIGTERM, lambda *_: print("no"))
+    print(imported.PID, os.getcwd(), os.environ["COLOUR"])
+    print("up", os.getpid())
+    while True:
+        signal.pause()
+
+if __name__ == "__main__":
+    main(sys.argv[1])
 """
 
 
@@ -40,9 +45,7 @@ def forks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Forks]:
     (modules / "imported.py").write_text("import os\nPID = os.getpid()\n")
     (modules / "work.py").write_text(WORK)
     monkeypatch.setenv("PYTHONPATH", str(modules))
-    # Not `work` itself among what is imported: it does its work on import.
-    made = Forks(tmp_path / "forks", "imported", [])
-    monkeypatch.setattr(made, "_module", "work")
+    made = Forks(tmp_path / "forks", "work", ["imported"])
     yield made
     made.stop()
 
@@ -67,9 +70,12 @@ def start(forks: Forks, directory: Path, *arguments: str, grace_s: float = 20.0)
 def test_it_has_the_imports_and_its_own_place_environment_and_log(forks: Forks, tmp_path: Path) -> None:
     runs = [start(forks, tmp_path / colour, "serve") for colour in ("blue", "red")]
 
-    said = [run.log.read_text().split()[:4] for run in runs]
+    said = [run.log.read_text() for run in runs]
 
-    assert said == [[str(forks.pid), str(tmp_path / colour), colour, "__main__"] for colour in ("blue", "red")]
+    assert said == [
+        f"{forks.pid} {tmp_path / colour} {colour}\nup {run.pid}\n"
+        for colour, run in zip(("blue", "red"), runs, strict=True)
+    ]
     assert [Path(f"/proc/{run.pid}/comm").read_text().strip() for run in runs] == ["serve", "serve"]
     for run in runs:
         run.stop()
@@ -138,12 +144,37 @@ def test_none_outlives_the_process_that_forked_it_and_the_next_has_another(forks
     assert alive(again.pid)
 
 
+def test_one_that_cannot_be_forked_is_told_and_the_others_go_on(forks: Forks, tmp_path: Path) -> None:
+    run = start(forks, tmp_path / "run", "serve")
+    assert forks.pid is not None
+    # As where no more processes are to be had: descriptors are, which it gets with each request.
+    resource.prlimit(forks.pid, resource.RLIMIT_NOFILE, (4, 4))
+
+    with pytest.raises(ServiceFailed, match="forks did not fork"):
+        begin(forks, tmp_path / "other", "serve")
+
+    assert alive(run.pid)
+    assert not run.log.read_text().count("Traceback")
+    run.stop()
+    assert run.exit_code == 128 + signal.SIGTERM
+
+
+def test_stop_ends_all_that_it_forked_and_leaves_no_directory(forks: Forks, tmp_path: Path) -> None:
+    forks.begin()
+    runs = [start(forks, tmp_path / str(i), "serve") for i in range(2)]
+
+    forks.stop()
+
+    assert not any(alive(run.pid) for run in runs)
+    assert not (tmp_path / "forks").exists()
+
+
 def test_what_cannot_be_imported_is_told_with_the_end_of_the_log(
     forks: Forks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", "")
 
-    with pytest.raises(ServiceFailed, match=r"(?s)forks ended before it forked.*No module named 'imported'"):
+    with pytest.raises(ServiceFailed, match=r"(?s)forks did not fork.*No module named 'work'"):
         begin(forks, tmp_path / "run", "serve")
 
 
@@ -161,8 +192,7 @@ OWNER = """
 import pathlib, sys, time
 from ops.local.forks import Forks
 from ops.local.process import Process
-forks = Forks(pathlib.Path(sys.argv[1]) / "forks", "imported", [])
-forks._module = "work"
+forks = Forks(pathlib.Path(sys.argv[1]) / "forks", "work", ["imported"])
 runs = [
     Process.start("work", lambda: [sys.executable, "-m", "work", what], directory=pathlib.Path(sys.argv[1]) / what,
                   grace_s=0.5, environment=lambda: {"COLOUR": what}, launcher=forks.launch)
