@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -103,3 +104,19 @@ def database(postgres: PostgresServer) -> Iterator[str]:
     yield urlsplit(postgres.dsn)._replace(path=f"/{name}").geturl()
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, whole engines and the model's worlds in turns: engines wait, worlds compute.
+
+    Test runners take whole files, in this order, so that at the end each has short ones (`make test`).
+    """
+    engines = _files(items, lambda path: path.parent.name == "integration")
+    worlds = _files(items, lambda path: path.parent.name == "model")
+    turns = [file for some in zip_longest(engines[::2], engines[1::2], worlds) for file in some if file is not None]
+    place = {file: at for at, file in enumerate(turns)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
+
+
+def _files(items: list[pytest.Item], chosen: Callable[[Path], bool]) -> list[Path]:
+    return [path for path in dict.fromkeys(item.path for item in items) if chosen(path)]
