@@ -1,6 +1,6 @@
 """Which rows are alike, found by a table of their hashes instead of by sorting them.
 
-Used by `schemas.bodies` and `schemas.runs` for references, by `schemas.directories` and by the gateway;
+Used by `schemas.bodies` and `schemas.runs` for references, by `schemas.names` and `schemas.known`, and by the gateway;
 `tests/unit/schemas/test_alike.py` says what it promises.
 """
 

@@ -2,8 +2,8 @@
 
 A hundred thousand small orgs are named in every pack of the gateway and in every sheaf of the ledger. What is done with
 all of them (held against each other, ranked, written, looked up by `schemas.known`) is done here by their bytes.
-`tests/unit/schemas/test_names.py` says what it promises. No output depends on the hashes, whose key is drawn once a
-process: a collision costs time, and nothing is confused.
+`tests/unit/schemas/test_names.py` says what it promises. No output depends on the hashes, whose key is drawn once for a
+process and its forks: a collision costs time, and nothing is confused.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Texts of mixed lengths as slices of one byte buffer: gathered, compared and hashed without a loop over rows.
 
-Used by `schemas.columns` and by the gateway; `tests/unit/schemas/test_ragged.py` says what it promises.
+Used by `schemas.columns` and `schemas.names`, by the gateway and the ledger; `tests/unit/schemas/test_ragged.py` says what it promises.
 A buffer that is read in words carries `PAD` spare bytes at its end.
 """
 

@@ -2,7 +2,7 @@
 
 Orgs are told apart by their numbers (`streams.gateway.orgs`), the rest by a keyed hash of its bytes: rows are then
 compared with the first of their kind, so a collision costs time and confuses nothing. No output depends on the hash's
-key, which is drawn once a process (`schemas.names`), nor on the numbers. `tests/unit/streams/gateway/test_pack.py` says
+key, drawn as `schemas.names` is imported, nor on the numbers. `tests/unit/streams/gateway/test_pack.py` says
 what it promises.
 """
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.bodies import BadBody
+from schemas.bodies import BadBody, decompress
 from schemas.directories import KINDS, Directory, Texts
 from schemas.frames import GroupHeader, directory_of
 from schemas.names import Names
@@ -58,6 +59,25 @@ def test_a_directory_reads_back(rows: list[Row]) -> None:
     directory = made(rows)
 
     assert said(Directory.decode(directory.encode())) == said(directory)
+
+
+def test_the_bytes_of_many_groups_stay_what_they_were_when_texts_were_objects() -> None:
+    headers = [
+        GroupHeader(
+            kind=KINDS[i % 3],
+            org=f"org-{i * 7 % 211}" if i % 5 else "zürich",
+            category=("messages", "orders")[i % 2],
+            day=20_000 + i % 9,
+            source=i % 2,
+            first=10 * i,
+            next=10 * i + 7,
+        )
+        for i in range(300)
+    ]
+
+    written = directory_of(headers, [1 + i % 4 for i in range(300)], [(5 * i, 5 * i + 3) for i in range(300)]).encode()
+
+    assert sha256(decompress(written)).hexdigest().startswith("1a65f76e0389bf62")
 
 
 @given(ROWS, ROWS)
