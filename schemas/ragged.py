@@ -1,7 +1,7 @@
 """Texts of mixed lengths as slices of one byte buffer: gathered, compared and hashed without a loop over rows.
 
-Used by `schemas.columns` and `schemas.names`, by the gateway and the ledger; `tests/unit/schemas/test_ragged.py` says what it promises.
-A buffer that is read in words carries `PAD` spare bytes at its end.
+Used by `schemas.columns` and `schemas.names`, by the gateway and the ledger; `tests/unit/schemas/test_ragged.py` says
+what it promises. A buffer that is read in words carries `PAD` spare bytes at its end.
 """
 
 from __future__ import annotations

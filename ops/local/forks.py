@@ -23,6 +23,8 @@ __all__ = ["Forks"]
 
 _GRACE_S = 20.0
 """More than any of its children has."""
+_END_S = 1.0
+"""Its guard tells of its end a moment later; then another is begun."""
 _PATIENCE_S = 120.0
 """For its imports, where many things start at once."""
 
@@ -60,21 +62,27 @@ class Forks:
             "directory": str(launch.directory),
         }
         ends = {"stop_signal": int(launch.stop_signal), "grace_s": launch.grace_s}
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        fork, pid = _Fork(ours), None
-        with theirs, os.fdopen(os.memfd_create("launch"), "wb") as said, self._lock:
+        with os.fdopen(os.memfd_create("launch"), "wb") as said:
             said.write(json.dumps(what).encode())
             said.flush()
+            for last in (False, True):
+                server, fork = self._asked(json.dumps(ends).encode(), [said.fileno(), launch.log, *launch.held])
+                pid = fork.pid()
+                if pid is not None:
+                    return fork, pid
+                server.wait(limit_s=_END_S)
+                if server.running or last:
+                    break
+        raise ServiceFailed(server.name, "did not fork", server.log, tail_of(server.log))
+
+    def _asked(self, ends: bytes, descriptors: list[int]) -> tuple[Process, _Fork]:
+        """Ask for a fork, and return whom and its connection."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs, self._lock:
             server, control = self._begun()
             with contextlib.suppress(OSError):  # it has just ended
-                descriptors = [theirs.fileno(), said.fileno(), launch.log, *launch.held]
-                socket.send_fds(control, [json.dumps(ends).encode()], descriptors)
-        with contextlib.suppress(OSError):
-            pid = fork.pid()
-        if pid is None:
-            fork.close()
-            raise ServiceFailed(server.name, "did not fork", server.log, tail_of(server.log))
-        return fork, pid
+                socket.send_fds(control, [ends], [theirs.fileno(), *descriptors])
+        return server, _Fork(ours)
 
     def begin(self) -> None:
         """Start the process that forks, so that it imports while others start."""
@@ -123,9 +131,11 @@ class _Fork:
         self._lock = threading.Lock()
 
     def pid(self) -> int | None:
-        """Wait for it; None where there is no fork. Raises OSError, also where none answers in time."""
-        self._conn.settimeout(_PATIENCE_S)
-        said = self._conn.recv(64)
+        """Wait for it; None where there is no fork."""
+        said = b""
+        with contextlib.suppress(OSError):  # it ended, or none answers in time
+            self._conn.settimeout(_PATIENCE_S)
+            said = self._conn.recv(64)
         if said:
             return int(said)
         self._ended(said)
@@ -153,10 +163,6 @@ class _Fork:
     def terminate(self) -> None:
         with contextlib.suppress(OSError):  # it has ended
             self._conn.shutdown(socket.SHUT_WR)
-
-    def close(self) -> None:
-        """Ask no more."""
-        self._conn.close()
 
     def _ended(self, said: bytes) -> None:
         # Without a word the server died, and the kernel killed all that it had forked.
