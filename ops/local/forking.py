@@ -33,12 +33,12 @@ import traceback
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ops.local.guard import HELD, begin_anew, shell_code
+
 _MOST_BYTES: Final = 4096
 _MOST_DESCRIPTORS: Final = 16
 
 _PR_SET_NAME = 15
-_PR_SET_PDEATHSIG = 1
-_HELD = {signal.SIGTERM, signal.SIGINT}
 
 
 @dataclass(slots=True)
@@ -96,9 +96,8 @@ class _Server:
         for pid, child in list(self._children.items()):
             gone, status = os.waitpid(pid, os.WNOHANG)
             if gone:
-                code = os.waitstatus_to_exitcode(status)
                 with contextlib.suppress(OSError):  # nobody is there to hear it
-                    child.conn.send(str(code if code >= 0 else 128 - code).encode())
+                    child.conn.send(str(shell_code(status)).encode())
                 child.conn.close()
                 del self._children[pid]
 
@@ -126,8 +125,7 @@ class _Server:
             self._ended = True
             return None
         request: dict[str, Any] = json.loads(packet)
-        # Until the child has the default handlers again, a request to stop would be taken by ours, and be lost with it.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+        signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
         server, pid = os.getpid(), -1
         try:
             conn, said, log, *_held = descriptors
@@ -135,10 +133,12 @@ class _Server:
         except (OSError, ValueError):  # no more processes or descriptors: those that run must not end with this one
             traceback.print_exc()
         if pid == 0:
+            if not begin_anew(server):
+                os._exit(128 + signal.SIGKILL)
             os.close(conn)
             self._leave()
-            return _become(said, log, server)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
+            return _become(said, log)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
         if pid > 0:
             child = _Child(socket.socket(fileno=os.dup(conn)), request["stop_signal"], request["grace_s"])
             self._children[pid] = child
@@ -150,7 +150,6 @@ class _Server:
 
     def _leave(self) -> None:
         """In a fork: let go of everything that is the server's."""
-        signal.set_wakeup_fd(-1)
         for descriptor in (self._wake, self._woken):
             os.close(descriptor)
         self._control.close()
@@ -159,15 +158,9 @@ class _Server:
         self._children.clear()
 
 
-def _become(said: int, log: int, server: int) -> dict[str, Any]:
+def _become(said: int, log: int) -> dict[str, Any]:
     """Make a fork look like a process that was started for what the file says, and return that."""
-    for number in (signal.SIGTERM, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
-    prctl = ctypes.CDLL(None).prctl
-    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != server:
-        os._exit(128 + signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
@@ -175,7 +168,7 @@ def _become(said: int, log: int, server: int) -> dict[str, Any]:
         file.seek(0)
         request: dict[str, Any] = json.loads(file.read())
     arguments = request["arguments"]
-    prctl(_PR_SET_NAME, " ".join(arguments).encode()[:15], 0, 0, 0)  # what `ps` and `top` show
+    ctypes.CDLL(None).prctl(_PR_SET_NAME, " ".join(arguments).encode()[:15], 0, 0, 0)  # what `ps` and `top` show
     os.chdir(request["directory"])
     os.environ.clear()
     os.environ.update(request["environment"])

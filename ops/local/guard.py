@@ -19,21 +19,33 @@ import sys
 import time
 
 _PR_SET_PDEATHSIG = 1
-_HELD = {signal.SIGTERM, signal.SIGINT}
+HELD = {signal.SIGTERM, signal.SIGINT}
+"""Until a fork has the default handlers again, a request to stop would be taken by ours, and be lost with it."""
 _LOOK_S = 0.5  # how often the guard looks whether its parent is still there
+
+
+def begin_anew(parent: int) -> bool:
+    """In a fork: take signals as a program does that was just started, and die with `parent`; False if that is gone."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    return os.getppid() == parent
+
+
+def shell_code(status: int) -> int:
+    """The exit code of a process by its wait status, as shells say it: 143 for SIGTERM."""
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
 
 
 def _become(program: list[str]) -> None:
     """The rest of the child's life: never returns."""
     guard = os.getppid()
     try:
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
-        if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() == guard:
+        if begin_anew(guard):
             os.execvp(program[0], program)  # noqa: S606 - the program is ours, and no shell is wanted
     except OSError as why:
         os.write(2, f"cannot run {program[0]}: {why}\n".encode())
@@ -53,21 +65,19 @@ def main(arguments: list[str]) -> int:
 
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGTERM, stop)
-    # Until the child has the default handlers again, a request to stop would be taken by ours, and be lost with it.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+    signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
     child = os.fork()
     if child == 0:
         os.close(pid_fd)
         _become(arguments[4:])
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
     os.write(pid_fd, f"{child}\n".encode())
     os.close(pid_fd)
     kill_at: float | None = None
     while True:
         gone, status = os.waitpid(child, os.WNOHANG)
         if gone:
-            code = os.waitstatus_to_exitcode(status)
-            return code if code >= 0 else 128 - code  # as shells say it: 143 for SIGTERM
+            return shell_code(status)
         if kill_at is None and (asked_to_stop or os.getppid() != parent):
             os.kill(child, stop_signal)
             kill_at = time.monotonic() + grace_s
