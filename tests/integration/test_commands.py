@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import subprocess
-import sys
 import time
 import uuid
 from collections import Counter
@@ -66,15 +63,8 @@ def roles(kafka: KafkaServer, database: str, prefix: str, tmp_path: Path) -> Ite
 
 def ebbtide(roles: Roles, *arguments: str, code: int = 0) -> tuple[list[dict[str, Any]], str]:
     """Run a command; return its JSON lines and what it said to a person."""
-    done = subprocess.run(
-        [sys.executable, "-m", "ops.cli.app", *arguments],
-        env={**os.environ, **to_environ(roles.settings)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == code, (done.returncode, done.stdout[-2000:], done.stderr[-4000:])
+    done = CliRunner().invoke(app, list(arguments), env=to_environ(roles.settings), catch_exceptions=False)
+    assert done.exit_code == code, (done.exit_code, done.stdout[-2000:], done.stderr[-4000:])
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")], done.stderr
 
 
