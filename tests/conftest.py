@@ -7,6 +7,7 @@ EBBTIDE_POSTGRES_DSN or EBBTIDE_S3_ENDPOINT is used instead of starting one.
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -104,6 +105,17 @@ def database(postgres: PostgresServer) -> Iterator[str]:
     yield urlsplit(postgres.dsn)._replace(path=f"/{name}").geturl()
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Collect thousands of tests without looking for garbage among them, then and while they run."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
