@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -27,6 +25,7 @@ from streams.audit.entries import read_leaf
 from streams.audit.faults import FORKED, Tampered
 from streams.audit.intents import FORGOTTEN, intent
 from streams.audit.verify import verify, verify_copy
+from tests.integration import scripts
 from tests.integration.engine import ends_of, eventually
 from tests.integration.log import committed
 from tests.support.audit import KEY, SEED
@@ -73,12 +72,11 @@ class Auditors:
 
     def __init__(self, bootstrap: str, prefix: str, directory: Path) -> None:
         self._arguments, self._directory = [bootstrap, prefix, SEED.hex()], directory
-        self.running: list[subprocess.Popen[bytes]] = []
+        self.running: list[scripts.Script] = []
 
     def start(self) -> None:
-        log = (self._directory / f"auditor-{len(self.running)}.log").open("ab")
-        command = [sys.executable, "-m", "tests.integration.one_auditor", *self._arguments]
-        self.running.append(subprocess.Popen(command, stdout=log, stderr=log))
+        log = self._directory / f"auditor-{len(self.running)}.log"
+        self.running.append(scripts.start("tests.integration.one_auditor", *self._arguments, log=log))
 
     def keep_one(self) -> None:
         """Start another where the newest has ended by itself, as a supervisor does."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +18,7 @@ from schemas.sequence import HEADER
 from schemas.sequence import Sequence as Numbered
 from schemas.topics import Topics, all_topics
 from streams.exporter.names import Names
+from tests.integration import scripts
 from tests.integration.engine import eventually
 from tests.integration.targets.support import CODEC
 
@@ -58,7 +57,7 @@ class Engine:
     prefix: str
     directory: Path
     media: str
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    processes: list[scripts.Script] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.topics = Topics(self.prefix)
@@ -97,7 +96,7 @@ class Engine:
 
     # --- the process ---
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self) -> scripts.Script:
         said = {
             "bootstrap": self.bootstrap,
             "prefix": self.prefix,
@@ -119,20 +118,15 @@ class Engine:
                 "secret_key": self.s3.secret_key,
             },
         }
-        with (self.directory / "exporter.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.integration.exporter.one_exporter", json.dumps(said)],
-                stdout=log,
-                stderr=log,
-            )
+        module, log = "tests.integration.exporter.one_exporter", self.directory / "exporter.log"
+        process = scripts.start(module, json.dumps(said), log=log)
         self.processes.append(process)
         return process
 
     def end(self) -> None:
         """Kill what is left."""
         for process in self.processes:
-            if process.poll() is None:
-                process.kill()
+            process.kill()
             process.wait()
 
     def log(self) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import uuid
 from collections import Counter
+from pathlib import Path
 
 from confluent_kafka import Producer
 
@@ -14,6 +13,7 @@ from ops.local.service import KafkaServer
 from streams.gateway.clients import ledger_producer, source_consumer
 from streams.gateway.spec import Limits
 from streams.gateway.writer import Outgoing, Writer
+from tests.integration import scripts
 from tests.integration.gateway.process import spec_of
 from tests.integration.gateway.running import (
     CODEC,
@@ -112,13 +112,15 @@ def test_events_of_an_open_transaction_hold_the_watermark_back(kafka: KafkaServe
     assert sum(record_ids(kafka.bootstrap, topics).values()) == 2
 
 
-def test_nothing_is_lost_or_repeated_when_one_of_two_gateways_is_killed(kafka: KafkaServer, prefix: str) -> None:
+def test_nothing_is_lost_or_repeated_when_one_of_two_gateways_is_killed(
+    kafka: KafkaServer, prefix: str, tmp_path: Path
+) -> None:
     topics, ids = make_topics(kafka.bootstrap, prefix), new_ids(60_000)
     sent = messages(ids)
 
-    def start(slot: int) -> subprocess.Popen[bytes]:
-        module = "tests.integration.gateway.process"
-        return subprocess.Popen([sys.executable, "-m", module, kafka.bootstrap, prefix, str(slot)])
+    def start(slot: int) -> scripts.Script:
+        module, log = "tests.integration.gateway.process", tmp_path / f"gateway-{slot}.log"
+        return scripts.start(module, kafka.bootstrap, prefix, str(slot), log=log)
 
     def arrived() -> int:
         return sum(record_ids(kafka.bootstrap, topics).values())

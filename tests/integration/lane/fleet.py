@@ -7,15 +7,14 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.integration.lane.worker import Settings
+from tests.integration import scripts
+from tests.integration.lane.worker import MODULE, Settings
 
 
 class WorkerProcess:
@@ -23,31 +22,27 @@ class WorkerProcess:
 
     def __init__(self, settings: Settings, log_dir: Path) -> None:
         self.settings = settings
-        self.events: list[dict[str, Any]] = []
         self.codes: list[int] = []
         self.log_path = log_dir / f"{settings.slot}.log"
         self.frozen = False
         self.thaw_at = 0.0
         self._reaped = False
-        self._process: subprocess.Popen[str] | None = None
-        self._reader: threading.Thread | None = None
+        self._process: scripts.Script | None = None
+        self._told: list[Path] = []
 
     def start(self, **changes: Any) -> None:
         """Start anew; `changes` replace settings for this life."""
         assert not self.alive()
         self._reaped = self.frozen = False
-        with self.log_path.open("a") as log:
-            self._process = subprocess.Popen(
-                replace(self.settings, **changes).argv(), stdout=subprocess.PIPE, stderr=log, text=True
-            )
-        self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
-        self._reader.start()
+        self._told.append(self.log_path.with_suffix(f".{len(self._told)}.jsonl"))
+        self._process = scripts.start(
+            MODULE, replace(self.settings, **changes).argument(), log=self.log_path, out=self._told[-1]
+        )
 
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            with contextlib.suppress(json.JSONDecodeError):  # the last line of a killed process may be cut
-                self.events.append({**json.loads(line), "pid": process.pid})
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What all lives have told."""
+        return [event for told in self._told for event in _read(told)]
 
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
@@ -59,7 +54,7 @@ class WorkerProcess:
 
     def seen(self, event: str) -> list[dict[str, Any]]:
         """What this life has told of one kind."""
-        return [e for e in list(self.events) if e["event"] == event and e["pid"] == self.pid]
+        return [e for told in self._told[-1:] for e in _read(told) if e["event"] == event]
 
     def signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -67,11 +62,9 @@ class WorkerProcess:
         self.frozen = number == signal.SIGSTOP
 
     def wait(self, seconds: float = 30) -> int:
-        """Wait for the end of this life, and until all that it told is read; its exit code."""
+        """Wait for the end of this life; its exit code."""
         assert self._process is not None
-        assert self._reader is not None
         code = self._process.wait(seconds)
-        self._reader.join(seconds)
         if not self._reaped:
             self.codes.append(code)
         self._reaped = True
@@ -103,6 +96,14 @@ class WorkerProcess:
 
     def log_tail(self, lines: int = 30) -> str:
         return "\n".join(self.log_path.read_text().splitlines()[-lines:]) if self.log_path.exists() else ""
+
+
+def _read(told: Path) -> list[dict[str, Any]]:
+    events = []
+    for line in told.read_text().splitlines():
+        with contextlib.suppress(json.JSONDecodeError):  # the last line may be cut
+            events.append(json.loads(line))
+    return events
 
 
 def until(condition: Callable[[], object], seconds: float, what: str) -> None:

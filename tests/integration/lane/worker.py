@@ -24,6 +24,8 @@ from streams.lane.spec import CheckpointLimits, LaneSpec, Source
 from streams.reducer import Entry, Reducer, Send, Store
 from tests.integration.lane.toy import Toy, source_names
 
+MODULE = "tests.integration.lane.worker"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -42,8 +44,8 @@ class Settings:
     reducer: str = "toy"
     quiet: bool = False
 
-    def argv(self) -> list[str]:
-        return [sys.executable, "-m", "tests.integration.lane.worker", json.dumps(asdict(self))]
+    def argument(self) -> str:
+        return json.dumps(asdict(self))
 
     def spec(self) -> LaneSpec:
         log, acks = source_names(self.prefix)

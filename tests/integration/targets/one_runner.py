@@ -1,6 +1,6 @@
 """One target's runner as a process of its own, so that it can be killed: `python -m … <spec as JSON>`.
 
-Prints `ready` when it starts. The tests start it; it stops on SIGTERM.
+The tests start it; it stops on SIGTERM.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ def main() -> None:
     topics = Topics(said["prefix"])
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    print("ready", flush=True)
     run_target(
         RunnerSpec(
             bootstrap=said["bootstrap"],

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ops.local.service import S3Server
+from tests.integration import scripts
 
 MAP = """\
 version: 1
@@ -61,19 +60,12 @@ class Processes:
             "directory": str(directory),
             "batches": 3,
         }
-        self._started: list[subprocess.Popen[str]] = []
+        self._started: list[scripts.Script] = []
 
-    def start(self, target: str) -> subprocess.Popen[str]:
-        log = (self._directory / f"{target}.log").open("a")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.integration.targets.one_runner", json.dumps(self._said | {"target": target})],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
+    def start(self, target: str) -> scripts.Script:
+        module, said = "tests.integration.targets.one_runner", json.dumps(self._said | {"target": target})
+        process = scripts.start(module, said, log=self._directory / f"{target}.log")
         self._started.append(process)
-        assert process.stdout is not None
-        assert process.stdout.readline().strip() == "ready", self.log(target)
         return process
 
     def log(self, target: str) -> str:
@@ -81,8 +73,5 @@ class Processes:
 
     def kill_all(self) -> None:
         for process in self._started:
-            if process.poll() is None:
-                process.kill()
+            process.kill()
             process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
