@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +10,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from typer.testing import CliRunner
 
 from ebbtide.publisher import Publisher
+from ops.cli.app import app
 from ops.engine import prepare
 from ops.local.service import KafkaServer
 from ops.requests import RequestDoor
@@ -45,14 +44,8 @@ def roles(kafka: KafkaServer, database: str, prefix: str, tmp_path: Path) -> Ite
 
 
 def switch(roles: Roles, command: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "ops.cli.app", command, "--json"],
-        env={**os.environ, **to_environ(roles.settings)},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
+    done = CliRunner().invoke(app, [command, "--json"], env=to_environ(roles.settings), catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
     return dict(json.loads(done.stdout))
 
 
