@@ -33,8 +33,8 @@ from schemas.reasons import REASONS
 from schemas.rules import Rules
 from schemas.seal import Seal
 from schemas.topics import MAX_MESSAGE_BYTES, Topics
-from streams.arenas import few_arenas
 from streams.clock import ClockSpec, run_clock
+from streams.heaps import set_up_heaps
 from streams.lane.spec import LaneSpec, Source
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def run_role(
     `ready` gets the port of the metrics. Raises UnknownRole, BadSetting, NoRules, RulesNotSigned.
     """
     set_up_logs()
-    few_arenas()
+    set_up_heaps()
     if not settings.kafka_bootstrap:
         raise Refused("EBBTIDE_KAFKA_BOOTSTRAP is not set: give it the brokers' addresses")
     kind, _, target = name.partition(":")

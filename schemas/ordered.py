@@ -43,9 +43,9 @@ def ranks_of_slices(buffer: Bytes, starts: Rows, lengths: Rows) -> Rows:
     return _one_by_one([buffer[first:stop].tobytes() for first, stop in bounds])
 
 
-def order_of(first: Rows, *others: Rows) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Return the stable order of rows by numbers from 0 on, `first` before `others`, and which of them, in that order,
-    differ from the one before."""
+def mixed(first: Rows, *others: Rows) -> Rows:
+    """Return one number a row, from 0 on, in the order of rows by numbers from 0 on, `first` before `others`; equal
+    where all of these are."""
     key, most = first, int(first.max(initial=0)) + 1
     for part in others:
         span = int(part.max(initial=0)) + 1
@@ -55,7 +55,14 @@ def order_of(first: Rows, *others: Rows) -> tuple[NDArray[np.intp], NDArray[np.b
             key = np.unique(key, return_inverse=True)[1]
             most = int(key.max()) + 1
         key, most = key * span + part, most * span
-    order = order_by(key, most.bit_length())
+    return key
+
+
+def order_of(first: Rows, *others: Rows) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Return the stable order of rows by numbers from 0 on, `first` before `others`, and which of them, in that order,
+    differ from the one before."""
+    key = mixed(first, *others)
+    order = order_by(key, int(key.max(initial=0)).bit_length())
     ordered, fresh = key[order], np.ones(len(key), np.bool_)
     fresh[1:] = ordered[1:] != ordered[:-1]
     return order, fresh

@@ -19,6 +19,8 @@ Words = NDArray[np.uint64]
 
 WORD_MASKS: Words = np.array([(1 << (8 * i)) - 1 for i in range(9)], np.uint64)
 """Of a word's first 0 to 8 bytes."""
+HIGH_BITS = np.uint64(0x8080808080808080)
+"""Of each byte of a word."""
 _CHUNK = 8_192
 _FEW = 12
 _ALL = 2**64 - 1
@@ -57,6 +59,18 @@ def words_of(buffer: Bytes, starts: Rows, lengths: Rows) -> list[Words]:
             word &= WORD_MASKS[shortest - at if shortest == longest else np.clip(lengths - at, 0, 8)]
         found.append(word)
     return found
+
+
+def high_bytes(buffer: Bytes, first: int, stop: int) -> Rows:
+    """Return where in [first, stop) of `buffer`, which is padded, the bytes beyond ASCII are, ascending."""
+    begin = first - first % 8
+    words = buffer[begin : stop + -stop % 8].view(np.uint64)
+    at = np.flatnonzero(words & HIGH_BITS)
+    if len(at) == 0:
+        return at
+    places = (begin + 8 * at[:, None] + np.arange(8)).reshape(-1)
+    places = places[words[at].view(np.uint8) > 127]
+    return places[(places >= first) & (places < stop)]
 
 
 def starts_of(lengths: Rows) -> Rows:

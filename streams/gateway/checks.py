@@ -32,25 +32,32 @@ def check_rows(
     """Return each row's reason code, 0 for none."""
     by_label = _judge(labels, rules)
     reasons = by_label[codes] if len(labels) else np.zeros(len(events), np.uint8)
-    kind, record = events.kind, events.record.lengths
-    contract, org_level = kind == CONTRACT, kind >= DEACTIVATED
-    org, key = events.heads.org, messages.key.take(events.heads.message)
+    record, heads = events.record.lengths, events.heads
+    org, key = heads.org, messages.key.take(heads.message)
     key_is_org = equal_to(messages.buffer, org.starts, org.lengths, messages.keys, (key.starts, key.lengths))
     texts = [t for t in (events.record, events.parent, events.root) if int(t.lengths.max(initial=0))]
-    found: dict[str, NDArray[np.bool_]] = {
-        "org_mismatch": ~key_is_org[events.head],
-        "missing_record_id": (record == 0) & ~org_level,
-        "unexpected_record_id": (record > 0) & contract,
-        "record_id_too_long": np.maximum.reduce([record, events.parent.lengths, events.root.lengths]) > MAX_ID_BYTES,
-        "missing_parent": (kind == DERIVED) & (events.parent.lengths == 0),
-        "time_before_1970": events.occurred < 0,
-        "time_in_future": events.occurred > np.where(contract, MAX_CLOCK_MS, min(now_ms + skew_ms, MAX_CLOCK_MS)),
+    of_heads = {
+        "org_mismatch": ~key_is_org,
+        "missing_org": org.lengths == 0,
+        "bad_org": org.lengths > MAX_ORG_BYTES,
     }
-    for reason, bad in (("missing_org", org.lengths == 0), ("bad_org", org.lengths > MAX_ORG_BYTES)):
-        if bad.any():
-            found[reason] = bad[events.head]
+    found = {reason: bad[events.head] for reason, bad in of_heads.items() if bad.any()}
+    if bool((heads.kind == CONTRACT).any()):
+        contract = events.kind == CONTRACT
+        found["unexpected_record_id"] = (record > 0) & contract
+        latest: Rows | int = np.where(contract, MAX_CLOCK_MS, min(now_ms + skew_ms, MAX_CLOCK_MS))
+    else:
+        latest = min(now_ms + skew_ms, MAX_CLOCK_MS)
+    if not record.all():
+        found["missing_record_id"] = (record == 0) & (events.kind < DEACTIVATED)
+    if bool((heads.kind == DERIVED).any()):
+        found["missing_parent"] = (events.kind == DERIVED) & (events.parent.lengths == 0)
+    found["time_before_1970"], found["time_in_future"] = events.occurred < 0, events.occurred > latest
     for text in texts:
-        found["bad_text"] = found.get("bad_text", np.zeros(len(events), np.bool_)) | control(messages.buffer, text)
+        if int(text.lengths.max()) > MAX_ID_BYTES:
+            found["record_id_too_long"] = found.get("record_id_too_long", False) | (text.lengths > MAX_ID_BYTES)
+    for text in texts:
+        found["bad_text"] = found.get("bad_text", False) | control(messages.buffer, text)
     if int(events.subjects.lengths.max(initial=0)) > MAX_SUBJECT_BYTES:
         rows = np.repeat(np.arange(len(events)), events.subject_counts)
         too_long = np.zeros(len(events), np.bool_)

@@ -29,6 +29,10 @@ class Slices:
     def take(self, rows: NDArray[np.intp]) -> Slices:
         return Slices(self.starts[rows], self.lengths[rows])
 
+    def first(self, n: int) -> Slices:
+        """Return the first `n`, as views."""
+        return Slices(self.starts[:n], self.lengths[:n])
+
     @staticmethod
     def concat(parts: Sequence[Slices]) -> Slices:
         return Slices(np.concatenate([p.starts for p in parts]), np.concatenate([p.lengths for p in parts]))
@@ -73,6 +77,11 @@ class Heads:
         """Return those at the ordinals `rows`, in that order."""
         texts: dict[str, Any] = {f: getattr(self, f).take(rows) for f in _HEAD_TEXTS}
         return Heads(message=self.message[rows], kind=self.kind[rows], **texts)
+
+    def first(self, n: int) -> Heads:
+        """Return the first `n`, as views."""
+        texts: dict[str, Any] = {f: getattr(self, f).first(n) for f in _HEAD_TEXTS}
+        return Heads(message=self.message[:n], kind=self.kind[:n], **texts)
 
     @staticmethod
     def concat(parts: Sequence[Heads]) -> Heads:
@@ -132,21 +141,39 @@ class Events:
             subjects=self.subjects.take(at),
         )
 
+    def first(self, n: int) -> Events:
+        """Return the first `n` of events that are in the order of their messages, as views."""
+        head = self.head[:n]
+        texts: dict[str, Any] = {f: getattr(self, f).first(n) for f in ("record", "parent", "root")}
+        return Events(
+            heads=self.heads.first(int(head[-1]) + 1 if n else 0),
+            head=head,
+            occurred=self.occurred[:n],
+            subject_counts=self.subject_counts[:n],
+            subjects=self.subjects.first(int(self.subject_counts[:n].sum())),
+            **texts,
+        )
+
     @staticmethod
     def joined(parts: Sequence[Events]) -> Events:
-        """Return the events of `parts`, which are of different messages, in the order of their messages."""
+        """Return the events of `parts`, which are of different messages, in the order of their messages.
+
+        Those of each part are in that order already.
+        """
         if len(parts) == 1:
             return parts[0]
         heads = Heads.concat([p.heads for p in parts])
-        order = np.argsort(heads.message, kind="stable")
-        place = np.empty(len(order), np.int64)
-        place[order] = np.arange(len(order))
         before = np.cumsum([0, *(len(p.heads) for p in parts)])
         texts: dict[str, Any] = {f: Slices.concat([getattr(p, f) for p in parts]) for f in _TEXTS}
         numbers: dict[str, Any] = {f: np.concatenate([getattr(p, f) for p in parts]) for f in _NUMBERS}
-        head = place[np.concatenate([p.head + n for p, n in zip(parts, before.tolist(), strict=False)])]
-        joined = Events(heads=heads.take(order), head=head, **texts, **numbers)
-        return joined.take(np.argsort(head, kind="stable"))
+        head = np.concatenate([p.head + n for p, n in zip(parts, before.tolist(), strict=False)])
+        if bool((heads.message[1:] > heads.message[:-1]).all()):
+            return Events(heads=heads, head=head, **texts, **numbers)
+        order = np.argsort(heads.message, kind="stable")
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        joined = Events(heads=heads.take(order), head=place[head], **texts, **numbers)
+        return joined.take(np.argsort(joined.head, kind="stable"))
 
 
 _HEAD_TEXTS = ("org", "category", "target", "name", "producer")

@@ -20,7 +20,7 @@ from schemas.columns import Columns, Ids, Subjects
 from schemas.directories import KINDS as GROUP_KINDS
 from schemas.directories import Directory, Texts
 from schemas.frames import encode_groups
-from schemas.ordered import order_of, ranks
+from schemas.ordered import mixed, order_of, ranks
 from schemas.ragged import Rows, siphash24
 from schemas.reasons import CODES, NAMES
 from schemas.rules import Rules
@@ -93,7 +93,7 @@ class Packer:
         used = that_fit(events.message, costs_of(events, of_heads), partition, decoded, self.limits)
         rows = np.searchsorted(events.message, used)
         if rows < len(events):
-            events, codes, partition = events.take(np.arange(rows)), codes[:rows], partition[:rows]
+            events, codes, partition = events.first(int(rows)), codes[:rows], partition[:rows]
         message = events.message
         row_reasons = check_rows(
             messages, events, labels, codes, rules=self.rules, now_ms=now_ms, skew_ms=self.limits.skew_ms
@@ -168,28 +168,29 @@ class Packer:
         if len(events) == 0:
             return {}
         rows, partition = self._route(messages, events, labels, codes, partition)
-        code, named = codes[rows], [self._named(rest) for rest in labels.rests]
-        rest, org = labels.rest[code], labels.org[code]
-        message = events.message[rows]
-        day, source = events.occurred[rows] // DAY_MS, messages.source[message]
-        categories = ranks([name.category for name in named])[rest]
-        targets = ranks([name.target for name in named])[rest]
-        kinds, names = ranks([name.kind for name in named])[rest], ranks([name.name for name in named])[rest]
-        orgs, days = self._orgs.ranks(labels.numbers)[org], day - int(day.min())
-        order, fresh = order_of(partition, kinds, orgs, categories, targets, days, names, source)
-        rows, partition = rows[order], partition[order]
+        heads, named = events.heads, [self._named(rest) for rest in labels.rests]
+        code = np.zeros(len(heads), np.int64)
+        code[events.head] = codes
+        rest, org, source = labels.rest[code], labels.org[code], messages.source[heads.message]
+        # A group's key but for its partition and day is its message's: found once for all rows of each.
+        kinds, categories, targets, names = (ranks([*texts])[rest] for texts in zip(*named, strict=True))
+        before = mixed(kinds, self._orgs.ranks(labels.numbers)[org], categories, targets)
+        behind = mixed(names, source)
+        head, day = events.head[rows], events.occurred[rows] // DAY_MS
+        order, fresh = order_of(partition, before[head], day - int(day.min()), behind[head])
+        rows, partition, head = rows[order], partition[order], head[order]
         columns = self._columns(messages, events, labels, codes, rows)
         begins = np.flatnonzero(fresh)
-        offsets = messages.offset[message[order]].astype(np.uint64)
-        heads = order[begins]
+        offsets = messages.offset[heads.message].astype(np.uint64)[head]
+        firsts = head[begins]
         directory = Directory(
-            kinds=np.array([GROUP_KINDS.index(name.kind) for name in named], np.uint8)[rest[heads]],
-            orgs=Texts(labels.orgs, org[heads]),
-            categories=Texts([name.category for name in named], rest[heads]),
-            targets=Texts([name.target for name in named], rest[heads]),
-            names=Texts([name.name for name in named], rest[heads]),
-            days=day[heads],
-            sources=source[heads],
+            kinds=np.array([GROUP_KINDS.index(name.kind) for name in named], np.uint8)[rest[firsts]],
+            orgs=Texts(labels.orgs, org[firsts]),
+            categories=Texts([name.category for name in named], rest[firsts]),
+            targets=Texts([name.target for name in named], rest[firsts]),
+            names=Texts([name.name for name in named], rest[firsts]),
+            days=day[order[begins]],
+            sources=source[firsts],
             first=np.minimum.reduceat(offsets, begins),
             next=np.maximum.reduceat(offsets, begins) + np.uint64(1),
             counts=np.diff(np.append(begins, len(rows))),
@@ -239,11 +240,11 @@ class Packer:
         """Return the rows' columns, in the order of `rows`."""
         buffer = messages.buffer
         record = events.record.take(rows)
-        derived = (events.kind == DERIVED)[rows]
         parents = None
-        if derived.any():
-            parent = events.parent.take(rows)
-            parents = Ids.of_slices(buffer, parent.starts, np.where(derived, parent.lengths, 0))
+        if bool((events.heads.kind == DERIVED).any()):
+            parent, derived = events.parent.take(rows), (events.kind == DERIVED)[rows]
+            if derived.any():
+                parents = Ids.of_slices(buffer, parent.starts, np.where(derived, parent.lengths, 0))
         targets = None
         if any(x.kind == MOVED for x in labels.rests):
             new = [x.target if x.kind == MOVED else "" for x in labels.rests]
@@ -260,16 +261,19 @@ class Packer:
         self, messages: Messages, events: Events, labels: Labels, codes: Rows, rows: NDArray[np.intp]
     ) -> Subjects | None:
         """Return references for records; other kinds carry none."""
-        is_record = (events.kind == CREATED) | (events.kind == DERIVED)
         if len(events.subjects.starts) == 0:
             return None
+        kind = events.heads.kind
+        of_records = (kind == CREATED) | (kind == DERIVED)
         keys = self._orgs.keys(labels.numbers)
         each = np.repeat(labels.org[codes], events.subject_counts)
         subjects = events.subjects
         refs = siphash24(messages.buffer, subjects.starts, subjects.lengths, keys[each, 0], keys[each, 1])
-        if not is_record.all():
-            refs = refs[np.repeat(is_record, events.subject_counts)]
-        counts = np.where(is_record, events.subject_counts, 0)
+        counts = events.subject_counts
+        if not of_records.all():
+            is_record = of_records[events.head]
+            refs = refs[np.repeat(is_record, counts)]
+            counts = np.where(is_record, counts, 0)
         return Subjects.of(counts, refs).take(rows)
 
 

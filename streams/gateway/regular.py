@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.ragged import Bytes, Rows
+from schemas.ragged import Bytes, Rows, high_bytes, starts_of
 from streams.gateway.batches import MAX_BATCH_ROWS, MAX_BATCH_SUBJECTS, BadBatch, decode_batch
 from streams.gateway.events import KINDS, Events, Heads, Slices
 from streams.gateway.fitting import LEAST_BYTES, frame_bytes
@@ -26,6 +26,9 @@ _WIDEST = 9
 """Bytes of a number that is surely no larger than 64 bits."""
 _AT_ONCE = 1_024
 """So many messages are walked before it is asked whether more would fit."""
+
+_OF_A_BYTE: Final[Rows] = np.where(np.arange(256) < 128, unzigzag(np.arange(256, dtype=np.uint64)), -1)
+"""The number that each byte is by itself, -1 where another byte would follow."""
 
 Flags = NDArray[np.bool_]
 
@@ -80,7 +83,7 @@ class _Walk:
         self.at, self.end = value.starts + HEADER_BYTES, value.starts + value.lengths
         self.odd = np.zeros(len(self.at), np.bool_)
         first, last = (int(self.at.min()), int(self.end.max())) if len(self.at) else (0, 0)
-        self._high = np.flatnonzero(buffer[first:last] > 127) + first
+        self._high = high_bytes(buffer, first, last)
 
     def number(self) -> Rows:
         """Read a number from 0 on."""
@@ -221,11 +224,23 @@ def decode_regular(buffer: Bytes, layouts: Layouts) -> tuple[Events, list[int]]:
 def _counts(buffer: Bytes, layouts: Layouts, of: NDArray[np.intp], wrong: Flags) -> Rows:
     """Return how many subjects each row has, and note messages in which these are not those that there are."""
     given = layouts.subjects.items
-    counts = (given > 0).astype(np.int64)[of]  # where nothing is said: one each, or none
-    counts[(layouts.counts.items > 0)[of]] = _Column.of_items(layouts.counts).numbers(buffer, wrong)
-    wrong[of[(counts < 0) | (counts > MAX_SUBJECTS)]] = True
+    told = layouts.counts.items > 0
+    if bool(told.all()):
+        counts = _single_bytes(buffer, layouts.counts)
+    else:
+        counts = (given > 0).astype(np.int64)[of]  # where nothing is said: one each, or none
+        counts[told[of]] = _single_bytes(buffer, layouts.counts)
+    if len(counts) and not 0 <= int(counts.min()) <= int(counts.max()) <= MAX_SUBJECTS:
+        wrong[of[(counts < 0) | (counts > MAX_SUBJECTS)]] = True
     wrong |= np.bincount(of, weights=counts, minlength=len(layouts)).astype(np.int64) != given
     return counts
+
+
+def _single_bytes(buffer: Bytes, arrays: Arrays) -> Rows:
+    """Return the items of arrays of numbers of a byte each; one that has another byte behind it becomes -1."""
+    at = np.repeat(arrays.starts - starts_of(arrays.items), arrays.items)
+    at += np.arange(len(at))
+    return _OF_A_BYTE[buffer[at]]
 
 
 def decode_batches(

@@ -13,16 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.ragged import WORD_MASKS, Bytes, Rows, Words, words_view
+from schemas.ragged import HIGH_BITS, WORD_MASKS, Bytes, Rows, Words, words_view
 from schemas.reasons import CODES
 from streams.gateway.events import KINDS, Events, Heads, Slices
 
 MAX_SUBJECTS = 256
 """Of one record. It also bounds the steps of the walk."""
 HEADER_BYTES = 5
-
-_HIGH_BITS = np.uint64(0x8080808080808080)
-
 
 _LOW7 = np.uint64(0x7F7F7F7F7F7F7F7F)
 _ONE = np.uint64(1)
@@ -108,7 +105,7 @@ class _Walk:
 def varints(buffer: Bytes, at: Rows) -> tuple[Words, Rows]:
     """Return the varint at each of `at`, and its bytes; 11 of them where there is no end within ten."""
     word = words_view(buffer)[at]
-    last = ~word & _HIGH_BITS
+    last = ~word & HIGH_BITS
     last &= -last  # the high bit of the last byte, 0 if the number goes on beyond these eight
     below = last - _ONE
     size = (np.bitwise_count(below) >> 3).astype(np.int64) + 1
@@ -252,5 +249,5 @@ def beyond_ascii(buffer: Bytes, slices: Slices) -> NDArray[np.bool_]:
         else:
             rows = np.flatnonzero(slices.lengths > at)
             seen[rows] |= view[slices.starts[rows] + at] & WORD_MASKS[np.minimum(slices.lengths[rows] - at, 8)]
-    high: NDArray[np.bool_] = (seen & _HIGH_BITS) != 0
+    high: NDArray[np.bool_] = (seen & HIGH_BITS) != 0
     return high

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ebbtide.partition import murmur2
-from schemas.ragged import equal_to, gather, murmur2_rows, order_by, padded, siphash24, starts_of
+from schemas.ragged import equal_to, gather, high_bytes, murmur2_rows, order_by, padded, siphash24, starts_of
 
 _MASK = (1 << 64) - 1
 
@@ -117,3 +117,12 @@ def test_the_order_by_sixteen_bits_at_a_time_is_the_stable_order(keys: list[int]
     found = order_by(np.array(keys, np.uint64), 48)
 
     assert found.tolist() == sorted(range(len(keys)), key=keys.__getitem__)
+
+
+@given(st.binary(max_size=60), st.integers(0, 60), st.integers(0, 60))
+def test_bytes_beyond_ascii_are_found_where_they_are_and_nowhere_else(data: bytes, first: int, stop: int) -> None:
+    first, stop = min(first, len(data)), min(stop, len(data))
+
+    found = high_bytes(padded(data), first, stop)
+
+    assert found.tolist() == [at for at in range(first, stop) if data[at] > 127]

@@ -136,3 +136,17 @@ def test_events_joined_are_in_the_order_of_their_messages(order: list[int]) -> N
     assert [row["record_id"] for row in as_dicts(messages.buffer, events)] == [
         f"{n}-{i}" for n in range(1, 7) for i in range(n)
     ]
+
+
+@given(st.lists(st.lists(REGULAR, min_size=1, max_size=4), min_size=1, max_size=4), st.integers(0, 16))
+def test_the_first_events_are_what_taking_them_gives(batches: list[list[dict[str, Any]]], n: int) -> None:
+    messages = as_messages([(b"", CODEC.encode("LifecycleBatch", batch(rows))) for rows in batches])
+    parts, _, _ = decode_batches(messages.buffer, messages.value, np.arange(len(batches)), MUCH)
+    events = Events.joined(parts)
+    n = min(n, len(events))
+
+    first, taken = events.first(n), events.take(np.arange(n))
+
+    assert as_dicts(messages.buffer, first) == as_dicts(messages.buffer, taken)
+    assert first.message.tolist() == taken.message.tolist()
+    assert len(first.heads) == len(taken.heads)
