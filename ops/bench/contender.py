@@ -58,11 +58,6 @@ class Contender(Protocol):
     """One system under measurement, for one round: a new one is made for the next."""
 
     @property
-    def name(self) -> str:
-        """How tables call it: `ebbtide`, `kafka-streams`."""
-        ...
-
-    @property
     def reads_ahead(self) -> bool:
         """Whether it fetches events before `ingest` lets it go: then `prepare` belongs to what it reads."""
         ...

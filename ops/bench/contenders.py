@@ -7,10 +7,13 @@ from pathlib import Path
 
 from ops.bench.contender import ContenderFactory
 from ops.bench.ebbtide import Ebbtide
-from ops.bench.results import PEER, SUBJECT
+from ops.bench.results import BATCHED, PEER, SUBJECT
 from ops.bench.streams_peer import StreamsPeer
 
 
 def all_contenders(cache_dir: Path) -> dict[str, ContenderFactory]:
-    """Return the factory of each contender; peers are built into `cache_dir`."""
-    return {SUBJECT: Ebbtide, PEER: partial(StreamsPeer, cache_dir=cache_dir)}
+    """Return the factory of each contender; peers are built into `cache_dir`.
+
+    BATCHED is the same program as SUBJECT: what it reads makes the difference.
+    """
+    return {SUBJECT: Ebbtide, BATCHED: Ebbtide, PEER: partial(StreamsPeer, cache_dir=cache_dir)}

@@ -52,13 +52,14 @@ WORKERS = 2
 
 
 class Ebbtide:
-    """One run of ebbtide, in `directory`. `workers`: how many ledger processes share the partitions."""
+    """One run of ebbtide, in `directory`. `workers`: how many ledger processes share the partitions, `gateways`: how
+    many gateways the sources."""
 
-    name = "ebbtide"
     reads_ahead = False  # its gateway does not run before `go`
 
-    def __init__(self, directory: Path, run_id: str, *, workers: int = WORKERS) -> None:
+    def __init__(self, directory: Path, run_id: str, *, workers: int = WORKERS, gateways: int = WORKERS) -> None:
         self._workers = workers
+        self._gateways = ["gateway", *(f"gateway-{slot}" for slot in range(1, gateways))]
         self._directory = directory
         self._topics = Topics(run_id)
         self._codec = full_codec()
@@ -84,16 +85,17 @@ class Ebbtide:
             partitions=partitions,
             signing_key=KEY,
         )
-        held = HeldGateway(
-            bootstrap=broker.bootstrap,
-            prefix=topics.prefix,
-            partitions=partitions,
-            source=dataset.topic,
-            rules=rules.to_json(),
-        )
-        file = self._directory / "gateway.json"
-        held.write(file)
-        self._help("gateway", ["ops.bench.held_gateway", str(file)])
+        for slot, name in enumerate(self._gateways):
+            file = self._directory / f"{name}.json"
+            HeldGateway(
+                bootstrap=broker.bootstrap,
+                prefix=topics.prefix,
+                partitions=partitions,
+                source=dataset.topic,
+                rules=rules.to_json(),
+                slot=str(slot),
+            ).write(file)
+            self._help(name, ["ops.bench.held_gateway", str(file)])
         self._help("target", ["ops.bench.noop_target", broker.bootstrap, topics.prefix, TARGET, str(partitions)])
         self._ledgers = Ledgers(
             self._directory,
@@ -232,10 +234,11 @@ class Ebbtide:
             raise Stalled(f"the bench's {name} did not start; its log ends with:\n{tail_of(self._log_of(name))}")
 
     def _say_go(self) -> None:
-        gateway = self._helpers["gateway"].stdin
-        assert gateway is not None
-        gateway.write("go\n")
-        gateway.flush()
+        for name in self._gateways:
+            told = self._helpers[name].stdin
+            assert told is not None
+            told.write("go\n")
+            told.flush()
 
     def _tick(self, day: int) -> None:
         """Say that it is one in the morning of `day`; days leap, so each tick is approved."""
@@ -258,7 +261,8 @@ class Ebbtide:
 
     def _meter(self) -> Meter:
         assert self._ledgers is not None
-        return Meter({"gateway": self._helpers["gateway"].pid, **self._ledgers.pids}, self._broker.pid)
+        gateways = {name: self._helpers[name].pid for name in self._gateways}
+        return Meter({**gateways, **self._ledgers.pids}, self._broker.pid)
 
     def _log_of(self, name: str) -> Path:
         return self._directory / f"{name}.log"

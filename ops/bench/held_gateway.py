@@ -25,6 +25,7 @@ from schemas.rules import Rules
 from schemas.topics import Topics
 from streams.gateway.run import run_gateway
 from streams.gateway.spec import GatewaySpec
+from streams.heaps import set_up_heaps
 
 KEY = bytes(range(32))
 """Of both keys: nothing here is secret."""
@@ -39,6 +40,7 @@ class HeldGateway:
     partitions: int
     source: str
     rules: str
+    slot: str
 
     def write(self, file: Path) -> None:
         """Write it where the program reads it."""
@@ -48,6 +50,7 @@ class HeldGateway:
 def main(file: Path) -> None:
     """Run it."""
     held = HeldGateway(**json.loads(file.read_text()))
+    set_up_heaps()
     set_up_logs()
     metrics = Metrics("gateway", Domains(kinds=KINDS, reasons=tuple(REASONS)))
     spec = GatewaySpec(
@@ -58,6 +61,7 @@ def main(file: Path) -> None:
         subject_key=KEY,
         dead_letter_key=KEY,
         sources=(held.source,),
+        slot=held.slot,
         ids=full_codec().ids,
     )
     stop = threading.Event()

@@ -34,8 +34,8 @@ def run_rounds(
         names = list(contenders)
         for name in names if number % 2 else reversed(names):
             dataset = datasets[name]
-            contender = contenders[name](directory / f"{name}-{number}", f"{dataset.topic}-{name[:7]}-{number}")
-            found = _round(contender, number, broker, dataset)
+            contender = contenders[name](directory / f"{name}-{number}", f"{dataset.topic}-{name}-{number}")
+            found = _round(contender, name, number, broker, dataset)
             say(
                 f"round {number}, {name}: {found.ingest.per_second:,.0f} events/s into the ledger at "
                 f"{found.ingest.cpu_us_per_record:.2f} µs of CPU, {found.sweep.per_second:,.0f} records/s swept, "
@@ -56,7 +56,7 @@ def warm_up(
     run_rounds(contenders, broker, datasets, rounds=1, directory=directory / "warm-up", say=lambda _: None)
 
 
-def _round(contender: Contender, number: int, broker: Broker, dataset: Dataset) -> Round:
+def _round(contender: Contender, name: str, number: int, broker: Broker, dataset: Dataset) -> Round:
     try:
         before = _traffic(broker)
         contender.prepare(broker, dataset)
@@ -72,9 +72,9 @@ def _round(contender: Contender, number: int, broker: Broker, dataset: Dataset) 
         erased = contender.digest_of_erased()
     finally:
         contender.stop()
-    check(erased, dataset.due[dataset.as_of_day], contender.name)
+    check(erased, dataset.due[dataset.as_of_day], name)
     return Round(
-        contender=contender.name,
+        contender=name,
         number=number,
         records=dataset.records,
         kept=dataset.kept,

@@ -36,7 +36,7 @@ def run_scale(stage: Stage) -> Section:
 
 def _run(stage: Stage, shape: Shape, *, workers: int) -> Round:
     dataset = load(stage.broker.bootstrap, stage.name("scale"), shape)
-    contender = partial(Ebbtide, workers=workers)
+    contender = partial(Ebbtide, workers=workers, gateways=1)
     directory = stage.directory / dataset.topic
     (one,) = run_rounds(
         {SUBJECT: contender}, stage.broker, {SUBJECT: dataset}, rounds=1, directory=directory, say=stage.say

@@ -7,7 +7,7 @@ import dataclasses
 from ops.bench.contender import ContenderFactory
 from ops.bench.contenders import all_contenders
 from ops.bench.load import load
-from ops.bench.results import SUBJECT, section_of
+from ops.bench.results import BATCHED, SUBJECT, section_of
 from ops.bench.run import run_rounds, warm_up
 from ops.bench.section import Section
 from ops.bench.shapes import SHAPES
@@ -21,7 +21,7 @@ def warm_broker(stage: Stage) -> None:
     shape = SHAPES["live"].full
     most = _WARM_UP_RECORDS[stage.quick]
     small = dataclasses.replace(shape, records=min(most, stage.records or most))
-    contenders = _chosen(stage)
+    contenders = _chosen(stage, also_batched=False)
     dataset = load(stage.broker.bootstrap, stage.name("warm-up"), small)
     warm_up(contenders, stage.broker, dict.fromkeys(contenders, dataset), directory=stage.directory)
 
@@ -31,14 +31,13 @@ def run_shape(name: str, stage: Stage) -> Section:
     run = SHAPES[name]
     shape = run.quick if stage.quick and run.quick is not None else run.full
     shape = dataclasses.replace(shape, records=stage.records or shape.records)
-    contenders = _chosen(stage)
-    single = load(stage.broker.bootstrap, stage.name(name), shape) if not run.batched or len(contenders) > 1 else None
-    batched = load(stage.broker.bootstrap, stage.name(name), shape, batched=True) if run.batched else None
-    datasets = {
-        contender: dataset
-        for contender in contenders
-        if (dataset := (batched if contender == SUBJECT else single) or single or batched) is not None
+    contenders = _chosen(stage, also_batched=run.also_batched)
+    reads_batches = {name: name == BATCHED or (run.batched and name == SUBJECT) for name in contenders}
+    loaded = {
+        batched: load(stage.broker.bootstrap, stage.name(name), shape, batched=batched)
+        for batched in sorted(set(reads_batches.values()))
     }
+    datasets = {contender: loaded[batched] for contender, batched in reads_batches.items()}
     rounds = run_rounds(
         contenders,
         stage.broker,
@@ -50,9 +49,9 @@ def run_shape(name: str, stage: Stage) -> Section:
     return section_of(rounds, shape=name, title=run.title)
 
 
-def _chosen(stage: Stage) -> dict[str, ContenderFactory]:
+def _chosen(stage: Stage, *, also_batched: bool) -> dict[str, ContenderFactory]:
     return {
         name: factory
         for name, factory in all_contenders(stage.cache_dir).items()
-        if not stage.only or name in stage.only
+        if (not stage.only or name in stage.only) and (also_batched or name != BATCHED)
     }

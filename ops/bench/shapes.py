@@ -13,21 +13,24 @@ class ShapeRun:
     """How one shape is run.
 
     `batched`: ebbtide reads batches, as its publisher makes them, the peer single events, since batches are ebbtide's
-    own format. `quick` is None where a quick run leaves the shape out; `rounds` are of (quick, full).
+    own format. `also_batched`: ebbtide runs twice in each round, with single events and with the same as batches.
+    `quick` is None where a quick run leaves the shape out; `rounds` are of (quick, full).
     """
 
     title: str
     full: Shape
     quick: Shape | None = None
     batched: bool = False
+    also_batched: bool = False
     rounds: tuple[int, int] = (1, 1)
 
 
 SHAPES: Mapping[str, ShapeRun] = {
     "live": ShapeRun(
-        title="Live traffic of 200 orgs",
+        title="Live traffic of 200 orgs, one event a message and from batched publishers",
         full=Shape(records=3_000_000),
         quick=Shape(records=200_000),
+        also_batched=True,
         rounds=(2, 3),
     ),
     "small-orgs": ShapeRun(
@@ -35,13 +38,6 @@ SHAPES: Mapping[str, ShapeRun] = {
         full=Shape(records=1_000_000, orgs=100_000, zipf=0.0, days=20, sweeps=(16, 15)),
         quick=Shape(records=20_000, orgs=100_000, zipf=0.0),
         rounds=(1, 3),
-    ),
-    "batched": ShapeRun(
-        title="Batched publishers",
-        full=Shape(records=5_000_000),
-        quick=Shape(records=200_000),
-        batched=True,
-        rounds=(1, 2),
     ),
     "backfill": ShapeRun(
         title="Backfill over 400 days, told by `ebbtide backfill`'s sorted batches",

@@ -34,7 +34,6 @@ _PATIENCE_S = 180.0
 class StreamsPeer:
     """One run of the peer, in `directory`."""
 
-    name = "kafka-streams"
     reads_ahead = True  # paused, its consumer has some 50 MiB in hand
 
     def __init__(self, directory: Path, run_id: str, *, cache_dir: Path) -> None:

@@ -62,7 +62,7 @@ def test_touches_and_deletes_of_short_ids_count_and_a_day_wrong_in_the_ledgers_a
     finally:
         contender.stop()
 
-    assert ingest.peaks.keys() == {"gateway", "ledger", "ledger-1"}
+    assert ingest.peaks.keys() == {"gateway", "gateway-1", "ledger", "ledger-1"}
     assert dataset.kept < _MIXED.records / 2
     assert erased == dataset.due[dataset.warm_up_day]
     assert erased != dataset.due[dataset.as_of_day]
