@@ -25,6 +25,7 @@ from ops.bench.shape_part import warm_broker
 from ops.bench.shapes import SHAPES
 from ops.bench.stage import staged
 from ops.settings import read_settings
+from streams.heaps import set_up_heaps
 
 
 def main(
@@ -43,6 +44,7 @@ def main(
     cache_dir = read_settings(os.environ).cache_dir
     _known("contender", only, list(all_contenders(cache_dir)))
     _known("part", part, list(PARTS))
+    set_up_heaps()  # some parts run a ledger's core in this process
     machine, began = _machine(quick), time.monotonic()
     sections: dict[str, Section] = {}
     failed: dict[str, str] = {}

@@ -28,10 +28,10 @@ class ShapeRun:
 SHAPES: Mapping[str, ShapeRun] = {
     "live": ShapeRun(
         title="Live traffic of 200 orgs, one event a message and from batched publishers",
-        full=Shape(records=3_000_000),
+        full=Shape(records=5_000_000),
         quick=Shape(records=200_000),
         also_batched=True,
-        rounds=(2, 3),
+        rounds=(2, 2),
     ),
     "small-orgs": ShapeRun(
         title="100 000 small orgs",
