@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
+from typing import Final
 
 from confluent_kafka import KafkaException
 
@@ -44,6 +45,10 @@ RULES_LOOK_S = 10.0
 ROLES = ("coordinator", "ledger", "gateway", "clock", "projector", "api", "exporter", "auditor", "target:NAME")
 
 
+_IN_BULK: Final = frozenset({"gateway", "ledger"})
+"""Roles that make columns of some MiB again and again."""
+
+
 class UnknownRole(Refused):
     """There is no role of that name."""
 
@@ -56,7 +61,7 @@ def run_role(
     `ready` gets the port of the metrics. Raises UnknownRole, BadSetting, NoRules, RulesNotSigned.
     """
     set_up_logs()
-    set_up_heaps()
+    set_up_heaps(keep=name in _IN_BULK)
     if not settings.kafka_bootstrap:
         raise Refused("EBBTIDE_KAFKA_BOOTSTRAP is not set: give it the brokers' addresses")
     kind, _, target = name.partition(":")

@@ -47,15 +47,20 @@ def mixed(first: Rows, *others: Rows) -> Rows:
     """Return one number a row, from 0 on, in the order of rows by numbers from 0 on, `first` before `others`; equal
     where all of these are."""
     key, most = first, int(first.max(initial=0)) + 1
-    for part in others:
-        span = int(part.max(initial=0)) + 1
+    for other in others:
+        part, span = other, int(other.max(initial=0)) + 1
         if span == 1:
             continue
         if most > _LARGEST_KEY // span:  # very many orgs, names and days at once
-            key = np.unique(key, return_inverse=True)[1]
-            most = int(key.max()) + 1
+            (key, most), (part, span) = _dense(key), _dense(part)
         key, most = key * span + part, most * span
     return key
+
+
+def _dense(part: Rows) -> tuple[Rows, int]:
+    """Return numbers in the same order without gaps, and how many there are."""
+    found: Rows = np.unique(part, return_inverse=True)[1]
+    return found, int(found.max()) + 1
 
 
 def order_of(first: Rows, *others: Rows) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:

@@ -3,8 +3,8 @@
 glibc gives a thread a heap of its own, up to eight a core, and what was freed in one serves no other. A ledger's
 lanes, its clients and RocksDB are seventy threads: with fifteen heaps it took 540 MiB where two take 440, at the same
 speed. And it gives large blocks back to the system as soon as they are free, and the end of a heap when twice as much
-is: a gateway, whose packs are columns of some MiB each, got hundreds of thousands of fresh pages a second, which took
-a tenth of its CPU to be mapped and cleared. Its peak, which is what must fit, is the same.
+is: a gateway, whose packs are columns of some MiB each, got tens of thousands of fresh pages a pack, which took a tenth
+of its CPU to be mapped and cleared. Its peak, which is what must fit, is the same.
 
 Called by `ops.roles` for every role; `tests/unit/streams/test_heaps.py` says what it promises.
 """
@@ -20,26 +20,41 @@ _MIB: Final = 1 << 20
 
 
 class _Setting(NamedTuple):
-    """A parameter of `mallopt` (malloc.h), its value, and the variable by which an operator may say another."""
+    """A parameter of `mallopt` (malloc.h), its value, and how an operator may say another: variable and tunable."""
 
     parameter: int
     value: int
     variable: str
+    tunable: str
 
 
-_SETTINGS: Final = (
-    _Setting(-8, FEW, "MALLOC_ARENA_MAX"),
-    _Setting(-3, 32 * _MIB, "MALLOC_MMAP_THRESHOLD_"),  # the most that glibc takes
-    _Setting(-1, 256 * _MIB, "MALLOC_TRIM_THRESHOLD_"),
+_ARENAS: Final = _Setting(-8, FEW, "MALLOC_ARENA_MAX", "glibc.malloc.arena_max")
+_KEPT: Final = (
+    _Setting(-3, 32 * _MIB, "MALLOC_MMAP_THRESHOLD_", "glibc.malloc.mmap_threshold"),  # more is refused by older ones
+    _Setting(-1, 256 * _MIB, "MALLOC_TRIM_THRESHOLD_", "glibc.malloc.trim_threshold"),
 )
+"""One choice: each of them ends that both follow what is freed, and alone is worse than nothing."""
 
 
-def set_up_heaps() -> list[str]:
+def set_up_heaps(*, keep: bool = False) -> list[str]:
     """Say how heaps are used from now on, and return the names of what was said, as glibc's variables have them.
 
-    What such a variable says stands; where the C library is another one nothing is said.
+    `keep`: up to 256 MiB that are free stay with the process; for those who need as much again and again. What an
+    operator says, in these variables or in GLIBC_TUNABLES, stands; where the C library is another one nothing is said.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return []
-    return [s.variable for s in _SETTINGS if s.variable not in os.environ and mallopt(s.parameter, s.value)]
+    said = []
+    for choice in ((_ARENAS,), _KEPT) if keep else ((_ARENAS,),):
+        if any(map(_is_said, choice)):
+            continue
+        for setting in choice:
+            if not mallopt(setting.parameter, setting.value):
+                break
+            said.append(setting.variable)
+    return said
+
+
+def _is_said(setting: _Setting) -> bool:
+    return setting.variable in os.environ or setting.tunable in os.environ.get("GLIBC_TUNABLES", "")

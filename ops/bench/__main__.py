@@ -44,7 +44,7 @@ def main(
     cache_dir = read_settings(os.environ).cache_dir
     _known("contender", only, list(all_contenders(cache_dir)))
     _known("part", part, list(PARTS))
-    set_up_heaps()  # some parts run a ledger's core in this process
+    set_up_heaps(keep=True)  # some parts run a ledger's core in this process
     machine, began = _machine(quick), time.monotonic()
     sections: dict[str, Section] = {}
     failed: dict[str, str] = {}

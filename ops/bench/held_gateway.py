@@ -50,7 +50,7 @@ class HeldGateway:
 def main(file: Path) -> None:
     """Run it."""
     held = HeldGateway(**json.loads(file.read_text()))
-    set_up_heaps()
+    set_up_heaps(keep=True)
     set_up_logs()
     metrics = Metrics("gateway", Domains(kinds=KINDS, reasons=tuple(REASONS)))
     spec = GatewaySpec(

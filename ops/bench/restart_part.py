@@ -22,7 +22,7 @@ def run_restart(stage: Stage) -> Section:
     """Kill the ledger of a running ebbtide, with its state and, in a full run, once without. Raises Stalled."""
     records = stage.records or _RECORDS[stage.quick]
     dataset = load(stage.broker.bootstrap, stage.name("restart"), Shape(records=records))
-    contender = Ebbtide(stage.directory / "restart", dataset.topic, workers=1)  # the one that is killed
+    contender = Ebbtide(stage.directory / "restart", dataset.topic, workers=1, gateways=1)  # the one that is killed
     try:
         contender.prepare(stage.broker, dataset)
         contender.ingest()

@@ -12,6 +12,7 @@ from ops.bench.run import run_rounds, warm_up
 from ops.bench.section import Section
 from ops.bench.shapes import SHAPES
 from ops.bench.stage import Stage
+from schemas.errors import Refused
 
 _WARM_UP_RECORDS = {True: 100_000, False: 1_000_000}
 
@@ -21,17 +22,19 @@ def warm_broker(stage: Stage) -> None:
     shape = SHAPES["live"].full
     most = _WARM_UP_RECORDS[stage.quick]
     small = dataclasses.replace(shape, records=min(most, stage.records or most))
-    contenders = _chosen(stage, also_batched=False)
+    contenders = _chosen(stage, also_batched=False) or _chosen(stage, also_batched=True)
     dataset = load(stage.broker.bootstrap, stage.name("warm-up"), small)
     warm_up(contenders, stage.broker, dict.fromkeys(contenders, dataset), directory=stage.directory)
 
 
 def run_shape(name: str, stage: Stage) -> Section:
-    """Measure one shape. Raises NotTheSameWork, Stalled, LoadFailed."""
+    """Measure one shape. Raises NotTheSameWork, Stalled, LoadFailed, Refused where nobody chosen runs it."""
     run = SHAPES[name]
     shape = run.quick if stage.quick and run.quick is not None else run.full
     shape = dataclasses.replace(shape, records=stage.records or shape.records)
     contenders = _chosen(stage, also_batched=run.also_batched)
+    if not contenders:
+        raise Refused(f"{name}: none of {', '.join(sorted(stage.only))} runs it; ask for another with --only")
     reads_batches = {name: name == BATCHED or (run.batched and name == SUBJECT) for name in contenders}
     loaded = {
         batched: load(stage.broker.bootstrap, stage.name(name), shape, batched=batched)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import signal
 import sys
@@ -40,8 +41,9 @@ class Script:
         return _code(self._guard.wait(timeout))
 
     def send_signal(self, number: int) -> None:
-        if self.poll() is None:
-            os.kill(self.pid, number)
+        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+            if self.poll() is None:
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
@@ -74,7 +76,9 @@ def start(module: str, *arguments: str, log: Path, out: Path | None = None) -> S
 def _forks() -> Forks:
     directory = TemporaryDirectory(prefix="ebbtide-scripts-")
     atexit.register(directory.cleanup)
-    return Forks(Path(directory.name) / "forks", _SCRIPT, _IMPORTS)
+    forks = Forks(Path(directory.name) / "forks", _SCRIPT, _IMPORTS)
+    atexit.register(forks.stop)  # before its directory goes: the last one registered is the first to run
+    return forks
 
 
 def _code(shell: int) -> int:

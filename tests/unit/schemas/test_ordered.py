@@ -40,7 +40,7 @@ def test_what_is_a_prefix_comes_first_and_nothing_is_taken_for_another(kinds: li
     assert ranks(texts).tolist() == by_sorting(texts)
 
 
-ROWS = st.lists(st.tuples(*[st.integers(0, 300)] * 3), max_size=30)
+ROWS = st.lists(st.tuples(*[st.integers(0, 300) | st.integers(2**53, 2**62)] * 3), max_size=30)
 
 
 @given(ROWS, st.sampled_from([1_000, 1 << 62]))

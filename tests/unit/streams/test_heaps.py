@@ -6,13 +6,16 @@ import os
 import subprocess
 import sys
 
-VARIABLES = ("MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
+import pytest
+
+ARENAS = "MALLOC_ARENA_MAX"
+KEPT = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
 
 COUNT = """
 import re, threading
 from streams.heaps import set_up_heaps
 
-said = set_up_heaps()
+said = set_up_heaps(keep={keep})
 ready, held = threading.Barrier(13), threading.Event()
 
 def hold():
@@ -34,8 +37,7 @@ import resource
 import numpy
 from streams.heaps import set_up_heaps
 
-if {said}:
-    set_up_heaps()
+said = set_up_heaps(keep={keep})
 
 def work():
     for _ in range(20):
@@ -45,13 +47,13 @@ def work():
 work()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 work()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(*said, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
 def run(program: str, **environ: str) -> list[str]:
     """Return what a process of its own prints."""
-    clean = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    clean = {name: value for name, value in os.environ.items() if name not in (ARENAS, *KEPT)}
     told = subprocess.run(
         [sys.executable, "-c", program], env={**clean, **environ}, capture_output=True, text=True, check=True
     )
@@ -59,24 +61,41 @@ def run(program: str, **environ: str) -> list[str]:
 
 
 def test_many_threads_share_few_heaps() -> None:
-    *said, count = run(COUNT)
+    *said, count = run(COUNT.format(keep=False))
 
-    assert said == [*VARIABLES]
+    assert said == [ARENAS]
     assert int(count) <= 2
 
 
-def test_what_the_operator_says_stands() -> None:
-    *said, count = run(COUNT, MALLOC_ARENA_MAX="8")
+def test_how_many_heaps_there_are_is_the_operators_to_say() -> None:
+    *said, count = run(COUNT.format(keep=True), MALLOC_ARENA_MAX="8")
 
-    assert said == [*VARIABLES[1:]]
+    assert said == [*KEPT]
     assert int(count) > 2
 
 
+PAGES = 20 * 10 * (2 << 20) // 4096
+"""Of all columns that `REUSE` makes."""
+
+
 def test_what_was_freed_is_used_again_and_not_fetched_anew() -> None:
-    pages = 20 * 10 * (2 << 20) // 4096
+    *said, fetched = run(REUSE.format(keep=True))
 
-    (kept,) = run(REUSE.format(said=True))
-    (fetched,) = run(REUSE.format(said=False), MALLOC_MMAP_THRESHOLD_="131072")
+    assert said == [ARENAS, *KEPT]
+    assert int(fetched) < PAGES / 10
 
-    assert int(kept) < pages / 10
-    assert int(fetched) > pages / 2
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("MALLOC_MMAP_THRESHOLD_", "131072"),
+        ("MALLOC_TRIM_THRESHOLD_", "131072"),
+        ("GLIBC_TUNABLES", "glibc.malloc.mmap_threshold=131072"),
+        ("GLIBC_TUNABLES", "glibc.malloc.trim_threshold=131072"),
+    ],
+)
+def test_an_operator_who_wants_freed_memory_back_gets_it_back(variable: str, value: str) -> None:
+    *said, fetched = run(REUSE.format(keep=True), **{variable: value})
+
+    assert said == [ARENAS]
+    assert int(fetched) > PAGES / 2
