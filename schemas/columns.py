@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.ragged import Bytes, Rows, Words, gather, gather_fixed, padded, siphash24, starts_of
+from schemas.ragged import Bytes, Rows, Words, gather, gather_fixed, items_of, padded, siphash24, starts_of
 
 MAX_ID_BYTES = 1024
 ROW_BYTES = 17
@@ -241,9 +241,7 @@ class Subjects:
         counts = self.counts[rows]
         if len(self.codes) == len(self.counts) and bool((self.counts == 1).all()):
             return Subjects(counts, self.codes[rows], self.dictionary)
-        starts = self.starts[rows]
-        at = np.repeat(starts - starts_of(counts), counts) + np.arange(int(counts.sum()), dtype=np.int64)
-        return Subjects(counts, self.codes[at], self.dictionary)
+        return Subjects(counts, self.codes[items_of(self.starts[rows], counts)], self.dictionary)
 
     def slice(self, first: int, stop: int) -> Subjects:
         """Return the rows [first, stop)."""

@@ -80,6 +80,13 @@ def starts_of(lengths: Rows) -> Rows:
     return out
 
 
+def items_of(starts: Rows, counts: Rows) -> Rows:
+    """Return where each item is of runs that start at `starts` and have `counts` items each, run after run."""
+    at = np.repeat(starts - starts_of(counts), counts)
+    at += np.arange(len(at))
+    return at
+
+
 def order_by(keys: Rows | Words, bits: int) -> NDArray[np.intp]:
     """Return the stable order of `keys` by their lowest `bits` bits, 16 at a time: numpy's radix sort takes no more.
 
@@ -100,9 +107,7 @@ def gather(buffer: Bytes, starts: Rows, lengths: Rows) -> Bytes:
     width = int(lengths[0])
     if total == width * len(lengths) and bool((lengths == width).all()):
         return gather_fixed(buffer, starts, width).reshape(-1)
-    shift = np.repeat(starts - starts_of(lengths), lengths)
-    shift += np.arange(total, dtype=np.int64)
-    return buffer[shift]
+    return buffer[items_of(starts, lengths)]
 
 
 def gather_fixed(buffer: Bytes, starts: Rows, width: int) -> Bytes:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.ragged import Bytes, Rows, gather
+from schemas.ragged import Bytes, Rows, gather, items_of, starts_of
 
 KINDS = ("created", "touched", "deleted", "moved", "derived", "deactivated", "reactivated", "contract", "named")
 """In the order of the Avro enum."""
@@ -123,8 +123,7 @@ class Events:
     def take(self, rows: NDArray[np.intp]) -> Events:
         """Return the events at the ordinals `rows`, in that order, with no more heads than they have."""
         counts = self.subject_counts[rows]
-        starts = (np.cumsum(self.subject_counts) - self.subject_counts)[rows]
-        at = np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(int(counts.sum()))
+        at = items_of(starts_of(self.subject_counts)[rows], counts)
         heads, head = self.heads, self.head[rows]
         used = np.zeros(len(heads), np.bool_)
         used[head] = True

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.ragged import Bytes, Rows, high_bytes, starts_of
+from schemas.ragged import Bytes, Rows, high_bytes, items_of
 from streams.gateway.batches import MAX_BATCH_ROWS, MAX_BATCH_SUBJECTS, BadBatch, decode_batch
 from streams.gateway.events import KINDS, Events, Heads, Slices
 from streams.gateway.fitting import LEAST_BYTES, frame_bytes
@@ -238,9 +238,7 @@ def _counts(buffer: Bytes, layouts: Layouts, of: NDArray[np.intp], wrong: Flags)
 
 def _single_bytes(buffer: Bytes, arrays: Arrays) -> Rows:
     """Return the items of arrays of numbers of a byte each; one that has another byte behind it becomes -1."""
-    at = np.repeat(arrays.starts - starts_of(arrays.items), arrays.items)
-    at += np.arange(len(at))
-    return _OF_A_BYTE[buffer[at]]
+    return _OF_A_BYTE[buffer[items_of(arrays.starts, arrays.items)]]
 
 
 def decode_batches(
