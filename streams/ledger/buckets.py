@@ -16,7 +16,7 @@ from schemas.columns import Columns
 from schemas.directories import RECORD, Directory, Texts
 from schemas.frames import Pack
 from schemas.ordered import order_of
-from schemas.ragged import Rows, starts_of
+from schemas.ragged import Rows, items_of, starts_of
 from streams.ledger.keys import Bucket
 
 _GROUP_BYTES = 120
@@ -59,8 +59,8 @@ class Buckets:
 
     def rows(self, chosen: NDArray[np.intp]) -> Columns:
         """Return the rows of the buckets at the ordinals `chosen`, bucket after bucket."""
-        groups = _ranges(self.groups[chosen], self.groups[chosen + 1] - self.groups[chosen])
-        return self.columns.take(_ranges(self.starts[groups], self.counts[groups]))
+        groups = items_of(self.groups[chosen], self.groups[chosen + 1] - self.groups[chosen])
+        return self.columns.take(items_of(self.starts[groups], self.counts[groups]))
 
     def directory(self, chosen: NDArray[np.intp], rows: Columns) -> Directory:
         """Return buckets as groups of a pack that holds `rows`, theirs."""
@@ -103,8 +103,3 @@ def gather(packs: Sequence[Pack]) -> Buckets:
         starts=starts[order],
         counts=counts,
     )
-
-
-def _ranges(starts: Rows, counts: Rows) -> NDArray[np.intp]:
-    """Return the numbers of ranges, given as where each begins and how many it has."""
-    return np.repeat(starts - starts_of(counts), counts) + np.arange(int(counts.sum()))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.columns import Columns, Ids, Subjects
-from schemas.ragged import Words, starts_of
+from schemas.ragged import Words, items_of
 from schemas.rules import Rules
 
 Mask = NDArray[np.bool_]
@@ -88,8 +88,7 @@ class Owners:
         refs = subjects.refs()
         met = refs[self._any.has(refs)]
         first, stop = (np.searchsorted(self._refs, met, side) for side in ("left", "right"))
-        lengths = stop - first
-        mask[self._owner[np.repeat(first - starts_of(lengths), lengths) + np.arange(int(lengths.sum()))]] = True
+        mask[self._owner[items_of(first, stop - first)]] = True
         return mask
 
 
