@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from schemas.alike import first_alike, numbered
 from schemas.columns import MAX_ID_BYTES, Columns, Ids, Subjects
 from schemas.errors import Reject
+from schemas.planes import from_planes, planes, undo_differences, values_of, zigzag_differences
 from schemas.ragged import Bytes, Rows, Words, starts_of
 
 VERSION = 1
@@ -40,7 +41,6 @@ MAX_BODY_BYTES = 64 << 20
 MAX_ROWS = 4 << 20
 
 SUBJECTS, _PARENTS, _TARGETS = 1, 2, 4
-_UNSIGNED = {width: np.dtype(f"<u{width}") for width in (1, 2, 4, 8)}
 FEW = 256
 """So many values are quicker one by one than sorted."""
 _SEVERAL = b"\0"
@@ -67,7 +67,7 @@ def compress(data: bytes, *, level: int = LEVEL) -> bytes:
     return packed
 
 
-def decompress(body: bytes) -> bytes:
+def decompress(body: bytes | memoryview) -> bytes:
     """Return what one zstd frame holds, at most `MAX_BODY_BYTES`. Raises BadBody."""
     try:
         size = zstandard.frame_content_size(body)
@@ -96,56 +96,6 @@ def _decompressor() -> zstandard.ZstdDecompressor:
         _own.decompressor = zstandard.ZstdDecompressor()
     found: zstandard.ZstdDecompressor = _own.decompressor
     return found
-
-
-def planes(values: NDArray[Any], width: int) -> bytes:
-    """Return unsigned `values` as `width` planes of bytes, the lowest first."""
-    return matrix_of(values, width).T.tobytes()
-
-
-def matrix_of(values: NDArray[Any], width: int) -> Bytes:
-    """Return the `width` low bytes of unsigned `values`, a row each: the planes of some are those rows', turned."""
-    matrix: Bytes = values.astype(_UNSIGNED[width]).view(np.uint8).reshape(-1, width)
-    return matrix
-
-
-def from_planes(data: Bytes, n: int, width: int) -> NDArray[Any]:
-    """Turn `planes` of n values back."""
-    whole = np.ascontiguousarray(data.reshape(width, n).T)
-    return whole.reshape(-1).view(_UNSIGNED[width])
-
-
-def zigzag_differences(values: NDArray[Any]) -> NDArray[np.uint32]:
-    """Return the differences from row to row of u32 `values`, small whichever their sign."""
-    whole = values.astype(np.uint32)
-    steps = whole.copy()
-    steps[1:] -= whole[:-1]
-    return zigzag(steps)
-
-
-def zigzag(steps: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Return differences modulo 2^32, small whichever their sign."""
-    signed = steps.view(np.int32)
-    folded: NDArray[np.uint32] = ((signed << 1) ^ (signed >> 31)).view(np.uint32)
-    return folded
-
-
-def undo_differences(folded: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Turn `zigzag_differences` back."""
-    return np.cumsum(_unfold(folded), dtype=np.uint32)
-
-
-def undo_differences_of_runs(folded: NDArray[np.uint32], sizes: Rows) -> NDArray[np.uint32]:
-    """Turn `zigzag_differences` of runs of `sizes` rows back, which all begin anew."""
-    sums = np.cumsum(_unfold(folded), dtype=np.uint32)
-    before = np.concatenate((np.zeros(1, np.uint32), sums))[np.cumsum(sizes) - sizes]
-    values: NDArray[np.uint32] = sums - np.repeat(before, sizes)
-    return values
-
-
-def _unfold(folded: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    steps: NDArray[np.uint32] = (folded >> np.uint32(1)) ^ (np.uint32(0) - (folded & np.uint32(1)))
-    return steps
 
 
 class Reader:
@@ -257,12 +207,12 @@ def read_columns(data: bytes) -> Columns:
 
 
 class Body:
-    """One decompressed body: its subjects, and what else is asked for. Raises BadBody, as all its methods do.
+    """One decompressed body: its references, and what else is asked for. Raises BadBody, as all its methods do.
 
-    A search asks most bodies for nothing but their subjects: ids, most of the bytes, are passed over.
+    A search asks most bodies for nothing but their references: ids, most of the bytes, are passed over.
     """
 
-    __slots__ = ("_clocks", "_data", "_folded", "_ids_at", "_plain", "_rows", "subjects")
+    __slots__ = ("_clocks", "_data", "_folded", "_ids_at", "_plain", "_rows", "_subjects", "_subjects_at", "references")
 
     def __init__(self, data: bytes) -> None:
         reader = Reader(data)
@@ -277,7 +227,10 @@ class Body:
             reader.take(int(reader.planes(n - among, 2).sum()) + 16 * among)
         self._folded = reader.take(4 * n)
         self._clocks: NDArray[np.uint32] | None = None
-        self.subjects = _read_subjects(reader, n) if flags & SUBJECTS else None
+        self._subjects: Subjects | None = None
+        self._subjects_at = reader.at if flags & SUBJECTS else None
+        self.references: Words = _pass_subjects(reader, n) if flags & SUBJECTS else np.zeros(0, np.uint64)
+        """Of all rows, in no order of theirs."""
         if self._plain:
             reader.end()
 
@@ -291,16 +244,24 @@ class Body:
             self._clocks = undo_differences(from_planes(self._folded, self._rows, 4))
         return self._clocks
 
+    @property
+    def subjects(self) -> Subjects | None:
+        """The references row by row, None where there is no such column."""
+        if self._subjects is None and self._subjects_at is not None:
+            self._subjects = _read_subjects(Reader(self._data, self._subjects_at), self._rows)
+        return self._subjects
+
     def take(self, rows: NDArray[np.intp]) -> Columns:
         """Return the rows at the ordinals `rows`, in that order; of UUIDs no others are read."""
         if not self._plain:
             return read_columns(self._data).take(rows)
         reader = Reader(self._data, self._ids_at + 1)
         uuids = reader.take(16 * self._rows).reshape(16, self._rows)[:, rows]
+        subjects = self.subjects
         return Columns(
             ids=Ids(np.ones(len(rows), np.bool_), np.full(len(rows), 16, np.int64), uuids.T.reshape(-1)),
             clocks=self.clocks[rows],
-            subjects=self.subjects.take(rows) if self.subjects is not None else None,
+            subjects=subjects.take(rows) if subjects is not None else None,
         )
 
 
@@ -325,7 +286,7 @@ def _write_ids(parts: list[bytes], ids: Ids) -> None:
 
 def _read_ids(reader: Reader, n: int) -> Ids:
     if reader.number(1) == 1:
-        data = np.ascontiguousarray(reader.take(16 * n).reshape(16, n).T).reshape(-1)
+        data = values_of(reader.take(16 * n), n, 16).reshape(-1)
         return Ids(np.ones(n, np.bool_), np.full(n, 16, np.int64), data)
     is_uuid = np.unpackbits(reader.take((n + 7) // 8), bitorder="little")[:n].astype(np.bool_)
     uuids = int(is_uuid.sum())
@@ -338,7 +299,7 @@ def _read_ids(reader: Reader, n: int) -> Ids:
     data = np.empty(len(in_uuid), np.uint8)
     _check_text(texts, lengths[~is_uuid])
     data[~in_uuid] = texts
-    data[in_uuid] = np.ascontiguousarray(reader.take(16 * uuids).reshape(16, uuids).T).reshape(-1)
+    data[in_uuid] = values_of(reader.take(16 * uuids), uuids, 16).reshape(-1)
     return Ids(is_uuid, lengths, data)
 
 
@@ -394,6 +355,16 @@ def _read_subjects(reader: Reader, n: int) -> Subjects:
     if int(codes.max(initial=0)) >= entries:
         raise BadBody("a subject code lies beyond the dictionary")
     return Subjects(counts, codes, reader.array(entries, "<u8"))
+
+
+def _pass_subjects(reader: Reader, n: int) -> Words:
+    """Return the references of n rows, without whose they are."""
+    if not reader.number(1):
+        reader.take(2 * n)
+    total, entries = reader.count(4), reader.count(4)
+    if entries < total:
+        reader.take(total * code_width(entries))
+    return reader.array(entries, "<u8")
 
 
 def _write_targets(parts: list[bytes], targets: tuple[str, ...]) -> None:

@@ -16,9 +16,10 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.bodies import BadBody, Reader, compress, decompress, matrix_of, undo_differences
+from schemas.bodies import BadBody, Reader, compress, decompress
 from schemas.names import Names
 from schemas.ordered import ranks
+from schemas.planes import matrix_of, undo_differences
 from schemas.ragged import Bytes, Rows, starts_of
 from schemas.text_runs import TextRuns, differences_of_runs
 

@@ -24,13 +24,10 @@ from schemas.bodies import (
     compress,
     decompress,
     encode_columns,
-    matrix_of,
-    planes,
     read_columns,
-    undo_differences_of_runs,
-    zigzag,
 )
 from schemas.columns import Columns, Ids, Subjects
+from schemas.planes import matrix_of, planes, undo_differences_of_runs, write_values, zigzag
 from schemas.ragged import Rows, starts_of
 
 _IDS_AT: Final = 7
@@ -148,7 +145,7 @@ def _many_uuids(raws: Sequence[bytes], counts: Sequence[int]) -> Ids | None:
     total, first = sum(counts), 0
     ids = np.empty((total, 16), np.uint8)
     for raw, n in zip(raws, counts, strict=True):
-        ids[first : first + n] = np.frombuffer(raw, np.uint8, 16 * n, _IDS_AT).reshape(16, n).T
+        write_values(ids[first : first + n], np.frombuffer(raw, np.uint8, 16 * n, _IDS_AT).reshape(16, n))
         first += n
     halves = ids.view(np.uint64)
     words = halves[:, 0] ^ halves[:, 1]  # those that one host makes by the clock have the same second half
@@ -210,8 +207,9 @@ def _read(runs: Sequence[_Run]) -> Columns | None:
     first = 0
     for run in runs:
         stop = first + run.rows
-        ids[first:stop] = np.frombuffer(run.raw, np.uint8, 16 * run.rows, _IDS_AT).reshape(16, -1).T
-        steps[first:stop] = np.frombuffer(run.raw, np.uint8, 4 * run.rows, _IDS_AT + 16 * run.rows).reshape(4, -1).T
+        there = np.frombuffer(run.raw, np.uint8, _ROW_BYTES * run.rows, _IDS_AT).reshape(_ROW_BYTES, -1)
+        write_values(ids[first:stop], there[:16])
+        write_values(steps[first:stop], there[16:])
         first = stop
     subjects = None
     if any(run.entries >= 0 for run in runs):

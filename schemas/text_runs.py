@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.alike import first_alike, numbered
-from schemas.bodies import matrix_of, zigzag
 from schemas.names import Names
+from schemas.planes import matrix_of, zigzag
 from schemas.ragged import Bytes, Rows
 
 _LARGEST_TABLE: Final = 1 << 22

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from schemas.bodies import Body
 from schemas.columns import Columns
 from streams.ledger import keys, rows
-from streams.ledger.concern import Mask, Owners, Refs, has_subjects, lineage, met_by
+from streams.ledger.concern import Mask, Owners, Refs, has_subjects, lineage, rows_of
 from streams.ledger.rows import Row
 from streams.ledger.state import Work
 
@@ -60,8 +60,11 @@ class Barrier:
         """Return the ordinals of `rows` of a body: its clocks are read only where its subjects are met."""
         if self.everyone:
             return np.flatnonzero(body.clocks <= self.through_s)
-        met = met_by(body.subjects, self.refs)
-        return _NONE if met is None else np.flatnonzero(met & (body.clocks <= self.through_s))
+        hit = self.refs.has(body.references)
+        if not bool(hit.any()) or body.subjects is None:
+            return _NONE
+        met = rows_of(body.subjects, hit[body.subjects.codes])
+        return np.flatnonzero(met & (body.clocks <= self.through_s))
 
 
 class Barriers:

@@ -41,7 +41,7 @@ class Refs:
     def __init__(self, refs: Words) -> None:
         self.sorted = np.unique(refs)
         size = 1 << min(max((_SLOTS * len(self.sorted)).bit_length(), _LEAST_BITS), _MOST_BITS)
-        self._bits = np.uint64(size - 1)
+        self._bits = np.uint32(size - 1)
         self._table = np.zeros(size, np.bool_)
         self._table[self._slots(self.sorted)] = True
 
@@ -53,12 +53,12 @@ class Refs:
     def __len__(self) -> int:
         return len(self.sorted)
 
-    def _slots(self, values: Words) -> NDArray[np.intp]:
-        return (values & self._bits).astype(np.intp)
+    def _slots(self, values: Words) -> NDArray[np.uint32]:
+        return values.astype(np.uint32) & self._bits  # a word's lower half: half as much to move
 
     def has(self, values: Words) -> Mask:
         """Tell which of `values` are among them."""
-        mask = self._table[self._slots(values)]
+        mask: Mask = self._table.take(self._slots(values))
         at = np.flatnonzero(mask)
         if len(at):
             mask[at] = self.sorted[self.place(values[at])] == values[at]
@@ -94,19 +94,14 @@ class Owners:
 
 def has_subjects(columns: Columns, refs: Refs) -> Mask:
     """Tell which rows have one of `refs`."""
-    mask = met_by(columns.subjects, refs)
-    return np.zeros(len(columns), np.bool_) if mask is None else mask
-
-
-def met_by(subjects: Subjects | None, refs: Refs) -> Mask | None:
-    """Tell which rows have one of `refs`, None: none has."""
+    subjects = columns.subjects
     if subjects is None or not len(refs) or not len(subjects.codes):
-        return None
+        return np.zeros(len(columns), np.bool_)
     if len(subjects.codes) < len(subjects.dictionary):  # some rows of many, with the dictionary of all
         hit = refs.has(subjects.refs())
-        return rows_of(subjects, hit) if bool(hit.any()) else None
-    hit = refs.has(subjects.dictionary)
-    return rows_of(subjects, hit[subjects.codes]) if bool(hit.any()) else None
+    else:
+        hit = refs.has(subjects.dictionary)[subjects.codes]
+    return rows_of(subjects, hit) if bool(hit.any()) else np.zeros(len(columns), np.bool_)
 
 
 def rows_of(subjects: Subjects, met: Mask) -> Mask:

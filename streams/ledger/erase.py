@@ -13,7 +13,7 @@ again; `tests/unit/streams/ledger/test_erasures.py` says what it promises.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Final
 
@@ -137,6 +137,20 @@ def _most_urgent(work: Work, front: bytes) -> tuple[bytes, str, str]:
     return place, org, keys.read_order(place, 9)[1]
 
 
+@dataclass(slots=True)
+class _Taken:
+    """Rows that were taken out and are not queued yet."""
+
+    parts: list[Columns] = field(default_factory=list)
+    rows: int = 0
+    size: int = 0
+
+    def add(self, found: Columns) -> None:
+        self.parts.append(found)
+        self.rows += len(found)
+        self.size += found.size
+
+
 class _Search:
     """One request's search for a while."""
 
@@ -145,7 +159,7 @@ class _Search:
         self.org = org
         self.barrier = barrier
         self.row = row
-        self._taken: dict[tuple[str, str], list[Columns]] = {}  # by category and target
+        self._taken: dict[tuple[str, str], _Taken] = {}  # by category and target
 
     def run(self, budget: int) -> int:
         cost = 0
@@ -153,8 +167,8 @@ class _Search:
             kind = PHASES[self.row.phase]
             prefix = kind + keys.text(self.org) if kind in _OF_ORG else kind
             found = self._rows(prefix, budget - cost)
-            for key, value in found:
-                cost += self._look(kind, key, value)
+            for key, value, size in found:
+                cost += size + self._look(kind, key, value)
                 self.row.cursor = (key + b"\0").hex()
                 if cost >= budget:
                     break
@@ -165,13 +179,15 @@ class _Search:
             self._hand_on(category, target)
         return cost
 
-    def _rows(self, prefix: bytes, budget: int) -> list[tuple[bytes, bytes]]:
-        """Return rows from the cursor on that cost at least `budget`; they are read before any is settled."""
-        found: list[tuple[bytes, bytes]] = []
+    def _rows(self, prefix: bytes, budget: int) -> list[tuple[bytes, bytes, int]]:
+        """Return rows from the cursor on that cost at least `budget`, and what each does at least; they are read before
+        any is settled."""
+        found: list[tuple[bytes, bytes, int]] = []
         cost = 0
         for key, value in self.work.store.scan(prefix, bytes.fromhex(self.row.cursor)):
-            found.append((key, value))
-            cost += self._size(key, value)
+            size = self._size(key, value)
+            found.append((key, value, size))
+            cost += size
             if cost >= budget:  # not after a look at the next one: to read a segment is most of what it costs
                 break
         return found
@@ -194,15 +210,14 @@ class _Search:
         return key[:1] == keys.KEPT or keys.read_forced(key)[1] == self.org
 
     def _look(self, kind: bytes, key: bytes, value: bytes) -> int:
-        """Settle a row; return what it cost."""
-        size = self._size(key, value)
+        """Settle a row; return what that cost beside its size."""
         if kind == keys.SEGMENT:
-            return size + self._segment(keys.read_segment(key), value)
+            return self._segment(keys.read_segment(key), value)
         if kind == keys.PENDING:
             self._batch(key, value)
         elif self._is_own(key):
             self._waiting(key, value)
-        return size
+        return 0
 
     def _concerns(self, category: str) -> bool:
         return self.barrier.concerns(lineage(self.work.rules, category))
@@ -212,8 +227,7 @@ class _Search:
         work = self.work
         if Segment.span(value)[1] > self.barrier.through_s or not self._concerns(key.category):
             return 0
-        segment = Segment.unpack(value)
-        body = Body(decompress(segment.body))
+        body = Body(decompress(Segment.body_of(value)))
         mine = self.barrier.rows_of(body)
         if not len(mine):
             return 0
@@ -226,22 +240,23 @@ class _Search:
             waiting.catch(work, key.bucket, found)  # which says that they stay where they are
             return 0
         self._take(key, found)
-        rewritten = segments.mark_dead(work, key, segment, at)
+        rewritten = segments.mark_dead(work, key, Segment.unpack(value), at)
         return 0 if self.barrier.everyone else rewritten or len(at)
 
     def _take(self, key: SegmentKey, found: Columns) -> None:
         """Keep what was taken out until the step's other segments are looked at: a row of a queue costs as much as
         many records. What is kept fits one row."""
-        parts = self._taken.setdefault((key.category, key.target), [])
-        rows, size = sum(map(len, parts)) + len(found), sum(part.size for part in parts) + found.size
-        if parts and (rows > segments.MAX_SEGMENT or size > segments.MAX_BYTES):
+        taken = self._taken.setdefault((key.category, key.target), _Taken())
+        full = taken.rows + len(found) > segments.MAX_SEGMENT or taken.size + found.size > segments.MAX_BYTES
+        if taken.parts and full:
             self._hand_on(key.category, key.target)
-        self._taken.setdefault((key.category, key.target), []).append(found)
+            taken = self._taken[key.category, key.target] = _Taken()
+        taken.add(found)
 
     def _hand_on(self, category: str, target: str) -> None:
         """Queue what was taken out."""
-        parts = self._taken.pop((category, target))
-        waiting.catch(self.work, Bucket(self.org, category, 0, target), Columns.concat(parts))
+        taken = self._taken.pop((category, target))
+        waiting.catch(self.work, Bucket(self.org, category, 0, target), Columns.concat(taken.parts))
 
     def _batch(self, key: bytes, value: bytes) -> None:
         """Watch a batch that is on its way with rows that the request concerns."""

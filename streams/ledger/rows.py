@@ -399,6 +399,11 @@ class Segment:
         _, count, earliest, _ = _read_segment(value)
         return count, earliest
 
+    @staticmethod
+    def body_of(value: bytes) -> memoryview:
+        """Return the body within a row, without a copy."""
+        return memoryview(value)[_SEGMENT.size :]
+
     def pack(self) -> bytes:
         flags = _MOVED_DAYS if self.spread else 0
         return _SEGMENT.pack(VERSION, flags, self.count, self.min_s, self.max_s) + self.body

@@ -111,9 +111,9 @@ class Lister:
         """Return where rows are read, if not all of the org's are; empty: all are."""
         return b""
 
-    def may_have(self, references: np.ndarray[tuple[int, ...], np.dtype[np.uint64]] | None) -> bool:
-        """Whether rows with these subject references, None: with none, could be listed."""
-        return self.ask.everyone or (references is not None and bool(self._refs.has(references).any()))
+    def may_have(self, references: np.ndarray[tuple[int, ...], np.dtype[np.uint64]]) -> bool:
+        """Whether rows with these subject references could be listed."""
+        return self.ask.everyone or bool(self._refs.has(references).any())
 
     # -- rows ----------------------------------------------------------------------------------------------------
 

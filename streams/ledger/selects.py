@@ -172,8 +172,8 @@ def _list_segment(lister: Lister, key: SegmentKey, segment: Segment, alive: np.n
         return
     data = decompress(segment.body)
     if not lister.ask.everyone:
-        subjects = Body(data).subjects  # all that most segments need to be asked for
-        if not lister.may_have(None if subjects is None else subjects.dictionary):
+        references = Body(data).references  # all that most segments need to be asked for
+        if not lister.may_have(references):
             return
     columns = read_columns(data)
     lister.placed(key.category, key.target, columns if len(alive) == segment.count else columns.take(alive))
