@@ -104,13 +104,15 @@ FIGURES: tuple[Figure, ...] = (
     ),
 )
 
+_BY_NAME: Mapping[str, Figure] = {figure.name: figure for figure in FIGURES}
+
 Medians = Mapping[str, Mapping[str, float]]
 """By contender, by figure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A bar to reach: a ratio of the median of `figure` that `subject` has to the peer's, or its inverse."""
+    """A bar to reach: how `figure` of `subject` stands to the peer's (`ratio_of`), or the inverse."""
 
     name: str
     figure: str
@@ -152,20 +154,26 @@ def medians(rounds: Sequence[Round]) -> Medians:
     }
 
 
-def bars(of: Medians, shape: str = "live") -> tuple[Bar, ...]:
+def ratio_of(rounds: Sequence[Round], subject: str, figure: Figure, *, inverse: bool = False) -> float | None:
+    """Return the median of the rounds' own ratios of `subject`'s figure to the peer's; None where no round has both.
+
+    A round's two runs follow each other. The machine's speed changes from minute to minute, and what it does to one
+    run it mostly does to the next, while the medians of both sides may be of different rounds.
+    """
+    peers = {r.number: figure.of(r) for r in rounds if r.contender == PEER}
+    pairs = [(figure.of(r), peers[r.number]) for r in rounds if r.contender == subject and r.number in peers]
+    of_each = [peer / own if inverse else own / peer for own, peer in pairs if (own if inverse else peer)]
+    return median(of_each) if of_each else None
+
+
+def bars(rounds: Sequence[Round], shape: str = "live") -> tuple[Bar, ...]:
     """Judge subjects beside the peer; nothing of those that did not run, or without the peer."""
-    if PEER not in of:
-        return ()
-    return tuple(
-        _judge(target, of[target.subject][target.figure], of[PEER][target.figure])
-        for target in TARGETS.get(shape, ())
-        if target.subject in of
-    )
-
-
-def _judge(target: Target, subject: float, peer: float) -> Bar:
-    ratio = peer / subject if target.inverse else subject / peer
-    return (at_most if target.at_most else at_least)(target.name, ratio, target.bar)
+    found = []
+    for target in TARGETS.get(shape, ()):
+        ratio = ratio_of(rounds, target.subject, _BY_NAME[target.figure], inverse=target.inverse)
+        if ratio is not None:
+            found.append((at_most if target.at_most else at_least)(target.name, ratio, target.bar))
+    return tuple(found)
 
 
 def section_of(rounds: Sequence[Round], *, shape: str, title: str) -> Section:
@@ -176,21 +184,20 @@ def section_of(rounds: Sequence[Round], *, shape: str, title: str) -> Section:
     rows = []
     for figure in FIGURES:
         cells = [f"{of[figure.name]:,.{figure.digits}f}" for of in found.values()]
-        rows.append([figure.unit, *cells, *(_ratio(found, name, figure.name) for name in judged)])
+        rows.append([figure.unit, *cells, *(_cell(ratio_of(rounds, name, figure)) for name in judged)])
     peaks = highest([m.peaks for r in rounds if r.contender in subjects for m in (r.ingest, r.sweep)])
     count = max((r.number for r in rounds), default=0)
     events = max((r.records for r in rounds), default=0)
-    said = f"Medians of {count} {'round' if count == 1 else 'rounds'}, {events:,} events."
+    said = f"Medians of {count} {'round' if count == 1 else 'rounds'}, ratios of the rounds' own; {events:,} events."
     head = ["", *found, *("ratio" if name == SUBJECT else f"ratio of {name}" for name in judged)]
     return Section(
         title=title,
         table=f"{said}\n\n{table_of(head, rows)}",
-        bars=bars(found, shape),
+        bars=bars(rounds, shape),
         raw={"medians": found, "rounds": [asdict(r) for r in rounds]},
         peaks=peaks,
     )
 
 
-def _ratio(of: Medians, subject: str, figure: str) -> str:
-    peer = of[PEER][figure]
-    return f"{of[subject][figure] / peer:.2f}" if peer else ""
+def _cell(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.2f}"

@@ -14,7 +14,7 @@ from ops.bench.shapes import SHAPES
 from ops.bench.stage import Stage
 from schemas.errors import Refused
 
-_WARM_UP_RECORDS = {True: 100_000, False: 1_000_000}
+_WARM_UP_RECORDS = {True: 100_000, False: 500_000}
 
 
 def warm_broker(stage: Stage) -> None:

@@ -35,9 +35,9 @@ SHAPES: Mapping[str, ShapeRun] = {
     ),
     "small-orgs": ShapeRun(
         title="100 000 small orgs",
-        full=Shape(records=1_000_000, orgs=100_000, zipf=0.0, days=20, sweeps=(16, 15)),
+        full=Shape(records=2_000_000, orgs=100_000, zipf=0.0, days=40, sweeps=(36, 35)),
         quick=Shape(records=20_000, orgs=100_000, zipf=0.0),
-        rounds=(1, 3),
+        rounds=(1, 2),
     ),
     "backfill": ShapeRun(
         title="Backfill over 400 days, told by `ebbtide backfill`'s sorted batches",

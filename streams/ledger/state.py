@@ -112,6 +112,7 @@ class Work:
         self.next_pair: tuple[tuple[int, int], tuple[str, str] | None] | None = None  # found when, as of what
         self._rows_made = 0
         self._rows: dict[bytes, tuple[bytes | None, Row | None]] = {}
+        self._asked: dict[str, set[bytes]] = {}  # of each org the keys of the pairs that were asked for
         self._orgs: set[str] = set()  # those whose rows were asked for: this entry may have changed them
         self.rules = context.rules(store.get(keys.RULES))
         self.clock = self._load(keys.CLOCK, ClockRow) or self._new(keys.CLOCK, ClockRow())
@@ -171,8 +172,7 @@ class Work:
 
     def pairs_of(self, org: str) -> list[tuple[str, PairRow]]:
         """Return an org's pairs by category, those that this entry made as well."""
-        prefix = keys.PAIR + keys.text(org)
-        found = {key for key, _ in self.store.scan(prefix)} | {k for k in self._rows if k.startswith(prefix)}
+        found = {key for key, _ in self.store.scan(keys.PAIR + keys.text(org))} | self._asked.get(org, set())
         named = [keys.read_pair(key)[1] for key in sorted(found)]
         return [(category, pair) for category in named if (pair := self.pair(org, category)) is not None]
 
@@ -197,7 +197,9 @@ class Work:
         return self.org(name) or self._new(keys.org(name), OrgRow())
 
     def pair(self, org: str, category: str) -> PairRow | None:
-        return self._load(keys.pair(org, category), PairRow)
+        key = keys.pair(org, category)
+        self._asked.setdefault(org, set()).add(key)
+        return self._load(key, PairRow)
 
     def ensure_pair(self, org: str, category: str) -> PairRow:
         return self.pair(org, category) or self._new(keys.pair(org, category), PairRow())
@@ -206,9 +208,8 @@ class Work:
         """Return the categories of an org's pairs, those of this entry as well, in order."""
         prefix = keys.PAIR + keys.text(org)
         found = {key for key, _ in self.store.scan(prefix)}
-        for key, (_, row) in self._rows.items():
-            if key.startswith(prefix):
-                (found.discard if row is None else found.add)(key)
+        for key in self._asked.get(org, ()):
+            (found.discard if self._rows[key][1] is None else found.add)(key)
         return [keys.read_pair(key)[1] for key in sorted(found)]
 
     def drop_pair(self, org: str, category: str) -> None:

@@ -35,7 +35,7 @@ from ops.local.service import S3Server
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-_ROWS = {True: 200_000, False: 500_000}
+_ROWS = {True: 200_000, False: 300_000}
 _ROUNDS = {True: 2, False: 3}
 _PART_RECORDS = 10 * BATCH_RECORDS
 """As many as the ledger puts into one part."""

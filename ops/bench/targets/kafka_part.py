@@ -3,6 +3,9 @@
 Both have a compacted topic of the same keys. ebbtide's side is the role `target:profiles`, from batches in its topic to
 their acks: each key is looked up first, and tombstones, acks and offsets are one transaction. The bare side produces
 the tombstones, with acknowledgements from all replicas, and waits for them. What was written is read back.
+
+Beside the two, without a bar, the bare producer with what nobody who erases by key can leave out: it makes the keys of
+the ids, looks up in a dictionary where each lives, and writes to that partition.
 """
 
 from __future__ import annotations
@@ -20,11 +23,19 @@ from ops.bench.section import Section
 from ops.bench.stage import Stage
 from ops.bench.targets.bare import timed
 from ops.bench.targets.pair import in_turns, section_of_pair
-from ops.bench.targets.roles import PARTITIONS, PATIENCE_S, RunningRole, acknowledged, erasures, running_role
+from ops.bench.targets.roles import (
+    BATCH_RECORDS,
+    PARTITIONS,
+    PATIENCE_S,
+    RunningRole,
+    acknowledged,
+    erasures,
+    running_role,
+)
 from ops.reading import ends_of, read_to_end
 
 _KEYS = {True: 200_000, False: 400_000}
-_ROUNDS = {True: 2, False: 5}
+_ROUNDS = {True: 2, False: 3}
 _VALUE = b'{"name": "' + b"x" * 180 + b'"}'
 _MAP = """\
 version: 1
@@ -43,8 +54,8 @@ def run_kafka(stage: Stage, *, keys: int | None = None, rounds: int | None = Non
     """Measure both. Raises NotTheSameWork if their tombstones are not those of the asked keys, Stalled."""
     count = keys or _KEYS[stage.quick]
     name, bootstrap = stage.name("kafka"), stage.broker.bootstrap
-    ours, theirs = f"{name}-ours", f"{name}-theirs"
-    for topic in (ours, theirs):
+    ours, theirs, looked_up = f"{name}-ours", f"{name}-theirs", f"{name}-looked-up"
+    for topic in (ours, theirs, looked_up):
         create_topic(bootstrap, topic, PARTITIONS, _COMPACTED)
     producer = Producer(
         {
@@ -69,6 +80,7 @@ def run_kafka(stage: Stage, *, keys: int | None = None, rounds: int | None = Non
             {
                 "ebbtide": lambda n: _ours(role, producer, ours, n, count),
                 "bare producer": lambda n: _theirs(stage.broker, producer, theirs, n, count),
+                "bare producer with look-ups": lambda n: _by_look_up(stage.broker, producer, looked_up, n, count),
             },
             rounds=rounds or _ROUNDS[stage.quick],
         )
@@ -90,6 +102,10 @@ def _fill(bootstrap: str, producer: Producer, topic: str, keys: list[bytes]) -> 
     """Write a value of each key, and return the ends of the topic behind them, by partition."""
     producer.produce_batch(topic, [{"key": key, "value": _VALUE} for key in keys])
     producer.flush()
+    return _ends(bootstrap, topic)
+
+
+def _ends(bootstrap: str, topic: str) -> Mapping[int, int]:
     return ends_of(AdminClient({"bootstrap.servers": bootstrap}), topic, range(PARTITIONS), PATIENCE_S)
 
 
@@ -113,6 +129,27 @@ def _theirs(broker: Broker, producer: Producer, topic: str, number: int, count: 
     rows = [{"key": key, "value": None} for key in keys]
     with timed(broker.pid) as timing:
         producer.produce_batch(topic, rows)
+        producer.flush()
+    _check(broker.bootstrap, topic, since, ids)
+    return timing.of(count)
+
+
+def _by_look_up(broker: Broker, producer: Producer, topic: str, number: int, count: int) -> Measured:
+    ids = _ids(number, count)
+    before = _ends(broker.bootstrap, topic)
+    since = _fill(broker.bootstrap, producer, topic, [f"acme/{one}".encode() for one in ids])
+    places = {
+        message.key() or b"": int(message.partition() or 0)
+        for message in read_to_end(broker.bootstrap, topic, since=before, limit_s=PATIENCE_S)
+    }
+    with timed(broker.pid) as timing:
+        for first in range(0, count, BATCH_RECORDS):
+            asked = [f"acme/{one}".encode() for one in ids[first : first + BATCH_RECORDS]]
+            rows: dict[int, list[dict[str, bytes]]] = {}
+            for key, partition in zip(asked, map(places.pop, asked), strict=True):
+                rows.setdefault(partition, []).append({"key": key})
+            for partition, some in rows.items():
+                producer.produce_batch(topic, some, partition)
         producer.flush()
     _check(broker.bootstrap, topic, since, ids)
     return timing.of(count)

@@ -33,20 +33,23 @@ def in_turns(ways: Mapping[str, Callable[[int], Measured]], *, rounds: int) -> d
 def section_of_pair(
     found: Mapping[str, Sequence[Measured]], *, title: str, bar_name: str, unit: str, subject: str, bare: str
 ) -> Section:
-    """Return what it comes to. The bar is on the subject's speed by the clock beside the bare way's."""
+    """Return what it comes to. The bar is on the subject's speed by the clock beside the bare way's, of each round."""
     speeds = {name: median(m.per_second for m in all_of) for name, all_of in found.items()}
-    rows = [[unit, *(f"{speeds[name]:,.0f}" for name in found), f"{speeds[subject] / speeds[bare]:.2f}"]]
+    pairs = zip(found[subject], found[bare], strict=True)
+    speed = median(own.per_second / other.per_second for own, other in pairs)
+    rows = [[unit, *(f"{speeds[name]:,.0f}" for name in found), f"{speed:.2f}"]]
     for whose, seconds in _CPU.items():
         cpu = {name: median(seconds(m) * 1e6 / m.records for m in all_of) for name, all_of in found.items()}
         if any(cpu.values()):
             ratio = f"{cpu[subject] / cpu[bare]:.2f}" if cpu[bare] else ""
             rows.append([f"{whose}CPU seconds a million", *(f"{cpu[name]:.2f}" for name in found), ratio])
     count, records = len(found[subject]), found[subject][0].records
-    said = f"Medians of {count} {'round' if count == 1 else 'rounds'}, {records:,} records."
+    rounds = f"{count} {'round' if count == 1 else 'rounds'}"
+    said = f"Medians of {rounds}, the speeds' ratio the rounds' own; {records:,} records."
     return Section(
         title=title,
         table=f"{said}\n\n{table_of(['', *found, 'ratio'], rows)}",
-        bars=(at_least(bar_name, speeds[subject] / speeds[bare], BAR),),
+        bars=(at_least(bar_name, speed, BAR),),
         raw={"rounds": {name: [asdict(m) for m in all_of] for name, all_of in found.items()}},
         peaks=highest([m.peaks for m in found[subject]]),
     )

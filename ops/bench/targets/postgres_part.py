@@ -25,7 +25,7 @@ from ops.bench.targets.pair import in_turns, section_of_pair
 from ops.bench.targets.roles import RunningRole, acknowledged, erasures, running_role
 from streams.runner.spec import RunnerLimits
 
-_ROWS = {True: 300_000, False: 500_000}
+_ROWS = 300_000
 _ROUNDS = {True: 2, False: 3}
 _COMMIT_ROWS = RunnerLimits().records
 """As many as the runner takes into one transaction."""
@@ -59,7 +59,7 @@ _LEFT: LiteralString = "SELECT count(*), coalesce(sum(hashtextextended(id::text,
 
 def run_postgres(stage: Stage, *, rows: int | None = None, rounds: int | None = None) -> Section:
     """Measure both. Raises NotTheSameWork if they leave different rows, Stalled."""
-    count = rows or _ROWS[stage.quick]
+    count = rows or _ROWS
     name = stage.name("postgres")
     with psycopg.connect(stage.postgres.dsn, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))

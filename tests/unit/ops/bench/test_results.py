@@ -8,7 +8,7 @@ from ops.bench.bars import at_most
 from ops.bench.contender import Measured
 from ops.bench.digest import Digest, digest
 from ops.bench.report import all_bars, markdown, report
-from ops.bench.results import BATCHED, PEER, SUBJECT, NotTheSameWork, Round, bars, check, medians, section_of
+from ops.bench.results import BATCHED, PEER, SUBJECT, NotTheSameWork, Round, bars, check, section_of
 from ops.bench.section import Section
 from ops.bench.traffic import Traffic
 
@@ -40,7 +40,7 @@ def _round(
 
 
 def _verdicts(*rounds: Round) -> dict[str, bool]:
-    return {bar.name: bar.held for bar in bars(medians(rounds))}
+    return {bar.name: bar.held for bar in bars(rounds)}
 
 
 def test_every_bar_holds_exactly_at_its_ratio():
@@ -77,6 +77,18 @@ def test_a_verdict_is_of_medians_so_one_odd_round_does_not_decide():
     assert not _verdicts(steady[0], *(_round(SUBJECT, n, ingest_s=30.0) for n in (2, 3)), *peers)["ingest by the clock"]
 
 
+def test_a_verdict_compares_what_ran_side_by_side_not_the_best_minutes_of_each():
+    slow_minutes = [_round(SUBJECT, 1, ingest_s=3.0), _round(PEER, 1, ingest_s=9.3)]
+    quick_minutes = [_round(SUBJECT, n, ingest_s=1.0) for n in (2, 3)] + [
+        _round(PEER, 2, ingest_s=2.9),
+        _round(PEER, 3, ingest_s=3.1),
+    ]
+
+    found = bars([*slow_minutes, *quick_minutes])
+
+    assert found[0].ratio == pytest.approx(3.1)
+
+
 def test_without_the_other_side_there_is_no_bar_but_all_figures():
     found = section_of([_round(PEER)], shape="live", title="Live")
 
@@ -86,7 +98,7 @@ def test_without_the_other_side_there_is_no_bar_but_all_figures():
 
 
 def test_small_orgs_have_bars_of_their_own():
-    found = bars(medians([_round(SUBJECT), _round(PEER, ingest_s=2.0, cpu_s=8.0)]), "small-orgs")
+    found = bars([_round(SUBJECT), _round(PEER, ingest_s=2.0, cpu_s=8.0)], "small-orgs")
 
     assert {bar.name: bar.held for bar in found} == {
         "100 000 small orgs by the clock": True,
@@ -157,7 +169,7 @@ def test_the_largest_of_all_roles_in_all_parts_is_judged_against_the_memory_bar(
 
 
 def test_a_bar_is_one_plain_line():
-    found = bars(medians([_round(SUBJECT), _round(PEER, ingest_s=3.0)]))
+    found = bars([_round(SUBJECT), _round(PEER, ingest_s=3.0)])
 
     assert str(found[0]) == "ingest by the clock: 3.00 >= 3.00 held"
     assert str(at_most("back at work", 21.5, 20, "s")) == "back at work: 21.50 s <= 20.00 s short"
