@@ -231,7 +231,7 @@ class Body:
         self._subjects_at = reader.at if flags & SUBJECTS else None
         self.references: Words = _pass_subjects(reader, n) if flags & SUBJECTS else np.zeros(0, np.uint64)
         """Of all rows, in no order of theirs."""
-        if self._plain:
+        if not flags & (_PARENTS | _TARGETS):
             reader.end()
 
     def __len__(self) -> int:
@@ -346,9 +346,7 @@ def code_width(entries: int) -> int:
 def _read_subjects(reader: Reader, n: int) -> Subjects:
     one_each = reader.number(1)
     counts = np.ones(n, np.int64) if one_each else reader.planes(n, 2).astype(np.int64)
-    total, entries = reader.count(4), reader.count(4)
-    if total != int(counts.sum()) or entries > total:
-        raise BadBody(f"its rows count {int(counts.sum())} subject references, it names {total} by {entries} hashes")
+    total, entries = _numbers_of_references(reader, int(counts.sum()))
     if entries == total:
         return Subjects.of(counts, reader.array(total, "<u8"))
     codes = reader.planes(total, code_width(entries)).astype(np.int64)
@@ -358,13 +356,21 @@ def _read_subjects(reader: Reader, n: int) -> Subjects:
 
 
 def _pass_subjects(reader: Reader, n: int) -> Words:
-    """Return the references of n rows, without whose they are."""
-    if not reader.number(1):
-        reader.take(2 * n)
-    total, entries = reader.count(4), reader.count(4)
+    """Return the references of n rows, without whose they are: numbers are checked, codes are not looked at."""
+    counts = None if reader.number(1) else reader.take(2 * n)
+    named = n if counts is None else int(counts[:n].sum()) + 256 * int(counts[n:].sum())
+    total, entries = _numbers_of_references(reader, named)
     if entries < total:
         reader.take(total * code_width(entries))
     return reader.array(entries, "<u8")
+
+
+def _numbers_of_references(reader: Reader, named: int) -> tuple[int, int]:
+    """Return how many references there are and how many hashes they are of, `named` by the rows' counts."""
+    total, entries = reader.count(4), reader.count(4)
+    if total != named or entries > total:
+        raise BadBody(f"its rows count {named} subject references, it names {total} by {entries} hashes")
+    return total, entries
 
 
 def _write_targets(parts: list[bytes], targets: tuple[str, ...]) -> None:

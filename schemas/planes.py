@@ -41,16 +41,16 @@ def values_of(data: Bytes, n: int, width: int) -> Bytes:
     return values
 
 
-def write_values(values: Bytes, planes: Bytes) -> None:
-    """Write `planes`, a row each, into `values`, a row each as well.
+def write_values(values: Bytes, turned: Bytes) -> None:
+    """Write planes, a row each, into `values`, a row each as well.
 
     numpy turns a large matrix at a third of the speed at which it copies one plane after the other, above all where
     planes lie a multiple of 4 KiB apart, as those of a full segment do.
     """
     if len(values) < _MANY * values.shape[1]:
-        values[:] = planes.T
+        values[:] = turned.T
         return
-    for place, plane in enumerate(planes):
+    for place, plane in enumerate(turned):
         values[:, place] = plane
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median_high, median_low
 
 HELD, SHORT = "held", "short"
 
@@ -49,6 +52,13 @@ def at_least(name: str, ratio: float, bar: float, unit: str = "") -> Bar:
 def at_most(name: str, ratio: float, bar: float, unit: str = "") -> Bar:
     """Return the verdict on something that should be small."""
     return Bar(name=name, ratio=ratio, bar=bar, relation="<=", held=ratio <= bar, unit=unit)
+
+
+def middle(ratios: Sequence[float]) -> float:
+    """Return the median of ratios; of an even number the geometric mean of the two in the middle, so that it is the
+    same whichever side is above."""
+    low, high = median_low(ratios), median_high(ratios)
+    return low if low == high else math.sqrt(low * high)
 
 
 def _number(value: float) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
 
-from ops.bench.bars import Bar, at_least, at_most
+from ops.bench.bars import Bar, at_least, at_most, middle
 from ops.bench.contender import Measured
 from ops.bench.digest import Digest
 from ops.bench.section import Section, highest, table_of
@@ -155,15 +155,14 @@ def medians(rounds: Sequence[Round]) -> Medians:
 
 
 def ratio_of(rounds: Sequence[Round], subject: str, figure: Figure, *, inverse: bool = False) -> float | None:
-    """Return the median of the rounds' own ratios of `subject`'s figure to the peer's; None where no round has both.
+    """Return the `middle` of the rounds' own ratios of `subject`'s figure to the peer's; None where no round has both.
 
-    A round's two runs follow each other. The machine's speed changes from minute to minute, and what it does to one
-    run it mostly does to the next, while the medians of both sides may be of different rounds.
+    A round's runs follow each other. The machine's speed changes from minute to minute, and what it does to one run it
+    mostly does to the next, while the medians of both sides may be of different rounds. Raises ZeroDivisionError.
     """
     peers = {r.number: figure.of(r) for r in rounds if r.contender == PEER}
     pairs = [(figure.of(r), peers[r.number]) for r in rounds if r.contender == subject and r.number in peers]
-    of_each = [peer / own if inverse else own / peer for own, peer in pairs if (own if inverse else peer)]
-    return median(of_each) if of_each else None
+    return middle([peer / own if inverse else own / peer for own, peer in pairs]) if pairs else None
 
 
 def bars(rounds: Sequence[Round], shape: str = "live") -> tuple[Bar, ...]:
@@ -184,11 +183,13 @@ def section_of(rounds: Sequence[Round], *, shape: str, title: str) -> Section:
     rows = []
     for figure in FIGURES:
         cells = [f"{of[figure.name]:,.{figure.digits}f}" for of in found.values()]
-        rows.append([figure.unit, *cells, *(_cell(ratio_of(rounds, name, figure)) for name in judged)])
+        told = all(figure.of(r) for r in rounds)  # what a broker that is not ours spends is not
+        rows.append([figure.unit, *cells, *(_cell(ratio_of(rounds, name, figure)) if told else "" for name in judged)])
     peaks = highest([m.peaks for r in rounds if r.contender in subjects for m in (r.ingest, r.sweep)])
     count = max((r.number for r in rounds), default=0)
     events = max((r.records for r in rounds), default=0)
-    said = f"Medians of {count} {'round' if count == 1 else 'rounds'}, ratios of the rounds' own; {events:,} events."
+    own = "; ratios of each round's own" if judged else ""
+    said = f"Medians of {count} {'round' if count == 1 else 'rounds'}{own}; {events:,} events."
     head = ["", *found, *("ratio" if name == SUBJECT else f"ratio of {name}" for name in judged)]
     return Section(
         title=title,

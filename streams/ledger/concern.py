@@ -54,7 +54,7 @@ class Refs:
         return len(self.sorted)
 
     def _slots(self, values: Words) -> NDArray[np.uint32]:
-        return values.astype(np.uint32) & self._bits  # a word's lower half: half as much to move
+        return values.astype(np.uint32) & self._bits  # of a word's lower half: half as much to mask
 
     def has(self, values: Words) -> Mask:
         """Tell which of `values` are among them."""
@@ -97,11 +97,11 @@ def has_subjects(columns: Columns, refs: Refs) -> Mask:
     subjects = columns.subjects
     if subjects is None or not len(refs) or not len(subjects.codes):
         return np.zeros(len(columns), np.bool_)
-    if len(subjects.codes) < len(subjects.dictionary):  # some rows of many, with the dictionary of all
-        hit = refs.has(subjects.refs())
-    else:
-        hit = refs.has(subjects.dictionary)[subjects.codes]
-    return rows_of(subjects, hit) if bool(hit.any()) else np.zeros(len(columns), np.bool_)
+    of_rows = len(subjects.codes) < len(subjects.dictionary)  # some rows of many, with the dictionary of all
+    hit = refs.has(subjects.refs() if of_rows else subjects.dictionary)
+    if not bool(hit.any()):
+        return np.zeros(len(columns), np.bool_)
+    return rows_of(subjects, hit if of_rows else hit[subjects.codes])
 
 
 def rows_of(subjects: Subjects, met: Mask) -> Mask:

@@ -401,7 +401,7 @@ class Segment:
 
     @staticmethod
     def body_of(value: bytes) -> memoryview:
-        """Return the body within a row, without a copy."""
+        """Return the body within a row whose head was read (`span`), without a copy."""
         return memoryview(value)[_SEGMENT.size :]
 
     def pack(self) -> bytes:

@@ -17,6 +17,7 @@ import numpy as np
 
 from schemas.bodies import decode_columns
 from schemas.columns import Columns
+from schemas.ragged import Words
 from schemas.rules import BATCH_RECORDS
 from streams.ledger import again, audited, children, keys, packs, rows, sheaves, waiting
 from streams.ledger.concern import Mask, Refs, has_subjects, lineage
@@ -111,9 +112,9 @@ class Lister:
         """Return where rows are read, if not all of the org's are; empty: all are."""
         return b""
 
-    def may_have(self, references: np.ndarray[tuple[int, ...], np.dtype[np.uint64]]) -> bool:
-        """Whether rows with these subject references could be listed."""
-        return self.ask.everyone or bool(self._refs.has(references).any())
+    def may_have(self, references: Words) -> bool:
+        """Whether rows with these subject references are of those who are asked for."""
+        return bool(self._refs.has(references).any())
 
     # -- rows ----------------------------------------------------------------------------------------------------
 

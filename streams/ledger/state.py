@@ -213,7 +213,8 @@ class Work:
         return [keys.read_pair(key)[1] for key in sorted(found)]
 
     def drop_pair(self, org: str, category: str) -> None:
-        self.drop_row(keys.pair(org, category), PairRow)
+        if self.pair(org, category) is not None:
+            self.drop_row(keys.pair(org, category), PairRow)
 
     def target(self, name: str) -> TargetRow:
         key = keys.target(name)

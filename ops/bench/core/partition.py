@@ -36,7 +36,7 @@ _CHECKPOINT_ENTRIES = 2_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """What some work took: by the clock, of this process's CPU, and how many records went out in how many batches."""
+    """What some work took: by the clock, of this process's CPU, how many records it was, and in how many batches."""
 
     seconds: float
     cpu_seconds: float

@@ -54,7 +54,7 @@ def run_search(stage: Stage, *, records: int | None = None, subjects: int = _SUB
     ]
     return Section(
         title="People searched in one org",
-        table=f"Medians of {_ROUNDS} requests, {subjects:,} people among {count:,} records, one partition's core, "
+        table=f"Medians of {_ROUNDS} rounds, {subjects:,} people among {count:,} records, one partition's core, "
         f"from the order to the last acknowledgement. {_READING.capitalize()}: every segment is got out of RocksDB and "
         "decompressed, and nothing else done.\n\n"
         + table_of(["data found", "seconds", "million records/s of CPU"], rows),

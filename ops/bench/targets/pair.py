@@ -1,4 +1,4 @@
-"""Two ways to do the same, in turns, the order turned round each time; medians, ratio and verdict. Pure."""
+"""Ways to do the same, in turns, the order turned round each time; medians, ratios and verdict. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from statistics import median
 
-from ops.bench.bars import at_least
+from ops.bench.bars import at_least, middle
 from ops.bench.contender import Measured
 from ops.bench.section import Section, highest, table_of
 
@@ -35,17 +35,18 @@ def section_of_pair(
 ) -> Section:
     """Return what it comes to. The bar is on the subject's speed by the clock beside the bare way's, of each round."""
     speeds = {name: median(m.per_second for m in all_of) for name, all_of in found.items()}
-    pairs = zip(found[subject], found[bare], strict=True)
-    speed = median(own.per_second / other.per_second for own, other in pairs)
+    pairs = list(zip(found[subject], found[bare], strict=True))
+    speed = middle([own.per_second / other.per_second for own, other in pairs])
     rows = [[unit, *(f"{speeds[name]:,.0f}" for name in found), f"{speed:.2f}"]]
     for whose, seconds in _CPU.items():
-        cpu = {name: median(seconds(m) * 1e6 / m.records for m in all_of) for name, all_of in found.items()}
-        if any(cpu.values()):
-            ratio = f"{cpu[subject] / cpu[bare]:.2f}" if cpu[bare] else ""
-            rows.append([f"{whose}CPU seconds a million", *(f"{cpu[name]:.2f}" for name in found), ratio])
+        cpu = {name: [seconds(m) * 1e6 / m.records for m in all_of] for name, all_of in found.items()}
+        if any(map(any, cpu.values())):
+            both = list(zip(cpu[subject], cpu[bare], strict=True))
+            ratio = f"{middle([own / other for own, other in both]):.2f}" if all(map(all, both)) else ""
+            rows.append([f"{whose}CPU seconds a million", *(f"{median(cpu[name]):.2f}" for name in found), ratio])
     count, records = len(found[subject]), found[subject][0].records
     rounds = f"{count} {'round' if count == 1 else 'rounds'}"
-    said = f"Medians of {rounds}, the speeds' ratio the rounds' own; {records:,} records."
+    said = f"Medians of {rounds}; ratios of each round's own; {records:,} records."
     return Section(
         title=title,
         table=f"{said}\n\n{table_of(['', *found, 'ratio'], rows)}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import struct
 import uuid
 from contextlib import suppress
 
@@ -109,6 +110,26 @@ def test_columns_come_back_as_they_were(given_columns: Columns, brief: bool) -> 
     assert encode_columns(given_columns, brief=brief) == body
 
 
+@pytest.mark.parametrize("ids", [["a", "b", "c"], [str(uuid.UUID(int=n)) for n in range(3)]], ids=["texts", "UUIDs"])
+@pytest.mark.parametrize(
+    ("references", "hashes"),
+    [(4, 3), (0, 0), (3, 4), (2, 2)],
+    ids=["more than counted", "none", "more hashes than references", "fewer than counted"],
+)
+def test_a_search_that_meets_nobody_still_refuses_a_body_that_contradicts_itself(
+    ids: list[str], references: int, hashes: int
+) -> None:
+    people = Subjects.of(np.ones(3, np.int64), np.array([7, 8, 9], np.uint64))
+    data = decompress(encode_columns(Columns(ids=Ids.of(ids), clocks=np.zeros(3, np.uint32), subjects=people)))
+    at = len(data) - 3 * 8 - 8
+    assert data[at : at + 8] == struct.pack("<II", 3, 3)
+
+    with pytest.raises(BadBody):
+        Body(data[:at] + struct.pack("<II", references, hashes) + data[at + 8 :])
+    with pytest.raises(BadBody, match="follow its end"):
+        Body(data + b"\0")
+
+
 @given(columns(), st.booleans())
 def test_whether_rows_have_parents_is_told_without_reading_them(given_columns: Columns, brief: bool) -> None:
     parents = given_columns.lean().parents
@@ -131,6 +152,8 @@ def test_subjects_and_clocks_are_read_alone_as_with_all_the_rest(given_columns: 
     assert len(body) == len(whole)
     assert np.array_equal(body.clocks, whole.clocks)
     assert (body.subjects is None) == (whole.subjects is None)
+    named = whole.subjects.refs().tolist() if whole.subjects is not None else []
+    assert set(body.references.tolist()) == set(named)
     if body.subjects is not None and whole.subjects is not None:
         assert np.array_equal(body.subjects.counts, whole.subjects.counts)
         assert np.array_equal(body.subjects.refs(), whole.subjects.refs())

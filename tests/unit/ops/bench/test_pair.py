@@ -35,3 +35,12 @@ def test_the_bar_is_eight_tenths_of_the_bare_ways_speed(seconds, held):
     assert section.bars[0].held is held
     assert section.peaks == {"role": 7}
     assert "| rows/s |" in section.table
+
+
+def test_ratios_are_of_rounds_that_ran_side_by_side():
+    found = {"ours": [_took(2.0), _took(20.0), _took(3.0)], "bare": [_took(1.0), _took(10.0), _took(1.0)]}
+
+    section = section_of_pair(found, title="A pair", bar_name="pair", unit="rows/s", subject="ours", bare="bare")
+
+    assert section.bars[0].ratio == pytest.approx(0.5)
+    assert "| CPU seconds a million | 30000.00 | 10000.00 | 2.00 |" in section.table

@@ -89,6 +89,17 @@ def test_a_verdict_compares_what_ran_side_by_side_not_the_best_minutes_of_each()
     assert found[0].ratio == pytest.approx(3.1)
 
 
+def test_of_two_rounds_neither_side_of_the_ratio_is_favoured():
+    rounds = [_round(SUBJECT, 1), _round(PEER, 1, ingest_s=2.0, cpu_s=2.0)]
+    rounds += [_round(SUBJECT, 2), _round(PEER, 2, ingest_s=8.0, cpu_s=8.0)]
+
+    by_clock, by_cpu, *_ = bars(rounds)
+    section = section_of(rounds, shape="live", title="Live")
+
+    assert (by_clock.ratio, by_cpu.ratio) == (pytest.approx(4.0), pytest.approx(4.0))
+    assert "| CPU seconds a million events | 1,428.57 | 7,142.86 | 0.25 |" in section.table
+
+
 def test_without_the_other_side_there_is_no_bar_but_all_figures():
     found = section_of([_round(PEER)], shape="live", title="Live")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from schemas.rules import CategoryRules
 from streams.ledger.concern import RecordIds, Refs, count_subjects, has_subjects, lineage
@@ -64,3 +65,16 @@ def test_a_search_of_a_thousand_subjects_finds_the_same_as_a_thousand_searches()
     met = has_subjects(columns, Refs(wanted))
 
     assert met.tolist() == [bool(set(row) & set(wanted.tolist())) for row in chosen]
+
+
+@pytest.mark.parametrize("count", [0, 1, 64, 20_000])
+def test_references_are_told_apart_by_all_their_bits_however_many_there_are(count: int) -> None:
+    random = np.random.default_rng(count)
+    known = random.integers(0, 1 << 63, count, dtype=np.uint64)
+    alike = known ^ np.uint64(1 << 40)  # in their lower halves
+    asked = np.concatenate((known, alike, random.integers(0, 1 << 63, 1_000, dtype=np.uint64)))
+    unaligned = np.frombuffer(b"\0" + asked.astype("<u8").tobytes(), np.uint8)[1:].view("<u8")
+
+    met = Refs(known).has(unaligned)
+
+    assert met.tolist() == np.isin(asked, known).tolist()
