@@ -14,7 +14,9 @@ import psutil
 
 from ops.bench.contender import Measured
 
-_LOOK_S = 0.02
+_LOOK_S = 0.05
+"""Of rounds of five seconds and more. A look asks the broker: with fifty a second one of fourteen requests was the
+bench's own."""
 
 
 class Stalled(RuntimeError):
