@@ -172,8 +172,7 @@ class Work:
 
     def pairs_of(self, org: str) -> list[tuple[str, PairRow]]:
         """Return an org's pairs by category, those that this entry made as well."""
-        found = {key for key, _ in self.store.scan(keys.PAIR + keys.text(org))} | self._asked.get(org, set())
-        named = [keys.read_pair(key)[1] for key in sorted(found)]
+        named = self.categories(org)
         return [(category, pair) for category in named if (pair := self.pair(org, category)) is not None]
 
     def org(self, name: str) -> OrgRow | None:
@@ -197,9 +196,7 @@ class Work:
         return self.org(name) or self._new(keys.org(name), OrgRow())
 
     def pair(self, org: str, category: str) -> PairRow | None:
-        key = keys.pair(org, category)
-        self._asked.setdefault(org, set()).add(key)
-        return self._load(key, PairRow)
+        return self._load(self._pair_key(org, category), PairRow)
 
     def ensure_pair(self, org: str, category: str) -> PairRow:
         return self.pair(org, category) or self._new(keys.pair(org, category), PairRow())
@@ -213,8 +210,12 @@ class Work:
         return [keys.read_pair(key)[1] for key in sorted(found)]
 
     def drop_pair(self, org: str, category: str) -> None:
-        if self.pair(org, category) is not None:
-            self.drop_row(keys.pair(org, category), PairRow)
+        self.drop_row(self._pair_key(org, category), PairRow)
+
+    def _pair_key(self, org: str, category: str) -> bytes:
+        key = keys.pair(org, category)
+        self._asked.setdefault(org, set()).add(key)
+        return key
 
     def target(self, name: str) -> TargetRow:
         key = keys.target(name)

@@ -15,6 +15,7 @@ from typing import Any
 
 from ops.bench.noop_target import ack
 from ops.bench.opening import opened
+from ops.bench.targets.bare import Timing, timed
 from schemas.batches import head_of
 from schemas.bodies import decompress
 from schemas.codec import full_codec
@@ -80,22 +81,22 @@ class CorePartition:
 
     def say(self, name: str, record: Mapping[str, Any]) -> Spent:
         """Apply one entry and all that follows from it, down to the last acknowledgement, durably."""
-        begun = _begin()
         records, batches = self._records, self._batches
-        self._own.append((self._topics.ledger, self._codec.encode(name, record)))
-        while self._own:
-            self._apply(*self._own.popleft())
-        self._checkpoint()
-        return _spent(begun, records=self._records - records, batches=self._batches - batches)
+        with timed() as timing:
+            self._own.append((self._topics.ledger, self._codec.encode(name, record)))
+            while self._own:
+                self._apply(*self._own.popleft())
+            self._checkpoint()
+        return _spent(timing, records=self._records - records, batches=self._batches - batches)
 
     def read_alone(self) -> Spent:
         """Get every segment out of the database and decompress it, and nothing else: what no search can do without."""
-        begun = _begin()
         records = 0
-        for _, value in self._disk.range(keys.SEGMENT, after(keys.SEGMENT)):
-            records += Segment.span(value)[0]
-            decompress(Segment.body_of(value))
-        return _spent(begun, records=records, batches=0)
+        with timed() as timing:
+            for _, value in self._disk.range(keys.SEGMENT, after(keys.SEGMENT)):
+                records += Segment.span(value)[0]
+                decompress(Segment.body_of(value))
+        return _spent(timing, records=records, batches=0)
 
     def disk_bytes(self) -> int:
         """Write all out and return the size of the files that hold the state; others are about to be removed."""
@@ -132,10 +133,5 @@ class CorePartition:
         self._since = 0
 
 
-def _begin() -> tuple[float, float]:
-    return time.perf_counter(), time.process_time()
-
-
-def _spent(begun: tuple[float, float], *, records: int, batches: int) -> Spent:
-    seconds, cpu_seconds = time.perf_counter() - begun[0], time.process_time() - begun[1]
-    return Spent(seconds=seconds, cpu_seconds=cpu_seconds, records=records, batches=batches)
+def _spent(timing: Timing, *, records: int, batches: int) -> Spent:
+    return Spent(seconds=timing.seconds, cpu_seconds=timing.cpu_seconds, records=records, batches=batches)

@@ -98,6 +98,10 @@ def _ids(number: int, count: int) -> list[str]:
     return [f"{number}-{n:08d}" for n in range(count)]
 
 
+def _keys(ids: list[str]) -> list[bytes]:
+    return [f"acme/{one}".encode() for one in ids]
+
+
 def _fill(bootstrap: str, producer: Producer, topic: str, keys: list[bytes]) -> Mapping[int, int]:
     """Write a value of each key, and return the ends of the topic behind them, by partition."""
     producer.produce_batch(topic, [{"key": key, "value": _VALUE} for key in keys])
@@ -112,7 +116,7 @@ def _ends(bootstrap: str, topic: str) -> Mapping[int, int]:
 def _ours(role: RunningRole, producer: Producer, topic: str, number: int, count: int) -> Measured:
     ids = _ids(number, count)
     bootstrap = role.settings.kafka_bootstrap
-    since = _fill(bootstrap, producer, topic, [f"acme/{one}".encode() for one in ids])
+    since = _fill(bootstrap, producer, topic, _keys(ids))
     prefix = role.settings.prefix
     # The index of keys follows the topic: one batch ahead, so that reading the new values is not measured.
     role.work(erasures(role.topics, "profiles", "acme", "items", ids[:1], f"{prefix} {number} first"), 1)
@@ -124,7 +128,7 @@ def _ours(role: RunningRole, producer: Producer, topic: str, number: int, count:
 
 def _theirs(broker: Broker, producer: Producer, topic: str, number: int, count: int) -> Measured:
     ids = _ids(number, count)
-    keys = [f"acme/{one}".encode() for one in ids]
+    keys = _keys(ids)
     since = _fill(broker.bootstrap, producer, topic, keys)
     rows = [{"key": key, "value": None} for key in keys]
     with timed(broker.pid) as timing:
@@ -137,14 +141,14 @@ def _theirs(broker: Broker, producer: Producer, topic: str, number: int, count: 
 def _by_look_up(broker: Broker, producer: Producer, topic: str, number: int, count: int) -> Measured:
     ids = _ids(number, count)
     before = _ends(broker.bootstrap, topic)
-    since = _fill(broker.bootstrap, producer, topic, [f"acme/{one}".encode() for one in ids])
+    since = _fill(broker.bootstrap, producer, topic, _keys(ids))
     places = {
         message.key() or b"": int(message.partition() or 0)
         for message in read_to_end(broker.bootstrap, topic, since=before, limit_s=PATIENCE_S)
     }
     with timed(broker.pid) as timing:
         for first in range(0, count, BATCH_RECORDS):
-            asked = [f"acme/{one}".encode() for one in ids[first : first + BATCH_RECORDS]]
+            asked = _keys(ids[first : first + BATCH_RECORDS])
             rows: dict[int, list[dict[str, bytes]]] = {}
             for key, partition in zip(asked, map(places.pop, asked), strict=True):
                 rows.setdefault(partition, []).append({"key": key})
@@ -162,6 +166,6 @@ def _check(bootstrap: str, topic: str, since: Mapping[int, int], ids: list[str])
         for message in read_to_end(bootstrap, topic, since=since, limit_s=PATIENCE_S)
         if message.value() is None
     )
-    expected: Digest = digest((b"", b"", f"acme/{one}".encode()) for one in ids)
+    expected: Digest = digest((b"", b"", key) for key in _keys(ids))
     if found != expected:
         raise NotTheSameWork(f"topic {topic!r} has tombstones of {found}; expected are {expected}")
