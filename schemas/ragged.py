@@ -61,16 +61,26 @@ def words_of(buffer: Bytes, starts: Rows, lengths: Rows) -> list[Words]:
     return found
 
 
-def high_bytes(buffer: Bytes, first: int, stop: int) -> Rows:
-    """Return where in [first, stop) of `buffer`, which is padded, the bytes beyond ASCII are, ascending."""
-    begin = first - first % 8
-    words = buffer[begin : stop + -stop % 8].view(np.uint64)
-    at = np.flatnonzero(words & HIGH_BITS)
-    if len(at) == 0:
-        return at
-    places = (begin + 8 * at[:, None] + np.arange(8)).reshape(-1)
-    places = places[words[at].view(np.uint8) > 127]
-    return places[(places >= first) & (places < stop)]
+class HighBytes:
+    """Which slices of a padded buffer have bytes beyond ASCII. Those asked about lie within [first, stop)."""
+
+    def __init__(self, buffer: Bytes, first: int, stop: int) -> None:
+        self._view = words_view(buffer)
+        self._begin = first - first % 8
+        words = buffer[self._begin : stop + -stop % 8].view(np.uint64)
+        self._words = np.flatnonzero((words & HIGH_BITS) != 0)
+
+    def within(self, starts: Rows, stops: Rows) -> NDArray[np.bool_]:
+        """Tell for each slice [start, stop) whether it has one: its first and its last eight bytes are looked at
+        where they lie, and what is between by whole words of the buffer."""
+        lengths = stops - starts
+        found: NDArray[np.bool_] = (self._view[starts] & HIGH_BITS & WORD_MASKS[np.minimum(lengths, 8)]) != 0
+        long = np.flatnonzero(lengths > 8)
+        first, stop = starts[long], stops[long]
+        found[long] |= (self._view[stop - 8] & HIGH_BITS) != 0
+        inner = np.searchsorted(self._words, [(first - self._begin + 7) // 8, (stop - self._begin) // 8])
+        found[long] |= inner[0] < inner[1]
+        return found
 
 
 def starts_of(lengths: Rows) -> Rows:

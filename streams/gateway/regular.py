@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.ragged import Bytes, Rows, high_bytes, items_of
+from schemas.ragged import Bytes, HighBytes, Rows, items_of
 from streams.gateway.batches import MAX_BATCH_ROWS, MAX_BATCH_SUBJECTS, BadBatch, decode_batch
 from streams.gateway.events import KINDS, Events, Heads, Slices
 from streams.gateway.fitting import LEAST_BYTES, frame_bytes
@@ -83,7 +83,7 @@ class _Walk:
         self.at, self.end = value.starts + HEADER_BYTES, value.starts + value.lengths
         self.odd = np.zeros(len(self.at), np.bool_)
         first, last = (int(self.at.min()), int(self.end.max())) if len(self.at) else (0, 0)
-        self._high = high_bytes(buffer, first, last)
+        self._high = HighBytes(buffer, first, last)
 
     def number(self) -> Rows:
         """Read a number from 0 on."""
@@ -132,8 +132,7 @@ class _Walk:
         self.odd |= sizes > self.end - start
         self.at = np.where(self.odd, self.end, start + sizes)
         if ascii_only:
-            before, after = np.searchsorted(self._high, start), np.searchsorted(self._high, self.at)
-            self.odd |= before != after
+            self.odd |= self._high.within(start, self.at)
 
 
 def layouts_of(buffer: Bytes, value: Slices, message: Rows) -> tuple[Layouts, Flags]:

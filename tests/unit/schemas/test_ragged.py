@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ebbtide.partition import murmur2
-from schemas.ragged import equal_to, gather, high_bytes, murmur2_rows, order_by, padded, siphash24, starts_of
+from schemas.ragged import HighBytes, equal_to, gather, murmur2_rows, order_by, padded, siphash24, starts_of
 
 _MASK = (1 << 64) - 1
 
@@ -119,10 +119,12 @@ def test_the_order_by_sixteen_bits_at_a_time_is_the_stable_order(keys: list[int]
     assert found.tolist() == sorted(range(len(keys)), key=keys.__getitem__)
 
 
-@given(st.binary(max_size=60), st.integers(0, 60), st.integers(0, 60))
-def test_bytes_beyond_ascii_are_found_where_they_are_and_nowhere_else(data: bytes, first: int, stop: int) -> None:
-    first, stop = min(first, len(data)), min(stop, len(data))
+@given(st.binary(max_size=60), st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=9))
+def test_bytes_beyond_ascii_are_found_where_they_are_and_nowhere_else(data: bytes, some: list[tuple[int, int]]) -> None:
+    slices = [(min(a, b, len(data)), min(max(a, b), len(data))) for a, b in some]
+    first, stop = min((a for a, _ in slices), default=0), max((b for _, b in slices), default=0)
+    starts, stops = np.array(slices, np.int64).reshape(-1, 2).T
 
-    found = high_bytes(padded(data), first, stop)
+    found = HighBytes(padded(data), first, stop).within(starts, stops)
 
-    assert found.tolist() == [at for at in range(first, stop) if data[at] > 127]
+    assert found.tolist() == [any(byte > 127 for byte in data[a:b]) for a, b in slices]
