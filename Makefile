@@ -30,7 +30,7 @@ demo: setup  ## Set up everything and run the main job on real components
 	$(RUN)ebbtide demo
 
 test: setup  ## Set up everything and pass all tests
-	$(RUN)pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(RUN)pytest -n 5 --dist loadfile --no-loadscope-reorder
 
 check: $(SETUP)  ## Lint, types, layers, dependencies
 	$(RUN)ruff format --check .

@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
@@ -23,6 +24,8 @@ from ops.local.config import DEFAULT_CACHE_DIR, StackConfig
 from ops.local.install import PrometheusTools, ensure_prometheus
 from ops.local.service import KafkaServer, PostgresServer, S3Server
 from ops.local.stack import start_kafka, start_postgres, start_s3
+from tests.support.shared_kafka import Lender, SharedKafka, borrow_kafka
+from tests.support.topics import delete_topics
 
 # A machine that is busy is no failure.
 settings.register_profile("ebbtide", deadline=None)
@@ -37,9 +40,7 @@ _EAGER_CLEANER = {
 }
 
 
-@pytest.fixture(scope="session")
-def stack_config() -> StackConfig:
-    """What tests run against; `dataclasses.replace` it for a broker with other properties."""
+def _stack_config() -> StackConfig:
     return StackConfig(
         kafka_bootstrap=os.environ.get("EBBTIDE_KAFKA_BOOTSTRAP"),
         postgres_dsn=os.environ.get("EBBTIDE_POSTGRES_DSN"),
@@ -56,16 +57,30 @@ def stack_config() -> StackConfig:
 
 
 @pytest.fixture(scope="session")
+def stack_config() -> StackConfig:
+    """What tests run against; `dataclasses.replace` it for a broker with other properties."""
+    return _stack_config()
+
+
+@pytest.fixture(scope="session")
 def stack_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("stack")
 
 
 @pytest.fixture(scope="session")
-def kafka(stack_config: StackConfig, stack_dir: Path) -> Iterator[KafkaServer]:
-    """One broker for the whole session: make topics under `prefix`, never kill it (see `start_kafka` for that)."""
-    server = start_kafka(stack_config, stack_dir)
+def kafka(request: pytest.FixtureRequest, stack_config: StackConfig, stack_dir: Path) -> Iterator[KafkaServer]:
+    """One broker for all runners: make topics under `prefix`, never kill it (see `start_kafka` for that)."""
+    lender = getattr(request.config, "workerinput", {}).get(_LENDER)
+    server = start_kafka(stack_config, stack_dir) if lender is None else borrow_kafka(lender)
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def broker_logs(kafka: KafkaServer, stack_dir: Path) -> Path:
+    """The log directory of `kafka`, for tests that look into its files."""
+    directory = (kafka.directory if isinstance(kafka, SharedKafka) else None) or stack_dir
+    return directory / "kafka" / "data"
 
 
 @pytest.fixture(scope="session")
@@ -91,9 +106,13 @@ def prometheus_tools(stack_config: StackConfig) -> PrometheusTools:
 
 
 @pytest.fixture
-def prefix() -> str:
-    """A name that no other test has, to put before topics, groups, transactional ids and keys."""
-    return f"t{secrets.token_hex(5)}"
+def prefix(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A name that no other test has, to put before topics, groups, transactional ids and keys. Topics go after it."""
+    kafka: KafkaServer | None = request.getfixturevalue("kafka") if "kafka" in request.fixturenames else None
+    name = f"t{secrets.token_hex(5)}"
+    yield name
+    if kafka is not None:
+        delete_topics(kafka.bootstrap, name)
 
 
 @pytest.fixture
@@ -105,6 +124,23 @@ def database(postgres: PostgresServer) -> Iterator[str]:
     yield urlsplit(postgres.dsn)._replace(path=f"/{name}").geturl()
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+_LENDER = "kafka_lender"
+_lenders: list[Lender] = []
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Before a test runner starts: tell it where to ask for the broker (pytest-xdist)."""
+    if not _lenders:
+        _lenders.append(Lender(lambda directory: start_kafka(_stack_config(), directory)))
+    node.workerinput[_LENDER] = _lenders[0].address
+
+
+def pytest_unconfigure() -> None:
+    while _lenders:
+        _lenders.pop().close()
 
 
 @pytest.hookimpl(wrapper=True)

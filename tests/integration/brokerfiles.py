@@ -26,11 +26,11 @@ _UNPACK: Final[Mapping[int, Callable[[bytes], bytes]]] = {
 class BrokerFiles:
     """The log directory of the session's broker, but for the topics of tests with another prefix.
 
-    `stack_dir` and `prefix` are the fixtures of these names.
+    `broker_logs` and `prefix` are the fixtures of these names.
     """
 
-    def __init__(self, stack_dir: Path, prefix: str) -> None:
-        self._logs = stack_dir / "kafka" / "data"
+    def __init__(self, broker_logs: Path, prefix: str) -> None:
+        self._logs = broker_logs
         self._prefix = prefix
         assert self._logs.is_dir()
 

@@ -119,10 +119,10 @@ def roles(
 
 
 def test_names_that_went_through_every_door_are_in_nothing_of_ours(
-    roles: Roles, database: str, kafka: KafkaServer, tmp_path: Path, stack_dir: Path
+    roles: Roles, database: str, kafka: KafkaServer, tmp_path: Path, broker_logs: Path
 ) -> None:
     bring_aboard(roles, acme=f"{THING} Inc")
-    door, files = HttpDoor.to(roles, "acme"), BrokerFiles(stack_dir, roles.settings.prefix)
+    door, files = HttpDoor.to(roles, "acme"), BrokerFiles(broker_logs, roles.settings.prefix)
     live_and_broken_events(roles)
     requests_that_are_refused(roles, door)
     door.hold("case-1", [person(0)])

@@ -169,7 +169,7 @@ def open_transaction(bootstrap: str, name: str, topic: str, partition: int) -> I
 
 
 def test_a_job_is_done_when_all_is_proven_and_what_comes_back_meanwhile_is_erased_again(
-    roles: Roles, stores: Stores, stack_dir: Path
+    roles: Roles, stores: Stores, broker_logs: Path
 ) -> None:
     stores.put(RECORDS)
     stores.put_objects(RECORDS)
@@ -178,7 +178,7 @@ def test_a_job_is_done_when_all_is_proven_and_what_comes_back_meanwhile_is_erase
             publisher.created("acme", "messages", record, subjects=["u-1"])
         publisher.org("acme", name="Acme")
     door, clock = RequestDoor.of(roles.settings), TimeSource(roles.settings.day_seconds, roles.settings.clock_anchor_ms)
-    files, word = BrokerFiles(stack_dir, roles.settings.prefix), stores.word.encode()
+    files, word = BrokerFiles(broker_logs, roles.settings.prefix), stores.word.encode()
     eventually(lambda: _counted(door) == len(RECORDS), what="all that was told")
     there_at_first = files.holds(word)
     shared = partition_of(f"acme/{BACK}".encode(), PARTITIONS)  # with the stranger; nobody else writes to the other

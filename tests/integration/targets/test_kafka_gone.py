@@ -69,7 +69,7 @@ class Rounds(NoHooks):
 
 
 def test_an_erased_value_leaves_the_brokers_files_within_the_bound_where_nobody_else_writes(
-    kafka: KafkaServer, prefix: str, tmp_path: Path, stack_dir: Path
+    kafka: KafkaServer, prefix: str, tmp_path: Path, broker_logs: Path
 ) -> None:
     cluster = Cluster(kafka.bootstrap, prefix, targets=["profiles"])
     topic = make_topic(cluster)
@@ -77,7 +77,7 @@ def test_an_erased_value_leaves_the_brokers_files_within_the_bound_where_nobody_
     cluster.send_raw(topic, b'{"v": "%s"}' % erased, key=b"acme/1")
     cluster.send_raw(topic, b'{"v": "%s"}' % kept, key=b"acme/2")
     asking, rounds = make_sink(cluster, topic, tmp_path / "asking"), Rounds()
-    broker = BrokerFiles(stack_dir, prefix)
+    broker = BrokerFiles(broker_logs, prefix)
     there_at_first = broker.holds(erased)
 
     with running(cluster.spec(), make_sink(cluster, topic, tmp_path / "runner"), rounds):
@@ -107,7 +107,7 @@ def ask(sink: KafkaSink, producer: Producer, ids: Sequence[str]) -> list[Gone]:
 
 
 def test_an_open_transaction_and_a_planted_value_are_named_and_nothing_is_gone_before_they_are(
-    kafka: KafkaServer, prefix: str, tmp_path: Path, stack_dir: Path
+    kafka: KafkaServer, prefix: str, tmp_path: Path, broker_logs: Path
 ) -> None:
     cluster = Cluster(kafka.bootstrap, prefix, targets=["profiles"])
     topic = make_topic(cluster)
@@ -134,7 +134,7 @@ def test_an_open_transaction_and_a_planted_value_are_named_and_nothing_is_gone_b
     assert stranger.flush(30) == 0
     for write in outcome.records():
         cluster.send_raw(topic, write.value, key=write.key, partition=write.partition)
-    broker = BrokerFiles(stack_dir, prefix)
+    broker = BrokerFiles(broker_logs, prefix)
 
     wait_for(lambda: ask(sink, cluster.producer, ["1"])[0].level == GONE, "the free partition", 120)
     held, bound = ask(sink, cluster.producer, ["2"])[0], sink.bound()
