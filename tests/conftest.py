@@ -108,11 +108,10 @@ def prometheus_tools(stack_config: StackConfig) -> PrometheusTools:
 @pytest.fixture
 def prefix(request: pytest.FixtureRequest) -> Iterator[str]:
     """A name that no other test has, to put before topics, groups, transactional ids and keys. Topics go after it."""
-    kafka: KafkaServer | None = request.getfixturevalue("kafka") if "kafka" in request.fixturenames else None
     name = f"t{secrets.token_hex(5)}"
     yield name
-    if kafka is not None:
-        delete_topics(kafka.bootstrap, name)
+    if "kafka" in request.fixturenames:  # those that were asked for by name meanwhile are among them
+        delete_topics(request.getfixturevalue("kafka").bootstrap, name)
 
 
 @pytest.fixture
@@ -134,7 +133,8 @@ _lenders: list[Lender] = []
 def pytest_configure_node(node: Any) -> None:
     """Before a test runner starts: tell it where to ask for the broker (pytest-xdist)."""
     if not _lenders:
-        _lenders.append(Lender(lambda directory: start_kafka(_stack_config(), directory)))
+        directory = node.config._tmp_path_factory.mktemp("stack")  # where pytest keeps what a failed run leaves
+        _lenders.append(Lender(lambda: start_kafka(_stack_config(), directory), directory))
     node.workerinput[_LENDER] = _lenders[0].address
 
 

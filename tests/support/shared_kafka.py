@@ -10,13 +10,19 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Client, Listener
 from pathlib import Path
 
 from ops.local.configured import ConfiguredKafka
 from ops.local.service import KafkaServer
+
+_CLOSE = "close"
+
+
+class NotLent(RuntimeError):
+    """There is no broker to lend; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -28,47 +34,51 @@ class SharedKafka(ConfiguredKafka):
 
 
 class Lender:
-    """Starts a broker with `start(directory)` at the first question, and lends its address until `close`."""
+    """Starts a broker with `start` at the first question, and lends its address until `close`.
 
-    def __init__(self, start: Callable[[Path], KafkaServer]) -> None:
-        self._start = start
-        self._directory = Path(tempfile.mkdtemp(prefix="ebbtide-tests-"))
-        self.address = str(self._directory / "ask")
-        self._listener = Listener(self.address)
-        self._thread = threading.Thread(target=self._answer, name="kafka-lender")
+    directory: where `start` puts it.
+    """
+
+    def __init__(self, start: Callable[[], KafkaServer], directory: Path) -> None:
+        self._start, self._directory = start, directory
+        self._broker: KafkaServer | None = None
+        self._folder = Path(tempfile.mkdtemp(prefix="ebbtide-tests-"))  # a socket's path must be short
+        self.address = str(self._folder / "ask")
+        self._listener = Listener(self.address, backlog=64)
+        self._thread = threading.Thread(target=self._serve, name="kafka-lender")
         self._thread.start()
 
     def close(self) -> None:
         """Stop the broker, if anybody has asked for it."""
         with Client(self.address) as last:
-            last.send("close")
+            last.send(_CLOSE)
         self._thread.join()
         self._listener.close()
-        shutil.rmtree(self._directory)
+        shutil.rmtree(self._folder)
+        if self._broker is not None:
+            self._broker.stop()
 
-    def _answer(self) -> None:
-        broker: KafkaServer | None = None
-        with ExitStack() as stack:
-            while True:
-                with self._listener.accept() as asked:
-                    if asked.recv() == "close":
-                        return
-                    try:
-                        if broker is None:
-                            broker = self._start(self._directory)
-                            stack.callback(broker.stop)
-                        asked.send(SharedKafka(broker.bootstrap, pid=broker.pid, directory=self._directory))
-                    except Exception as why:  # noqa: BLE001 - it is for whoever asked, and the next one may try again
-                        asked.send(why)
+    def _serve(self) -> None:
+        while True:
+            with suppress(EOFError, OSError), self._listener.accept() as asked:  # else whoever asked is gone
+                if asked.recv() == _CLOSE:
+                    return
+                asked.send(self._answer())
+
+    def _answer(self) -> SharedKafka | str:
+        try:
+            if self._broker is None:
+                self._broker = self._start()
+        except Exception as why:  # noqa: BLE001 - it is for whoever asked, and the next one may try again
+            return f"{type(why).__name__}: {why}"
+        return SharedKafka(self._broker.bootstrap, pid=self._broker.pid, directory=self._directory)
 
 
 def borrow_kafka(address: str) -> SharedKafka:
-    """Ask the `Lender` at `address`; raises what it met as it started the broker."""
+    """Ask the `Lender` at `address`. Raises NotLent."""
     with Client(address) as asking:
         asking.send("kafka")
         answer = asking.recv()
-    if isinstance(answer, Exception):
-        raise answer
     if not isinstance(answer, SharedKafka):
-        raise TypeError(f"the lender of the broker answered with {type(answer).__name__}")
+        raise NotLent(f"the broker for all test runners did not start: {answer}")
     return answer
