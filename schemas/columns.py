@@ -14,17 +14,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.ragged import Bytes, Rows, Words, gather, items_of, padded, siphash24, starts_of, words_view
+from schemas.ragged import Bytes, Rows, Words, gather, gather_fixed, items_of, padded, siphash24, starts_of
 
 MAX_ID_BYTES = 1024
 ROW_BYTES = 17
 """Of a row's clock, lengths and codes."""
 
 _UUID_CHARS = 36
-_DASHED, _DASHES = np.uint64(0x0000_FF00_0000_00FF), np.uint64(0x0000_2D00_0000_002D)
-_BEHIND, _DASHES_BEHIND = np.uint64(0xFF00_0000_00FF_0000), np.uint64(0x2D00_0000_002D_0000)
-"""Where dashes stand in the words that begin with the characters 8 and 16, and what they are."""
-_HALF = np.uint64(0xFFFF_FFFF)
+_DASHES = (8, 13, 18, 23)
 _BLOCKS = ((0, 0, 8), (8, 9, 13), (12, 14, 18), (16, 19, 23), (20, 24, 36))  # where the digits stand without dashes
 _IS_DIGIT = np.isin(np.arange(256), np.frombuffer(b"0123456789abcdef", np.uint8))
 _NOT_UPPER = 0x2020_2020_2020_2020
@@ -73,7 +70,7 @@ class Ids:
         pieces = []
         for first in range(0, len(rows), _AT_ONCE):
             some = rows[first : first + _AT_ONCE]
-            is_uuid[some], piece = _uuid_bytes(buffer, starts[some])
+            is_uuid[some], piece = _uuid_bytes(gather_fixed(buffer, starts[some], _UUID_CHARS))
             pieces.append(piece)
         binary = np.frombuffer(b"".join(pieces), np.uint8)
         if len(binary) == 16 * len(lengths):
@@ -167,24 +164,19 @@ class Ids:
         return data, lengths
 
 
-def _uuid_bytes(buffer: Bytes, starts: Rows) -> tuple[NDArray[np.bool_], bytes]:
-    """Tell which texts of 36 characters are lower-case UUIDs, and return the 16 bytes of each that is.
-
-    Read in words, from `buffer`, which is padded: copied block by block the digits took five times as long.
-    """
-    view = words_view(buffer)
-    dashed, behind = view[starts + 8], view[starts + 16]  # characters 8 to 15 and 16 to 23
-    digits = np.empty((len(starts), 4), "<u8")
-    digits[:, 0] = view[starts]
-    digits[:, 1] = dashed >> np.uint64(8) & _HALF | dashed >> np.uint64(48) << np.uint64(32) | behind << np.uint64(48)
-    digits[:, 2] = behind >> np.uint64(24) & _HALF | view[starts + 24] << np.uint64(32)
-    digits[:, 3] = view[starts + 28]
-    good = (dashed & _DASHED == _DASHES) & (behind & _BEHIND == _DASHES_BEHIND)
-    if good.all() and int(np.bitwise_and.reduce(digits, axis=None)) & _NOT_UPPER == _NOT_UPPER:
+def _uuid_bytes(text: Bytes) -> tuple[NDArray[np.bool_], bytes]:
+    """Tell which texts, a row of 36 characters each, are lower-case UUIDs, and return the 16 bytes of each that is."""
+    digits = np.empty((len(text), 32), np.uint8)
+    for at, begin, end in _BLOCKS:
+        digits[:, at : at + end - begin] = text[:, begin:end]
+    good = np.ones(len(text), np.bool_)
+    for dash in _DASHES:
+        good &= text[:, dash] == ord("-")
+    if good.all() and int(np.bitwise_and.reduce(digits.view("<u8"), axis=None)) & _NOT_UPPER == _NOT_UPPER:
         with contextlib.suppress(binascii.Error):  # something else than a digit
-            return good, binascii.unhexlify(digits.view(np.uint8).data)
-    good &= _IS_DIGIT[digits.view(np.uint8)].all(axis=1)
-    return good, binascii.unhexlify(digits[good].view(np.uint8).data)
+            return good, binascii.unhexlify(digits.data)
+    good &= _IS_DIGIT[digits].all(axis=1)
+    return good, binascii.unhexlify(digits[good].data)
 
 
 def _uuid_texts(data: Bytes) -> NDArray[np.uint8]:
