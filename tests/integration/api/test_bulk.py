@@ -100,19 +100,25 @@ def test_a_file_beyond_its_bounds_is_413_and_nothing_is_sent(world: World, org: 
 
 
 def test_one_file_of_a_principal_is_taken_at_a_time(world: World, org: str, client: httpx2.Client) -> None:
-    busy: list[httpx2.Response] = []
+    answers: list[tuple[httpx2.Response, httpx2.Response]] = []
 
-    def body() -> Iterator[bytes]:
-        yield b"u-1\n"
-        eventually(lambda: second() == 429, what="the first file under way")
-        yield b"u-2\n"
+    def beside() -> bool:
+        """Send a file and, before its last line, another; say whether the first was the one under way."""
+        seconds: list[httpx2.Response] = []
 
-    def second() -> int:
-        busy.append(client.post(PATH, content=b"u-3", headers=PLAIN))
-        return busy[-1].status_code
+        def body() -> Iterator[bytes]:
+            yield b"u-1\n"
+            seconds.append(client.post(PATH, content=b"u-3", headers=PLAIN))
+            yield b"u-2\n"
 
-    with world.client_with(client.headers["Authorization"]) as other:
-        first = other.post(PATH, content=body(), headers=PLAIN)
+        with world.client_with(client.headers["Authorization"]) as other:
+            answers.append((other.post(PATH, content=body(), headers=PLAIN), seconds[0]))
+        return seconds[0].status_code != 202
 
-    problem(busy[-1], 429, "too-many")
+    # What is sent first may be taken up last: then the second came in between, and the first may be the one refused.
+    eventually(beside, what="a second file while the first is under way")
+
+    first, second = answers[-1]
+    problem(second, 429, "too-many")
     assert (first.status_code, first.json()["subjects"]) == (202, 2)
+    assert {(f.status_code, s.status_code) for f, s in answers[:-1]} <= {(202, 202), (429, 202)}
