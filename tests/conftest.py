@@ -22,10 +22,10 @@ from hypothesis import settings
 
 from ops.local.config import DEFAULT_CACHE_DIR, StackConfig
 from ops.local.install import PrometheusTools, ensure_prometheus
+from ops.local.kafka.topics import delete_topics
 from ops.local.service import KafkaServer, PostgresServer, S3Server
 from ops.local.stack import start_kafka, start_postgres, start_s3
 from tests.support.shared_kafka import Lender, SharedKafka, borrow_kafka
-from tests.support.topics import delete_topics
 
 # A machine that is busy is no failure.
 settings.register_profile("ebbtide", deadline=None)

@@ -94,7 +94,8 @@ class Contender(Protocol):
 
 
 ContenderFactory = Callable[[Path, str], Contender]
-"""Makes a contender from an empty directory for its state and a run id, unique in the run, for topics and groups."""
+"""Makes a contender from an empty directory for its state and a run id, unique in the run: the names of all its topics
+begin with it, and its groups' have it."""
 
 
 def warm_up_records(total: int) -> int:

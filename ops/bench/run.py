@@ -12,6 +12,7 @@ from ops.bench.contender import Broker, Contender, ContenderFactory
 from ops.bench.dataset import Dataset
 from ops.bench.results import Round, check
 from ops.bench.traffic import Traffic
+from ops.local.kafka.topics import delete_topics
 
 Say = Callable[[str], None]
 
@@ -34,8 +35,9 @@ def run_rounds(
         names = list(contenders)
         for name in names if number % 2 else reversed(names):
             dataset = datasets[name]
-            contender = contenders[name](directory / f"{name}-{number}", f"{dataset.topic}-{name}-{number}")
-            found = _round(contender, name, number, broker, dataset)
+            run_id = f"{dataset.topic}-{name}-{number}"
+            found = _round(contenders[name](directory / f"{name}-{number}", run_id), name, number, broker, dataset)
+            delete_topics(broker.bootstrap, run_id)  # the broker looks after each as long as it is there
             say(
                 f"round {number}, {name}: {found.ingest.per_second:,.0f} events/s into the ledger at "
                 f"{found.ingest.cpu_us_per_record:.2f} µs of CPU, {found.sweep.per_second:,.0f} records/s swept, "

@@ -39,8 +39,8 @@ class StreamsPeer:
     def __init__(self, directory: Path, run_id: str, *, cache_dir: Path) -> None:
         self._directory = directory
         self._cache_dir = cache_dir
-        self._group = f"bench-streams-{run_id}"
-        self._erasures = f"bench-streams-{run_id}-erasures"
+        self._group = f"{run_id}-streams"
+        self._erasures = f"{run_id}-streams-erasures"
         self._log = directory / "peer.log"
         self._process: subprocess.Popen[str] | None = None
         self._latest: dict[str, Mapping[str, Any]] = {}

@@ -1,4 +1,7 @@
-"""Topics that a test leaves behind."""
+"""Topics of a broker for tests and benches that nobody needs any more.
+
+Used by the tests' fixtures, at the end of each test, and by `ops.bench.run`, at the end of each run.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 
 def delete_topics(bootstrap: str, prefix: str) -> None:
-    """Delete the topics whose names begin with `prefix`.
+    """Delete the topics whose names begin with `prefix`. Raises KafkaException.
 
     The broker's cleaner, its retention and whoever asks for the whole cluster look at every topic there is: hundreds
     that nobody needs any more would be a fifth of a core.
