@@ -112,8 +112,7 @@ class Ebbtide:
         self._ticks = TickWriter(
             broker.bootstrap, topics, partitions, self._codec, writer="clock", incarnation=time.time_ns()
         )
-        self._tick(self._first_day)
-        self._until(lambda: self._look().settled(self._first_day), "know its rules and orgs")
+        self._begin(self._first_day, "know its rules and orgs")
         self._watch.leave_state()
 
     def ingest(self) -> Measured:
@@ -128,8 +127,7 @@ class Ebbtide:
             patience_s=_PATIENCE_S,
         )
         watch.follow_state()
-        self._tick(self._first_day + 1)
-        self._until(lambda: self._look().settled(self._first_day + 1), "come to rest")
+        self._begin(self._first_day + 1, "come to rest")
         watch.leave_state()
         watch.leave_log()
         return found
@@ -171,8 +169,7 @@ class Ebbtide:
         began = time.monotonic()
         self._ledgers.kill(wipe=wiped)
         self._ledgers.start()
-        self._tick(day)
-        self._until(lambda: self._look().settled(day), "work again")
+        self._begin(day, "work again")
         took = time.monotonic() - began
         self._watch.leave_state()
         return took
@@ -238,6 +235,11 @@ class Ebbtide:
         """Say that it is one in the morning of `day`; days leap, so each tick is approved."""
         assert self._ticks is not None
         self._ticks.tick(day * DAY_MS + _HOUR_MS, approved=True)
+
+    def _begin(self, day: int, what: str) -> None:
+        """Let `day` begin, and wait until the ledger has it and no step is on its way. Raises Stalled, with `what`."""
+        self._tick(day)
+        self._until(lambda: self._look().settled(day), what)
 
     def _look(self, *, positions: bool = False) -> LedgerView:
         """Return what is known now. Raises Stalled, with what it said last, if a process has ended."""

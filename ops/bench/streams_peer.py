@@ -40,7 +40,7 @@ class StreamsPeer:
         self._directory = directory
         self._cache_dir = cache_dir
         self._group = f"{run_id}-streams"
-        self._erasures = f"{run_id}-streams-erasures"
+        self._erasures = f"{self._group}-erasures"
         self._log = directory / "peer.log"
         self._process: subprocess.Popen[str] | None = None
         self._latest: dict[str, Mapping[str, Any]] = {}

@@ -48,7 +48,6 @@ class Up:
     def start(self) -> None:
         """Start it and wait for its line."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith("EBBTIDE_")}
-        environment["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1"  # its broker lives for minutes
         log = (self.data_dir.parent / "up.log").open("ab")
         command = ["up", "--json", "--data-dir", str(self.data_dir), "--data-map", str(self.data_map), *self.arguments]
         self.process = subprocess.Popen(
