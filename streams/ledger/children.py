@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.columns import Columns
+from schemas.ragged import items_of
 from streams.ledger import due, keys, marks, segments, snapshots, waiting
 from streams.ledger.counts import MIN_RETAIN
 from streams.ledger.keys import Bucket, Position
@@ -56,8 +57,10 @@ class Children(marks.Marks):
 
     def of(self, sources: _Records) -> NDArray[np.bool_]:
         """Tell which children come from one of `sources`."""
-        met: NDArray[np.bool_] = np.isin(self.hashes, sources.hashes)
-        rows = np.flatnonzero(met)
+        left = np.searchsorted(self.hashes, sources.hashes, "left")
+        counts = np.searchsorted(self.hashes, sources.hashes, "right") - left
+        met = np.zeros(len(self.hashes), np.bool_)
+        rows = items_of(left, counts)
         if len(rows):
             met[rows] = [name in sources.ids for name in self.columns.ids.take(rows).texts()]
         return met

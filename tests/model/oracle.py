@@ -146,13 +146,17 @@ class Oracle(History):
         return max(moves, default=None)
 
     def _was_gone(self, row: Row) -> bool:
-        """Whether the record was deleted, or had followed its source, wherever it was before it was said to move."""
-        move = self._move(row, row.at)
-        own = self._targets(row)
-        for kind, when, target in self._marks.get(row.key, []):
-            if move is not None and kind in ("deleted", "followed") and row.at <= when < move[0]:
-                own -= {target} if target else own.copy()
-        return not own
+        """Whether the record was deleted, or had followed its source, wherever it was before its latest move."""
+        last = self._move(row, row.at)
+        where = self._targets(row)
+        for kind, when, target in self._marks.get(row.key, []) if last is not None else ():
+            if not row.at <= when < last[0]:
+                continue
+            if kind == "moved":
+                where = {target} if row.target else where | {target}
+            elif kind in ("deleted", "followed"):
+                where -= {target} if target else where.copy()
+        return not where
 
     def _wanted(self, row: Row, at: int) -> set[str]:
         found, move = self._targets(row), self._move(row, at)

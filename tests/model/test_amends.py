@@ -57,5 +57,5 @@ def test_a_bug_planted_into_orders_is_found_by_a_few_seeds(name: str, monkeypatc
 def _play_all() -> Counter[str]:
     counts: Counter[str] = Counter()
     for seed in SEEDS:
-        counts += AmendWorld(seed, days=DAYS).run().counts
+        counts += AmendWorld(seed, days=DAYS).run(fold=seed == SEEDS[0]).counts
     return counts

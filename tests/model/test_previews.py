@@ -90,5 +90,5 @@ def test_a_bug_planted_into_previews_is_found_by_a_few_seeds(name: str, monkeypa
 def _play_all() -> Counter[str]:
     counts: Counter[str] = Counter()
     for seed in SEEDS:
-        counts += PreviewWorld(seed, days=DAYS).run().counts
+        counts += PreviewWorld(seed, days=DAYS).run(fold=seed == SEEDS[0]).counts
     return counts

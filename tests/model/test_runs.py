@@ -34,7 +34,7 @@ CALM = Shape(
 
 @pytest.mark.parametrize("seed", [0, *range(2, 26)])  # in the world of seed 1 nothing comes to be due
 def test_a_random_world_keeps_every_promise_of_the_ledger(seed: int) -> None:
-    played = Simulator(seed, days=45).run()
+    played = Simulator(seed, days=45).run(fold=seed % 3 == 0)
 
     assert sum(witness.erased for witness in played.witnesses) > 0
 
@@ -43,14 +43,14 @@ def test_a_random_world_keeps_every_promise_of_the_ledger(seed: int) -> None:
 def test_so_does_one_in_which_a_step_sweeps_more_than_it_does_of_other_work(seed: int, monkeypatch: Patch) -> None:
     monkeypatch.setattr(sweep, "SWEPT", 3)
 
-    played = Simulator(seed, days=45).run()
+    played = Simulator(seed, days=45).run(fold=seed % 3 == 0)
 
     assert sum(witness.erased for witness in played.witnesses) > 0
 
 
 @pytest.mark.parametrize("seed", [3, 4, 10])
 def test_where_ids_are_used_again_nothing_is_erased_for_the_record_before_it(seed: int) -> None:
-    played = ReuseWorld(seed, days=45).run()
+    played = ReuseWorld(seed, days=45).run(fold=seed % 3 == 0)
 
     assert sum(witness.proofs.made_anew for witness in played.witnesses) > 0
 

@@ -68,5 +68,5 @@ def test_a_bug_planted_into_lists_is_found_by_a_few_seeds(name: str, monkeypatch
 def _play_all() -> Counter[str]:
     counts: Counter[str] = Counter()
     for seed in SEEDS:
-        counts += SelectWorld(seed, days=DAYS).run().counts
+        counts += SelectWorld(seed, days=DAYS).run(fold=seed == SEEDS[0]).counts
     return counts
