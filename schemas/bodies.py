@@ -16,6 +16,7 @@ Several bodies can stand for one: a zero byte, which begins no zstd frame, their
 
 from __future__ import annotations
 
+import struct
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ MAX_ROWS = 4 << 20
 SUBJECTS, _PARENTS, _TARGETS = 1, 2, 4
 FEW = 256
 """So many values are quicker one by one than sorted."""
+_HEAD = struct.Struct("<BBI")
+_REFERENCES = struct.Struct("<II")
 _SEVERAL = b"\0"
 _MOST_BODIES = 1 << 12
 _own = threading.local()
@@ -101,7 +104,7 @@ def _decompressor() -> zstandard.ZstdDecompressor:
 class Reader:
     """Reads a fixed layout from bytes; every claim is checked against what is left. Raises BadBody."""
 
-    def __init__(self, data: bytes, at: int = 0) -> None:
+    def __init__(self, data: bytes | memoryview, at: int = 0) -> None:
         self._raw = data
         self._data = np.frombuffer(data, np.uint8)
         self._at = at
@@ -112,25 +115,31 @@ class Reader:
         return self._at
 
     def take(self, size: int) -> Bytes:
-        if size > len(self._data) - self._at:
-            raise BadBody(f"{size} bytes are named at {self._at}, {len(self._data) - self._at} are left")
-        self._at += size
-        return self._data[self._at - size : self._at]
+        at = self.pass_over(size)
+        return self._data[at : at + size]
+
+    def pass_over(self, size: int) -> int:
+        """Go on behind the next `size` bytes; return where they are."""
+        at, left = self._at, len(self._raw) - self._at
+        if size > left:
+            raise BadBody(f"{size} bytes are named at {at}, {left} are left")
+        self._at = at + size
+        return at
 
     def array(self, n: int, dtype: str) -> NDArray[Any]:
         return self.take(n * np.dtype(dtype).itemsize).view(dtype)
 
     def number(self, width: int) -> int:
         """Read an unsigned number of `width` bytes."""
-        at = self._at
-        self.take(width)
+        at = self.pass_over(width)
         return int.from_bytes(self._raw[at : at + width], "little")
 
     def count(self, width: int, most: int = MAX_ROWS) -> int:
-        n = self.number(width)
-        if n > most:
-            raise BadBody(f"it claims {n} entries, allowed are {most}")
-        return n
+        return _allowed(self.number(width), most)
+
+    def fields(self, form: struct.Struct) -> tuple[int, ...]:
+        """Read several numbers at once."""
+        return form.unpack_from(self._raw, self.pass_over(form.size))
 
     def planes(self, n: int, width: int) -> NDArray[Any]:
         return from_planes(self.take(n * width), n, width)
@@ -141,6 +150,12 @@ class Reader:
     def end(self) -> None:
         if self._at != len(self._data):
             raise BadBody(f"{len(self._data) - self._at} bytes follow its end")
+
+
+def _allowed(n: int, most: int = MAX_ROWS) -> int:
+    if n > most:
+        raise BadBody(f"it claims {n} entries, allowed are {most}")
+    return n
 
 
 def encode_columns(columns: Columns, *, brief: bool = False) -> bytes:
@@ -167,15 +182,15 @@ def encode_columns(columns: Columns, *, brief: bool = False) -> bytes:
     return compress(b"".join(parts), level=BRIEF_LEVEL if brief else LEVEL)
 
 
-def several(bodies: Sequence[bytes]) -> bytes:
+def several(bodies: Sequence[bytes | memoryview]) -> bytes:
     """Return a body with the rows of `bodies`, one after the other, which are not read. For `decode_columns` alone."""
     if len(bodies) == 1:
-        return bodies[0]
+        return bytes(bodies[0])
     assert len(bodies) <= _MOST_BODIES
     return b"".join((_SEVERAL, *(size.to_bytes(4, "little") for size in (len(bodies), *map(len, bodies))), *bodies))
 
 
-def _each_of(body: bytes) -> list[bytes]:
+def _each_of(body: bytes | memoryview) -> list[bytes]:
     """Return what `several` was given."""
     reader = Reader(body, len(_SEVERAL))
     sizes = [reader.number(4) for _ in range(reader.count(4, _MOST_BODIES))]
@@ -184,9 +199,9 @@ def _each_of(body: bytes) -> list[bytes]:
     return found
 
 
-def decode_columns(body: bytes) -> Columns:
+def decode_columns(body: bytes | memoryview) -> Columns:
     """Return the columns of one body, or of several as one. Raises BadBody."""
-    if body.startswith(_SEVERAL):
+    if body[:1] == _SEVERAL:
         return Columns.concat([read_columns(decompress(part)) for part in _each_of(body)])
     return read_columns(decompress(body))
 
@@ -212,7 +227,18 @@ class Body:
     A search asks most bodies for nothing but their references: ids, most of the bytes, are passed over.
     """
 
-    __slots__ = ("_clocks", "_data", "_folded", "_ids_at", "_plain", "_rows", "_subjects", "_subjects_at", "references")
+    __slots__ = (
+        "_clocks",
+        "_data",
+        "_folded",
+        "_ids_at",
+        "_own_each",
+        "_plain",
+        "_rows",
+        "_subjects",
+        "_subjects_at",
+        "references",
+    )
 
     def __init__(self, data: bytes) -> None:
         reader = Reader(data)
@@ -221,16 +247,19 @@ class Body:
         uuids = reader.number(1) == 1
         self._plain = uuids and not flags & (_PARENTS | _TARGETS)
         if uuids:
-            reader.take(16 * n)
+            reader.pass_over(16 * n)
         else:
             among = int(np.unpackbits(reader.take((n + 7) // 8), bitorder="little")[:n].sum())
-            reader.take(int(reader.planes(n - among, 2).sum()) + 16 * among)
+            reader.pass_over(int(reader.planes(n - among, 2).sum()) + 16 * among)
         self._folded = reader.take(4 * n)
-        self._clocks: NDArray[np.uint32] | None = None
+        self._clocks: NDArray[np.uint32] = np.zeros(0, np.uint32)
         self._subjects: Subjects | None = None
         self._subjects_at = reader.at if flags & SUBJECTS else None
-        self.references: Words = _pass_subjects(reader, n) if flags & SUBJECTS else np.zeros(0, np.uint64)
+        self.references: Words = np.zeros(0, np.uint64)
         """Of all rows, in no order of theirs."""
+        self._own_each = False  # whether reference i is row i's, and its only one
+        if flags & SUBJECTS:
+            self.references, self._own_each = _pass_subjects(reader, n)
         if not flags & (_PARENTS | _TARGETS):
             reader.end()
 
@@ -240,8 +269,17 @@ class Body:
     @property
     def clocks(self) -> NDArray[np.uint32]:
         """All clocks."""
-        if self._clocks is None:
-            self._clocks = undo_differences(from_planes(self._folded, self._rows, 4))
+        return self._clocks_to(self._rows)
+
+    def clocks_of(self, rows: NDArray[np.intp]) -> NDArray[np.uint32]:
+        """The clocks of the rows at the ordinals `rows`: none behind the last of them is worked out."""
+        return self._clocks_to(int(rows.max(initial=-1)) + 1)[rows]
+
+    def _clocks_to(self, count: int) -> NDArray[np.uint32]:
+        """At least the first `count` clocks."""
+        if len(self._clocks) < count:
+            folded = self._folded.reshape(4, self._rows)[:, :count]
+            self._clocks = undo_differences(from_planes(folded, count, 4))
         return self._clocks
 
     @property
@@ -251,26 +289,39 @@ class Body:
             self._subjects = _read_subjects(Reader(self._data, self._subjects_at), self._rows)
         return self._subjects
 
+    def met(self, hit: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return the ordinals of the rows that have one of the references at the ordinals `hit`, which rise."""
+        subjects = None if self._own_each else self.subjects
+        if subjects is None:
+            return hit
+        mask = np.zeros(len(self.references), np.bool_)
+        mask[hit] = True
+        return np.flatnonzero(subjects.met(mask[subjects.codes]))
+
     def take(self, rows: NDArray[np.intp]) -> Columns:
         """Return the rows at the ordinals `rows`, in that order; of UUIDs no others are read."""
         if not self._plain:
             return read_columns(self._data).take(rows)
         reader = Reader(self._data, self._ids_at + 1)
         uuids = reader.take(16 * self._rows).reshape(16, self._rows)[:, rows]
-        subjects = self.subjects
         return Columns(
             ids=Ids(np.ones(len(rows), np.bool_), np.full(len(rows), 16, np.int64), uuids.T.reshape(-1)),
-            clocks=self.clocks[rows],
-            subjects=subjects.take(rows) if subjects is not None else None,
+            clocks=self.clocks_of(rows),
+            subjects=self._subjects_of(rows),
         )
+
+    def _subjects_of(self, rows: NDArray[np.intp]) -> Subjects | None:
+        if self._own_each:
+            return Subjects.of(np.ones(len(rows), np.int64), self.references[rows])
+        return None if self.subjects is None else self.subjects.take(rows)
 
 
 def _read_head(reader: Reader) -> tuple[int, int]:
     """Return a body's flags and its number of rows."""
-    version, flags = reader.number(1), reader.number(1)
+    version, flags, n = reader.fields(_HEAD)
     if version != VERSION:
         raise BadBody(f"its version is {version}, known is {VERSION}")
-    return flags, reader.count(4)
+    return flags, _allowed(n)
 
 
 def _write_ids(parts: list[bytes], ids: Ids) -> None:
@@ -355,19 +406,19 @@ def _read_subjects(reader: Reader, n: int) -> Subjects:
     return Subjects(counts, codes, reader.array(entries, "<u8"))
 
 
-def _pass_subjects(reader: Reader, n: int) -> Words:
-    """Return the references of n rows, without whose they are: numbers are checked, codes are not looked at."""
+def _pass_subjects(reader: Reader, n: int) -> tuple[Words, bool]:
+    """Return the references of n rows, and whether each is the row's own: numbers are checked, codes not looked at."""
     counts = None if reader.number(1) else reader.take(2 * n)
     named = n if counts is None else int(counts[:n].sum()) + 256 * int(counts[n:].sum())
     total, entries = _numbers_of_references(reader, named)
     if entries < total:
-        reader.take(total * code_width(entries))
-    return reader.array(entries, "<u8")
+        reader.pass_over(total * code_width(entries))
+    return reader.array(entries, "<u8"), counts is None and entries == total
 
 
 def _numbers_of_references(reader: Reader, named: int) -> tuple[int, int]:
     """Return how many references there are and how many hashes they are of, `named` by the rows' counts."""
-    total, entries = reader.count(4), reader.count(4)
+    total, entries = map(_allowed, reader.fields(_REFERENCES))
     if total != named or entries > total:
         raise BadBody(f"its rows count {named} subject references, it names {total} by {entries} hashes")
     return total, entries

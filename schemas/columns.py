@@ -235,6 +235,14 @@ class Subjects:
         """Return all references, row after row."""
         return self.dictionary[self.codes]
 
+    def met(self, met: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Tell which rows have a reference that is `met`, one truth a reference."""
+        if len(self.codes) == len(self.counts) and bool((self.counts == 1).all()):
+            return met
+        mask = np.zeros(len(self.counts), np.bool_)
+        mask[np.repeat(np.arange(len(self.counts)), self.counts)[met]] = True
+        return mask
+
     def take(self, rows: NDArray[np.intp]) -> Subjects:
         """Return the rows at the ordinals `rows` (or a bool mask), in that order."""
         rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows

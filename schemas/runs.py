@@ -109,7 +109,7 @@ class _Run(NamedTuple):
     hashes_at: int = 0
 
 
-def decode_runs(bodies: Sequence[bytes]) -> Columns:
+def decode_runs(bodies: Sequence[bytes | memoryview]) -> Columns:
     """Return the rows of bodies, one after the other. Raises BadBody."""
     raws = [decompress(body) for body in bodies]
     runs = [_plain(raw) for raw in raws]
@@ -117,7 +117,7 @@ def decode_runs(bodies: Sequence[bytes]) -> Columns:
     return found if found is not None else Columns.concat([read_columns(raw) for raw in raws])
 
 
-def distinct_ids(bodies: Sequence[bytes]) -> Ids | list[str] | None:
+def distinct_ids(bodies: Sequence[bytes | memoryview]) -> Ids | list[str] | None:
     """Return the ids of all rows of bodies, as texts where they are few or no UUIDs; None: one may stand twice, or they
     are of both forms, or there are parents or targets.
 

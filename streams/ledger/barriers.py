@@ -16,11 +16,9 @@ from numpy.typing import NDArray
 from schemas.bodies import Body
 from schemas.columns import Columns
 from streams.ledger import keys, rows
-from streams.ledger.concern import Mask, Owners, Refs, has_subjects, lineage, rows_of
+from streams.ledger.concern import Mask, Owners, Refs, has_subjects, lineage
 from streams.ledger.rows import Row
 from streams.ledger.state import Work
-
-_NONE = np.zeros(0, np.intp)
 
 
 @dataclass(slots=True, frozen=True)
@@ -60,11 +58,11 @@ class Barrier:
         """Return the ordinals of `rows` of a body: its clocks are read only where its subjects are met."""
         if self.everyone:
             return np.flatnonzero(body.clocks <= self.through_s)
-        hit = self.refs.has(body.references)
-        if not bool(hit.any()) or body.subjects is None:
-            return _NONE
-        met = rows_of(body.subjects, hit[body.subjects.codes])
-        return np.flatnonzero(met & (body.clocks <= self.through_s))
+        hit = self.refs.among(body.references)
+        if not len(hit):
+            return hit
+        met = body.met(hit)
+        return met[body.clocks_of(met) <= self.through_s]
 
 
 class Barriers:

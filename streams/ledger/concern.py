@@ -19,7 +19,7 @@ from schemas.rules import Rules
 Mask = NDArray[np.bool_]
 
 _SLOTS = 64  # of a table, for each reference
-_LEAST_BITS, _MOST_BITS = 12, 20
+_LEAST_BITS, _MOST_BITS = 16, 20
 
 
 def lineage(rules: Rules | None, category: str) -> frozenset[str]:
@@ -53,16 +53,25 @@ class Refs:
     def __len__(self) -> int:
         return len(self.sorted)
 
-    def _slots(self, values: Words) -> NDArray[np.uint32]:
+    def _slots(self, values: Words) -> NDArray[np.uint16] | NDArray[np.uint32]:
+        if self._bits == 0xFFFF:
+            return values.view(np.uint16)[::4]  # as they lie: nothing to copy, nothing to mask
         return values.astype(np.uint32) & self._bits  # of a word's lower half: half as much to mask
 
     def has(self, values: Words) -> Mask:
         """Tell which of `values` are among them."""
-        mask: Mask = self._table.take(self._slots(values))
-        at = np.flatnonzero(mask)
-        if len(at):
-            mask[at] = self.sorted[self.place(values[at])] == values[at]
+        mask = np.zeros(len(values), np.bool_)
+        mask[self.among(values)] = True
         return mask
+
+    def among(self, values: Words) -> NDArray[np.intp]:
+        """Return the ordinals of those of `values` that are among them."""
+        at = np.flatnonzero(self._table.take(self._slots(values)))
+        if not len(at):
+            return at
+        asked = values[at]
+        found: NDArray[np.intp] = at[self.sorted[self.place(asked)] == asked]
+        return found
 
     def place(self, values: Words) -> NDArray[np.intp]:
         """Return where each of `values` would be in `sorted`, if it is there at all."""
@@ -101,16 +110,7 @@ def has_subjects(columns: Columns, refs: Refs) -> Mask:
     hit = refs.has(subjects.refs() if of_rows else subjects.dictionary)
     if not bool(hit.any()):
         return np.zeros(len(columns), np.bool_)
-    return rows_of(subjects, hit if of_rows else hit[subjects.codes])
-
-
-def rows_of(subjects: Subjects, met: Mask) -> Mask:
-    """Tell which rows have a reference that is `met`, one truth a reference."""
-    if len(subjects.codes) == len(subjects.counts) and bool((subjects.counts == 1).all()):
-        return met
-    mask = np.zeros(len(subjects.counts), np.bool_)
-    mask[np.repeat(np.arange(len(subjects.counts)), subjects.counts)[met]] = True
-    return mask
+    return subjects.met(hit if of_rows else hit[subjects.codes])
 
 
 def count_subjects(columns: Columns, refs: Refs) -> NDArray[np.int64]:

@@ -385,13 +385,16 @@ class MarkHead(Row):
 
 @dataclass(slots=True, frozen=True)
 class Segment:
-    """A segment's row: header and encoded columns. `spread`: its rows' created days are not its bucket's day."""
+    """A segment's row: header and encoded columns. `spread`: its rows' created days are not its bucket's day.
+
+    The body lies where the row does: a full one is a quarter of a megabyte, and often only the header is asked.
+    """
 
     count: int
     min_s: int
     max_s: int
     spread: bool
-    body: bytes = field(repr=False)
+    body: bytes | memoryview = field(repr=False)
 
     @staticmethod
     def span(value: bytes) -> tuple[int, int]:
@@ -406,12 +409,12 @@ class Segment:
 
     def pack(self) -> bytes:
         flags = _MOVED_DAYS if self.spread else 0
-        return _SEGMENT.pack(VERSION, flags, self.count, self.min_s, self.max_s) + self.body
+        return b"".join((_SEGMENT.pack(VERSION, flags, self.count, self.min_s, self.max_s), self.body))
 
     @classmethod
     def unpack(cls, value: bytes) -> Segment:
         flags, count, min_s, max_s = _read_segment(value)
-        return cls(count, min_s, max_s, bool(flags & _MOVED_DAYS), value[_SEGMENT.size :])
+        return cls(count, min_s, max_s, bool(flags & _MOVED_DAYS), cls.body_of(value))
 
 
 def _read_segment(value: bytes) -> tuple[int, int, int, int]:

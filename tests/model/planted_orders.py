@@ -9,7 +9,19 @@ import numpy as np
 import pytest
 
 from schemas.columns import Columns
-from streams.ledger import again, counts, erase, hold_orders, packs, passes, pending, segment_runs, segments, sweep
+from streams.ledger import (
+    again,
+    counts,
+    erase,
+    hold_orders,
+    packs,
+    passes,
+    pending,
+    search,
+    segment_runs,
+    segments,
+    sweep,
+)
 
 Patch = pytest.MonkeyPatch
 
@@ -64,7 +76,7 @@ def requests_do_not_stand(patch: Patch) -> None:
 
 
 def requests_forget_what_is_on_its_way(patch: Patch) -> None:
-    patch.setattr(erase._Search, "_batch", lambda *_: None)
+    patch.setattr(search._Search, "_batch", lambda *_: None)
 
 
 def acks_counted_twice(patch: Patch) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from streams.ledger import erase, merge, packs, segments, sheaves, sorting, sweep
+from streams.ledger import merge, packs, search, segments, sheaves, sorting, sweep
 
 MAX_SEGMENT = 24
 
@@ -22,7 +22,7 @@ def small_sizes() -> Iterator[None]:
         patch.setattr(segments, "FAN_IN", 4)
         patch.setattr(merge, "FAN_IN", 4)
         patch.setattr(packs, "MAX_PACKS", 12)
-        patch.setattr(erase, "PASSED", 1)
+        patch.setattr(search, "PASSED", 1)
         patch.setattr(sweep, "SWEPT", 1)
         patch.setattr(sorting, "MIN_SEGMENT", 5)
         patch.setattr(sheaves, "MAX_RECORDS", 16)

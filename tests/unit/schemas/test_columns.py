@@ -168,6 +168,20 @@ def test_rows_are_read_alone_as_with_all_the_rest(whole: Columns, data: st.DataO
     assert same(Body(raw).take(rows), read_columns(raw).take(rows))
 
 
+@given(columns(), st.booleans(), st.data())
+def test_whose_references_are_met_is_told_alone_as_row_by_row(whole: Columns, brief: bool, data: st.DataObject) -> None:
+    subjects = whole.lean().subjects
+    refs = subjects.refs() if subjects is not None else np.zeros(0, np.uint64)
+    wanted = data.draw(st.sets(st.sampled_from(refs.tolist()))) if len(refs) else set()
+    body = Body(decompress(encode_columns(whole, brief=brief)))
+
+    met = body.met(np.flatnonzero([ref in wanted for ref in body.references.tolist()]))
+
+    counts = subjects.counts if subjects is not None else np.zeros(0, np.int64)
+    rows = np.repeat(np.arange(len(counts)), counts)
+    assert met.tolist() == sorted({int(row) for row, ref in zip(rows, refs.tolist(), strict=True) if ref in wanted})
+
+
 @given(columns(), st.data())
 def test_the_same_rows_make_the_same_bytes_whatever_they_were_cut_from(whole: Columns, data: st.DataObject) -> None:
     first = data.draw(st.integers(0, len(whole)))
