@@ -25,6 +25,7 @@ from ops.local.install import PrometheusTools, ensure_prometheus
 from ops.local.kafka.topics import delete_topics
 from ops.local.service import KafkaServer, PostgresServer, S3Server
 from ops.local.stack import start_kafka, start_postgres, start_s3
+from ops.logs import PlainFormatter
 from tests.support.shared_kafka import Lender, SharedKafka, borrow_kafka
 
 # A machine that is busy is no failure.
@@ -123,6 +124,13 @@ def database(postgres: PostgresServer) -> Iterator[str]:
     yield urlsplit(postgres.dsn)._replace(path=f"/{name}").geturl()
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Let reports of failed tests show what log lines say beside their words, as roles' own logs do."""
+    shown = session.config.pluginmanager.getplugin("logging-plugin")
+    if shown is not None:
+        shown.report_handler.setFormatter(PlainFormatter("%(levelname)-8s %(name)s %(message)s"))
 
 
 _LENDER = "kafka_lender"

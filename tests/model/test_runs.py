@@ -32,7 +32,7 @@ CALM = Shape(
 )
 
 
-@pytest.mark.parametrize("seed", [0, *range(2, 26)])  # in the world of seed 1 nothing comes to be due
+@pytest.mark.parametrize("seed", [0, *range(2, 18)])  # in the world of seed 1 nothing comes to be due
 def test_a_random_world_keeps_every_promise_of_the_ledger(seed: int) -> None:
     played = Simulator(seed, days=45).run(fold=seed % 3 == 0)
 

@@ -19,8 +19,8 @@ from ops.local.service import KafkaServer, S3Server
 from tests.unit.streams.exporter.test_work import RECORD
 
 VALUE_BYTES = 20 << 20
-RECORDS = 24
-MOST = 400 << 20  # some copies of one value, whatever there is in all
+RECORDS = 16
+MOST = 300 << 20  # some copies of one value, whatever there is in all
 """A record's text, the same as JSON, in bytes and on its way: some copies of the largest one, and none of the rest."""
 
 MAP = """\

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -153,16 +153,25 @@ class Feeder(threading.Thread):
                 if random_.random() < ABORT_SHARE:
                     if random_.random() < 0.5:
                         writer.flush(10)  # so that aborted records reach the log
-                    try:
-                        writer.abort_transaction(30)
-                    except KafkaException as error:
-                        if not error.args[0].fatal():
-                            raise
-                        break  # the broker is too busy: the next incarnation's fence ends it, and nothing of it counts
+                    if not _ended(writer.abort_transaction):
+                        break
                     sequence = before
                     self.aborted += size
                 else:
-                    writer.commit_transaction(30)
+                    if not _ended(writer.commit_transaction):
+                        break
                     self.committed += size
                 self.stopping.wait(max(0.0, size / self.per_second - (time.monotonic() - began)))
         assert plain.flush(30) == 0
+
+
+def _ended(end: Callable[[float], None]) -> bool:
+    """End a transaction. False: the broker was too busy for it; the next incarnation's fence ends it, and nothing of
+    it counts."""
+    try:
+        end(30)
+    except KafkaException as error:
+        if not (error.args[0].fatal() or error.args[0].txn_requires_abort()):
+            raise
+        return False
+    return True

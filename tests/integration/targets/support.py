@@ -204,7 +204,9 @@ class Running:
 def running(spec: RunnerSpec, sink: Sink, hooks: RunnerHooks | None = None) -> Iterator[Running]:
     """Run `sink` until the block ends; an error of the runner fails the test."""
     runner = Running(lambda stop: run_sink(spec, sink, stop=stop, hooks=hooks))
-    yield runner
-    runner.end()
+    try:
+        yield runner
+    finally:  # a test that fails leaves no runner behind, which would go on beside others
+        runner.end()
     if runner.error is not None:
         raise runner.error
