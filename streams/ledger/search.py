@@ -87,12 +87,13 @@ class _Taken:
 
 @dataclass(slots=True)
 class _Seen:
-    """A row that was read, and what it costs at least. Of a segment where nobody is met nothing else is kept."""
+    """A row that was read, and what it costs at least. `met`: of a segment the ordinals of the rows that the request
+    concerns, and these rows; where there are none, its own row is not kept."""
 
     key: bytes
     size: int
     value: bytes = b""
-    met: tuple[Body, NDArray[np.intp]] | None = None
+    met: tuple[NDArray[np.intp], Columns] | None = None
 
 
 class _Search:
@@ -155,7 +156,7 @@ class _Search:
         body = Body(decompress(Segment.body_of(value)))
         met = self.barrier.rows_of(body)
         if len(met):
-            seen.value, seen.met = value, (body, met)
+            seen.value, seen.met = value, (met, body.take(met))
         return seen, 0 if everyone else len(met)
 
     def _size(self, key: bytes, value: bytes) -> int:
@@ -185,14 +186,15 @@ class _Search:
             self._named[category] = self.barrier.concerns(lineage(self.work.rules, category))
         return self._named[category]
 
-    def _segment(self, key: SegmentKey, value: bytes, body: Body, met: NDArray[np.intp]) -> int:
+    def _segment(self, key: SegmentKey, value: bytes, at: NDArray[np.intp], found: Columns) -> int:
         """Take out what the request concerns, with what other requests concern there; return what that cost."""
         work = self.work
         dead = segments.dead_rows(work, key)
-        at = met[~np.isin(met, dead)] if len(dead) else met
+        if len(dead):
+            alive = np.flatnonzero(~np.isin(at, dead))
+            at, found = at[alive], found.take(alive)
         if not len(at):
             return 0
-        found = body.take(at)
         if not waiting.has_place(work, key.bucket):
             waiting.catch(work, key.bucket, found)  # which says that they stay where they are
             return 0

@@ -194,7 +194,8 @@ def mark_dead(work: Work, key: SegmentKey, segment: Segment, rows: NDArray[np.in
     if work.clock.selects:
         snapshots.catch_segment(work, key, segment.pack())
     since, before = _dead(work, key)
-    dead = np.union1d(before, rows.astype(np.uint16))
+    dead = rows.astype(np.uint16)
+    dead = np.union1d(before, dead) if len(before) else np.sort(dead)
     if len(dead) >= segment.count:
         remove(work, key, segment)
         return segment.count
