@@ -110,7 +110,10 @@ class StreamsPeer:
             self._alive()
             return int(self._latest.get("swept", {}).get("records", 0))
 
-        measured = meter.watch(swept, total=due, patience_s=_PATIENCE_S)
+        try:
+            measured = meter.watch(swept, total=due, patience_s=_PATIENCE_S)
+        except Stalled as e:
+            raise Stalled(f"the Kafka Streams peer: {e}; its log ends with:\n{tail_of(self._log)}") from None
         self._swept += due
         return measured
 

@@ -18,4 +18,20 @@ final class Control {
     /** What day it is, for the sweep; NONE: no sweep is wanted. */
     volatile int sweepDay = NONE;
     volatile boolean flush;
+
+    private final int partitions;
+
+    Control(int partitions) {
+        this.partitions = partitions;
+    }
+
+    /** Whether every task is there: one that lost its transaction is away until its stores are restored. */
+    boolean complete() {
+        return tasks.size() == partitions;
+    }
+
+    /** Whether every task is there, and has {@code done} what was asked for. */
+    boolean allIn(Set<String> done) {
+        return complete() && done.containsAll(tasks);
+    }
 }

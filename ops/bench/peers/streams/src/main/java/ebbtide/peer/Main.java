@@ -38,7 +38,7 @@ public final class Main {
             String[] pair = entry.split(":", 2);
             periods.put(pair[0], Integer.valueOf(pair[1]));
         }
-        Control control = new Control();
+        Control control = new Control(Integer.parseInt(options.get("partitions")));
         KafkaStreams streams = new KafkaStreams(topology(options, control, periods), config(options));
         streams.setUncaughtExceptionHandler(error -> {
             say("{\"event\":\"failed\",\"error\":\"" + error.toString().replaceAll("[\"\\\\\\p{Cntrl}]", " ") + "\"}");
@@ -54,9 +54,8 @@ public final class Main {
             }
         });
         streams.start();
-        int partitions = Integer.parseInt(options.get("partitions"));
         running.await();
-        while (control.tasks.size() < partitions) {
+        while (!control.complete()) {
             Thread.sleep(10);
         }
         say("{\"event\":\"ready\"}");
@@ -109,6 +108,7 @@ public final class Main {
         config.put(StreamsConfig.producerPrefix(ProducerConfig.LINGER_MS_CONFIG), 100);
         config.put(StreamsConfig.producerPrefix(ProducerConfig.BUFFER_MEMORY_CONFIG), 128L << 20);
         config.put(StreamsConfig.producerPrefix(ProducerConfig.COMPRESSION_TYPE_CONFIG), "lz4");
+        config.put(StreamsConfig.producerPrefix(ProducerConfig.TRANSACTION_TIMEOUT_CONFIG), 120_000);
         return config;
     }
 
@@ -121,7 +121,7 @@ public final class Main {
                 case "flush" -> {
                     control.flushed.clear();
                     control.flush = true;
-                    while (!control.flushed.containsAll(control.tasks)) {
+                    while (!control.allIn(control.flushed)) {
                         Thread.sleep(10);
                     }
                     control.flush = false;
@@ -132,7 +132,7 @@ public final class Main {
                     long start = System.nanoTime();
                     long before = control.swept.sum();
                     control.sweepDay = Integer.parseInt(words[1]);
-                    while (!control.sweptTasks.containsAll(control.tasks)) {
+                    while (!control.allIn(control.sweptTasks)) {
                         Thread.sleep(5);
                     }
                     say("{\"event\":\"swept\",\"records\":" + (control.swept.sum() - before) + ",\"ms\":"
