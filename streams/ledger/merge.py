@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas.columns import Columns
 from streams.ledger import children, keys, marks, segment_runs, segments
@@ -64,7 +65,7 @@ def _merge(work: Work, chosen: list[tuple[SegmentKey, Segment]]) -> None:
     columns = segments.resolved(segment_runs.alive(work, chosen)[1])
     pair = work.ensure_pair(first.org, first.category)
     if any(name.startswith(DELETED) for name in pair.marks):
-        gone = Joined(work, first.org, first.category, pair, columns).cancelled(first.store)
+        gone = _nowhere(Joined(work, first.org, first.category, pair, columns), first)
         work.clock.cancelled += int(gone.sum())
         left = children.Left(first.category, first.target, columns.take(np.flatnonzero(gone)))
         children.follow(work, first.org, columns.slice(0, 0), left)
@@ -73,6 +74,13 @@ def _merge(work: Work, chosen: list[tuple[SegmentKey, Segment]]) -> None:
     for key, segment in chosen:
         segments.remove(work, key, segment)
     segments.store_columns(work, first.bucket, columns, spread=spread, fresh=False, level=first.level)
+
+
+def _nowhere(joined: Joined, key: SegmentKey) -> NDArray[np.bool_]:
+    """Tell which rows of a bucket are left in no target. One that moved is not gone with what it left behind."""
+    there = joined.places((key.store,), leave=bool(key.store) and not key.returned)
+    gone: NDArray[np.bool_] = ~np.logical_or.reduce(list(there.values()))
+    return gone
 
 
 def marks_waiting(work: Work) -> bool:

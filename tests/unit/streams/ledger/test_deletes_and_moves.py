@@ -100,6 +100,21 @@ def test_a_record_of_every_target_that_moves_is_erased_from_each_and_from_where_
     assert log.erased(sends, "archive") == ["a"]
 
 
+@pytest.mark.parametrize("segments", [7, 9], ids=["as they came", "merged"])
+def test_a_record_that_moved_and_was_then_deleted_where_it_had_been_is_erased_from_where_it_went(segments: int) -> None:
+    log = ready(category("messages", targets=("crm", "archive")))
+    log.frame(group(["a", "b"], day(0), target="crm"), min_segment=1)
+    log.frame(group(["a"], day(5), kind="moved", targets=["archive"]))
+    log.frame(group(["a", "b"], day(6), kind="deleted", target="crm"))
+    for n in range(1, segments):
+        log.frame(group([f"c{n}"], day(0), target="crm"), min_segment=1)
+
+    sends = log.to_day(91)
+
+    assert log.erased(sends, "crm") == [f"c{n}" for n in range(1, segments)]
+    assert log.erased(sends, "archive") == ["a"]
+
+
 def test_a_record_that_moved_to_a_target_nobody_knows_waits_for_rules_that_know_it() -> None:
     log = ready(category("messages", targets=("crm",)))
     log.frame(group(["a"], day(0), target="crm"))
