@@ -19,7 +19,7 @@ from schemas.rules import Rules
 Mask = NDArray[np.bool_]
 
 _SLOTS = 64  # of a table, for each reference
-_LEAST_BITS, _MOST_BITS = 16, 20
+_LEAST_BITS, _MOST_BITS = 12, 20
 
 
 def lineage(rules: Rules | None, category: str) -> frozenset[str]:

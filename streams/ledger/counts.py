@@ -1,7 +1,8 @@
 """What an erasure request has come to: counted row by row, told to the coordinator when it says something new.
 
 A request's queue rows and batches are counted when they are put and taken out, so what is told is the sum of what
-there is. Used by waiting, cut, pending and erase; `tests/unit/streams/ledger/test_erasures.py` says what it promises.
+there is. Used by waiting, cut, pending, search and erase; `tests/unit/streams/ledger/test_erasures.py` says what it
+promises.
 
 An `erase` answer follows at most once an entry: when the search ends, when a target's last open row is acknowledged or
 its first is due, when something begins or ceases to wait, every REPORT_EVERY acks, and once a day what else changed.

@@ -6,8 +6,8 @@
     hold > min_retain > request: a row goes as soon as none of the first two keeps it, whatever its policy says.
 
 A request's rows have no policy to ask, but everything else is decided when they are looked at: deletes and moves as the
-sweep does (`select_rows`), the action of their category, each target's room. Called by `Ledger`, orgs, the steps and
-again; `tests/unit/streams/ledger/test_erasures.py` says what it promises.
+sweep does (`select_rows`), the action of their category, each target's room. Rows are looked for by
+`search`. Called by `Ledger`, orgs and again; `tests/unit/streams/ledger/test_erasures.py` says what it promises.
 """
 
 from __future__ import annotations

@@ -145,7 +145,7 @@ class _Search:
         return found
 
     def _searched(self, key: bytes, value: bytes) -> tuple[_Seen, int]:
-        """Return a segment, with its rows that the request concerns, and what these cost at most beside its size."""
+        """Return a segment, with its rows that the request concerns, and about what these cost beside its size."""
         count, earliest = Segment.span(value)
         if earliest > self.barrier.through_s:
             return _Seen(key, 1), 0
@@ -157,7 +157,9 @@ class _Search:
         met = self.barrier.rows_of(body)
         if len(met):
             seen.value, seen.met = value, (met, body.take(met))
-        return seen, 0 if everyone else len(met)
+        if everyone:
+            return seen, 0
+        return seen, count if segments.is_rewritten(len(met), count) else len(met)
 
     def _size(self, key: bytes, value: bytes) -> int:
         """Return what a row of a queue, or a batch, costs at least."""

@@ -199,7 +199,7 @@ def mark_dead(work: Work, key: SegmentKey, segment: Segment, rows: NDArray[np.in
     if len(dead) >= segment.count:
         remove(work, key, segment)
         return segment.count
-    if 5 * len(dead) > segment.count:
+    if is_rewritten(len(dead), segment.count):
         rewrite(work, key, segment, dead)
         return segment.count
     if since < 0:
@@ -209,6 +209,11 @@ def mark_dead(work: Work, key: SegmentKey, segment: Segment, rows: NDArray[np.in
         work.store.put(keys.dead_since(since, key), b"")
     work.store.put(key.pack(keys.DEAD), keys.u32(since) + dead.astype("<u2").tobytes())
     return 0
+
+
+def is_rewritten(dead: int, count: int) -> bool:
+    """Whether a segment of `count` rows is written anew when so many of them are dead."""
+    return 5 * dead > count
 
 
 def rewrite(work: Work, key: SegmentKey, segment: Segment, dead: NDArray[np.uint16]) -> None:

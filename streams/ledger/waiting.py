@@ -6,7 +6,8 @@
              hold ends, policy, rules or facts change, an event starts a clock
 
 What is put here is matched against the org's requests first, so that each row is counted for those it concerns.
-Used by children, pending, segments, again and erase; `tests/unit/streams/ledger/test_waiting.py` says what it promises.
+Used by children, pending, segments, again, search and erase; `tests/unit/streams/ledger/test_waiting.py` says what it
+promises.
 """
 
 from __future__ import annotations

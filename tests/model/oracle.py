@@ -152,7 +152,7 @@ class Oracle(History):
         for kind, when, target in self._marks.get(row.key, []) if last is not None else ():
             if not row.at <= when < last[0]:
                 continue
-            if kind == "moved":
+            if kind == "moved" and where:  # else it was gone by then
                 where = {target} if row.target else where | {target}
             elif kind in ("deleted", "followed"):
                 where -= {target} if target else where.copy()

@@ -91,9 +91,10 @@ class Short(Simulator):
         return sorted((b["target"], b["as_of_day"], b["category"], b["action"], *b["record_ids"]) for b in sent)
 
     def outcome(self) -> tuple[object, ...]:
-        """Return every batch and every row of the state, byte for byte."""
+        """Return every batch, all that each entry sent, and every row of the state, byte for byte."""
         batches = [(name, sent.raw, sent.pending) for name, sent in self.witnesses[0].batches.items()]
-        return batches, {key: value for key, value in self.lanes[0].disk.rows.items() if key != KEY}
+        sends = [entry.sends for entry in self.history[0]]
+        return batches, sends, {key: value for key, value in self.lanes[0].disk.rows.items() if key != KEY}
 
 
 STORES = pytest.mark.parametrize("cold", [False, True], ids=["store kept", "store lost"])

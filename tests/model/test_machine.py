@@ -119,6 +119,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.world.finish()
+        self.world.fold_again()
 
 
 TestTheLedgerUnderHypothesis = LedgerMachine.TestCase

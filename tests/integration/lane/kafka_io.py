@@ -96,7 +96,6 @@ class Feeder(threading.Thread):
         self.per_second = per_second
         self.stopping = threading.Event()
         self.aborted = 0
-        self.committed = 0
         self.error: Exception | None = None
 
     def run(self) -> None:
@@ -153,25 +152,28 @@ class Feeder(threading.Thread):
                 if random_.random() < ABORT_SHARE:
                     if random_.random() < 0.5:
                         writer.flush(10)  # so that aborted records reach the log
-                    if not _ended(writer.abort_transaction):
+                    if not _ended(writer, writer.abort_transaction):
                         break
                     sequence = before
                     self.aborted += size
                 else:
-                    if not _ended(writer.commit_transaction):
+                    if not _ended(writer, writer.commit_transaction):
                         break
-                    self.committed += size
                 self.stopping.wait(max(0.0, size / self.per_second - (time.monotonic() - began)))
         assert plain.flush(30) == 0
 
 
-def _ended(end: Callable[[float], None]) -> bool:
-    """End a transaction. False: the broker was too busy for it; the next incarnation's fence ends it, and nothing of
-    it counts."""
+def _ended(writer: Producer, end: Callable[[float], None]) -> bool:
+    """End a transaction. False: it could not be ended as wanted, so nothing of it counts, and another writer follows.
+
+    It is aborted where that is still possible; else the next writer's fence ends it, or the broker when its time is up.
+    """
     try:
         end(30)
     except KafkaException as error:
-        if not (error.args[0].fatal() or error.args[0].txn_requires_abort()):
+        if error.args[0].txn_requires_abort():
+            writer.abort_transaction(30)
+        elif not error.args[0].fatal():
             raise
         return False
     return True

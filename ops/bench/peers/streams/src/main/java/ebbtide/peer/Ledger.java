@@ -40,6 +40,7 @@ final class Ledger implements Processor<byte[], byte[], byte[], byte[]> {
     private int sweepDay = Control.NONE;
     private Bytes cursor;
     private boolean committing;
+    private long erased;
 
     Ledger(Control control, Map<String, Integer> periodDays, boolean lookups, boolean lastActivity) {
         this.lookups = lookups;
@@ -121,12 +122,14 @@ final class Ledger implements Processor<byte[], byte[], byte[], byte[]> {
             sweepDay = wanted;
             cursor = Bytes.wrap(EMPTY);
             committing = false;
+            erased = 0;
         }
         if (cursor != null) {
             sweep(nowMs);
         } else if (committing) {
             // The thread commits what was asked for before it calls punctuators again: all of it is durable now.
             committing = false;
+            control.swept.add(erased); // not one by one: what an aborted transaction erased is erased again
             control.sweptTasks.add(task);
         }
     }
@@ -197,7 +200,7 @@ final class Ledger implements Processor<byte[], byte[], byte[], byte[]> {
         System.arraycopy(id, 0, erasure, category.length + 1, id.length);
         context.forward(new Record<>(org, erasure, nowMs));
         remove(org, key, packedSubjects);
-        control.swept.increment();
+        erased++;
     }
 
     private void remove(byte[] org, byte[] key, byte[] packedSubjects) {
