@@ -165,8 +165,9 @@ class SegmentKey(NamedTuple):
         return self.target.removeprefix(RETURNED)
 
     @property
-    def returned(self) -> bool:
-        return self.target.startswith(RETURNED)
+    def leaves(self) -> bool:
+        """Whether a row that moves is there no longer: it lay in one target, which has not given it back."""
+        return bool(self.target) and not self.target.startswith(RETURNED)
 
     def pack(self, kind: bytes = SEGMENT) -> bytes:
         return segment(self.bucket.pack(), self.level, self.pos, kind)

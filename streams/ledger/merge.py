@@ -78,7 +78,7 @@ def _merge(work: Work, chosen: list[tuple[SegmentKey, Segment]]) -> None:
 
 def _nowhere(joined: Joined, key: SegmentKey) -> NDArray[np.bool_]:
     """Tell which rows of a bucket are left in no target. One that moved is not gone with what it left behind."""
-    there = joined.places((key.store,), leave=bool(key.store) and not key.returned)
+    there = joined.places((key.store,), leave=key.leaves)
     gone: NDArray[np.bool_] = ~np.logical_or.reduce(list(there.values()))
     return gone
 

@@ -70,7 +70,7 @@ def select(plan: Plan, key: SegmentKey, pair: PairRow, columns: Columns, marks: 
     if is_plain(pair):
         wanted: dict[str, Mask] = {name: np.ones(n, np.bool_) for name in everywhere}
     else:
-        wanted = marks.places(everywhere, leave=bool(target) and not key.returned)
+        wanted = marks.places(everywhere, leave=key.leaves)
     stranded = {name: mask for name, mask in wanted.items() if name not in plan.targets and bool(mask.any())}
     return Selection({name: mask for name, mask in wanted.items() if name in plan.targets}, stranded)
 

@@ -109,7 +109,8 @@ def test_a_crash_around_the_write_of_the_store_leaves_the_same_batches_and_state
 
     assert whole.witnesses[0].erased > 5
     whole.fold_again()
-    assert all(run.outcome() == whole.outcome() for run in crashed)  # so their logs fold to the same
+    expected = whole.outcome()
+    assert all(run.outcome() == expected for run in crashed)  # so their logs fold to the same
 
 
 @STORES
