@@ -6,7 +6,7 @@ RUN := .venv/bin/
 SETUP := .venv/.synced
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench dashboards lock clean
+.PHONY: help setup demo test compiled check bench dashboards lock clean
 
 help:  ## Show this help
 	@awk 'BEGIN {FS = ":.*##"} /^[a-z-]+:.*##/ {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,7 +30,11 @@ demo: setup  ## Set up everything and run the main job on real components
 	$(RUN)ebbtide demo
 
 test: setup  ## Set up everything and pass all tests
-	$(RUN)pytest -n 5 --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= $(RUN)pytest -n 5 --dist loadfile --no-loadscope-reorder
+
+# The test files, compiled once with what pytest makes of their assertions: else each of its runners does it.
+compiled: $(SETUP)
+	-@PYTHONDONTWRITEBYTECODE= $(RUN)pytest --collect-only -qq > /dev/null
 
 check: $(SETUP)  ## Lint, types, layers, dependencies
 	$(RUN)ruff format --check .

@@ -16,10 +16,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from confluent_kafka import KafkaException
-
-from ebbtide.wire import Codec, WireError
-from schemas.errors import Retry
+from ebbtide.wire import Codec
 from schemas.rules import Rules
 from sinks.holding import HoldInForce, HoldsView, Place
 from streams.runner.brake import ViewTooOld
@@ -116,7 +113,7 @@ class HoldsWatch:
             self._wanted.clear()
             try:
                 self._look()
-            except (KafkaException, Retry, WireError) as error:
+            except Exception as error:  # noqa: BLE001 - without this thread nothing is ever erased again
                 log.warning("the legal holds could not be read", extra={"why": type(error).__name__})
             self._wanted.wait(self._look_s)
         self._holds.close()

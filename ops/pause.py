@@ -15,10 +15,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
-from confluent_kafka import KafkaException
-
-from schemas.errors import Refused, Retry
-from schemas.rules import BadRules, Rules
+from schemas.rules import Rules
 
 LOOK_S: Final = 2.0
 
@@ -64,7 +61,7 @@ class PauseWatch:
         while not self._left.is_set() and not self._stop.is_set():
             try:
                 rules = self._look()
-            except (KafkaException, Retry, Refused, BadRules) as error:
+            except Exception as error:  # noqa: BLE001 - without this thread nobody hears of a pause any more
                 log.warning("the rules could not be read", extra={"why": type(error).__name__})
             else:
                 if rules is not None:

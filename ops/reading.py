@@ -12,21 +12,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
 
+from schemas.client_errors import is_moving
 from schemas.errors import Retry
 from schemas.fetching import WAIT_MS
-
-_PASSING = frozenset(
-    {
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError.UNKNOWN_LEADER_EPOCH,
-        KafkaError.FENCED_LEADER_EPOCH,
-    }
-)
+from schemas.offsets import partition_ends
 
 
 class TopicUnreadable(Retry):
@@ -89,11 +81,8 @@ def read_to_end(
 
 def settled_end(bootstrap: str, topic: str, partition: int, *, limit_s: float = 60.0) -> int:
     """Return the offset below which every transaction of a partition has ended. Raises KafkaException."""
-    place = TopicPartition(topic, partition)
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    asked = {place: OffsetSpec.latest()}  # type: ignore[no-untyped-call]
-    answers = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=limit_s)
-    return int(answers[place].result(limit_s).offset)
+    place = (topic, partition)
+    return partition_ends(AdminClient({"bootstrap.servers": bootstrap}), [place], limit_s, settled=True)[place]
 
 
 def partitions_of(consumer: Consumer, topic: str, limit_s: float) -> Sequence[int]:
@@ -109,18 +98,16 @@ def ends_of(admin: AdminClient, topic: str, partitions: Iterable[int], limit_s: 
 
     `admin` is kept by the caller: futures of a client that is gone never end.
     """
-    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    asked = {TopicPartition(topic, p): latest for p in partitions}
+    places = [(topic, partition) for partition in partitions]
     deadline = time.monotonic() + limit_s
     while True:
-        answers = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=limit_s)
         try:
-            return {place.partition: answer.result(limit_s).offset for place, answer in answers.items()}
+            return {partition: end for (_, partition), end in partition_ends(admin, places, limit_s).items()}
         except KafkaException as e:  # a new topic's leaders, or changed ones, are not known everywhere at once
             if e.args[0].code() == KafkaError._TIMED_OUT or time.monotonic() > deadline:
                 raise TopicUnreadable(
                     f"topic {topic} did not tell its end within {limit_s:g} s: is the broker well?"
                 ) from e
-            if e.args[0].code() not in _PASSING:
+            if not is_moving(e.args[0]):
                 raise
         time.sleep(0.1)

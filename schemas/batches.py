@@ -15,16 +15,15 @@ from functools import cache
 from typing import Any, Final, cast
 
 import fastavro
-import numpy as np
 from fastavro.types import Schema
 
 from ebbtide.wire import HEADER, Codec, WireError, read_schema
 from schemas.columns import Ids
+from schemas.uuids import UUID_BYTES, Uuids
 
 _SCHEMA: Final = "ErasureBatch"
 _IDS: Final = ("record_ids", "uuids")
 _UUID: Final = re.compile("[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}").fullmatch
-_UUID_BYTES: Final = 16
 _ENDS: Final = b"\0\0"
 """Behind ids that are texts: a block of none, which ends the array, and no UUIDs."""
 
@@ -43,11 +42,11 @@ def encode_batch(codec: Codec, head: Mapping[str, Any], ids: Ids | Sequence[str]
 
 
 def decode_batch(codec: Codec, value: bytes) -> dict[str, Any]:
-    """Return the fields of an `ErasureBatch`, `record_ids` as texts however they came.
+    """Return the fields of an `ErasureBatch`, `record_ids` a sequence of texts however they came.
 
     Raises WireError; that it is such a message is for the caller to know (`Codec.name_of`).
     """
-    found = _with_ids_of_one_length(value)
+    found = _with_ids_of_one_kind(value)
     return with_texts(codec.decode(value)[1]) if found is None else found
 
 
@@ -57,28 +56,39 @@ def with_texts(record: Mapping[str, Any]) -> dict[str, Any]:
     texts, uuids = record["record_ids"], record["uuids"]
     if not uuids:
         return {**head, "record_ids": texts}
-    count, left = divmod(len(uuids), _UUID_BYTES)
-    if left or texts:
+    if len(uuids) % UUID_BYTES or texts:
         raise WireError(f"its body is not an {_SCHEMA}: {len(uuids)} bytes of UUIDs beside {len(texts)} texts")
-    ids = Ids(np.ones(count, np.bool_), np.full(count, _UUID_BYTES, np.int64), np.frombuffer(uuids, np.uint8))
-    return {**head, "record_ids": ids.texts()}
+    return {**head, "record_ids": Uuids(uuids)}
 
 
-def _with_ids_of_one_length(value: bytes) -> dict[str, Any] | None:
-    """Return its fields, None where its ids are no texts of one length in ASCII, or something is wrong with it."""
+def _with_ids_of_one_kind(value: bytes) -> dict[str, Any] | None:
+    """Return its fields, None where its ids are neither UUIDs nor texts of one length in ASCII, or something is wrong
+    with it."""
     try:
         head, count, at = _head_of(value)
+        ids = _uuids(value, at) if count == 0 else _texts_of_one_length(value, count, at)
     except WireError:
         return None
+    return None if ids is None else {**head, "record_ids": ids}
+
+
+def _uuids(value: bytes, at: int) -> Uuids | None:
+    body = io.BytesIO(value)
+    body.seek(at)
+    size, at = _long(body), body.tell()
+    return Uuids(value[at:]) if size == len(value) - at and size > 0 and size % UUID_BYTES == 0 else None
+
+
+def _texts_of_one_length(value: bytes, count: int, at: int) -> list[str] | None:
     width = value[at] // 2 if at < len(value) else 0
     step, end = 1 + width, at + count * (1 + width)
-    if count < 1 or not width or value[end:] != _ENDS or value[at:end:step] != bytes((2 * width,)) * count:
+    if not width or value[end:] != _ENDS or value[at:end:step] != bytes((2 * width,)) * count:
         return None
     ids = value[at:end]
     if not ids.isascii():
         return None
     text = ids.decode("ascii")
-    return {**head, "record_ids": [text[first : first + width] for first in range(1, len(text), step)]}
+    return [text[first : first + width] for first in range(1, len(text), step)]
 
 
 def head_of(value: bytes) -> tuple[dict[str, Any], int]:
@@ -87,7 +97,7 @@ def head_of(value: bytes) -> tuple[dict[str, Any], int]:
     The ids are not looked at. Raises WireError; that it is such a message is for the caller to know (`Codec.name_of`).
     """
     head, count, at = _head_of(value)
-    return head, count or _long(io.BytesIO(value[at : at + 10])) // _UUID_BYTES
+    return head, count or _long(io.BytesIO(value[at : at + 10])) // UUID_BYTES
 
 
 def _head_of(value: bytes) -> tuple[dict[str, Any], int, int]:

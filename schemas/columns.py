@@ -20,7 +20,7 @@ MAX_ID_BYTES = 1024
 ROW_BYTES = 17
 """Of a row's clock, lengths and codes."""
 
-_UUID_CHARS = 36
+UUID_CHARS = 36
 _DASHES = (8, 13, 18, 23)
 _BLOCKS = ((0, 0, 8), (8, 9, 13), (12, 14, 18), (16, 19, 23), (20, 24, 36))  # where the digits stand without dashes
 _IS_DIGIT = np.isin(np.arange(256), np.frombuffer(b"0123456789abcdef", np.uint8))
@@ -64,13 +64,13 @@ class Ids:
     def of_slices(buffer: Bytes, starts: Rows, lengths: Rows) -> Ids:
         """Build from UTF-8 slices of `buffer`, which is padded."""
         is_uuid = np.zeros(len(lengths), np.bool_)
-        rows = np.flatnonzero(lengths == _UUID_CHARS)
+        rows = np.flatnonzero(lengths == UUID_CHARS)
         if len(rows) == 0:
             return Ids(is_uuid, lengths.astype(np.int64), gather(buffer, starts, lengths))
         pieces = []
         for first in range(0, len(rows), _AT_ONCE):
             some = rows[first : first + _AT_ONCE]
-            is_uuid[some], piece = _uuid_bytes(gather_fixed(buffer, starts[some], _UUID_CHARS))
+            is_uuid[some], piece = _uuid_bytes(gather_fixed(buffer, starts[some], UUID_CHARS))
             pieces.append(piece)
         binary = np.frombuffer(b"".join(pieces), np.uint8)
         if len(binary) == 16 * len(lengths):
@@ -135,8 +135,7 @@ class Ids:
     def texts(self) -> list[str]:
         """Return the ids as texts."""
         if self.all_uuid():
-            text = _uuid_texts(self.data).tobytes().decode("ascii")
-            return [text[at : at + 36] for at in range(0, len(text), 36)]
+            return texts_of_uuids(self.data)
         data, lengths = self._text_form()
         ends = np.cumsum(lengths).tolist()
         raw = data.tobytes()
@@ -155,7 +154,7 @@ class Ids:
         if not self.is_uuid.any():
             return self.data, self.lengths
         in_uuid = np.repeat(self.is_uuid, self.lengths)
-        text = _uuid_texts(self.data[in_uuid] if not in_uuid.all() else self.data)
+        text = uuid_texts(self.data[in_uuid] if not in_uuid.all() else self.data)
         lengths = np.where(self.is_uuid, 36, self.lengths).astype(np.int64)
         data = np.empty(int(lengths.sum()), np.uint8)
         in_text = np.repeat(self.is_uuid, lengths)
@@ -179,13 +178,19 @@ def _uuid_bytes(text: Bytes) -> tuple[NDArray[np.bool_], bytes]:
     return good, binascii.unhexlify(digits[good].data)
 
 
-def _uuid_texts(data: Bytes) -> NDArray[np.uint8]:
+def uuid_texts(data: Bytes) -> NDArray[np.uint8]:
     """Return UUIDs of 16 bytes each as texts, a row of 36 characters each."""
     digits = np.frombuffer(data.tobytes().hex().encode("ascii"), np.uint8).reshape(-1, 32)
-    text = np.full((len(digits), _UUID_CHARS), ord("-"), np.uint8)
+    text = np.full((len(digits), UUID_CHARS), ord("-"), np.uint8)
     for at, begin, end in _BLOCKS:
         text[:, begin:end] = digits[:, at : at + end - begin]
     return text
+
+
+def texts_of_uuids(data: Bytes) -> list[str]:
+    """Return UUIDs of 16 bytes each as texts of their own."""
+    text = uuid_texts(data).tobytes().decode("ascii")
+    return [text[at : at + UUID_CHARS] for at in range(0, len(text), UUID_CHARS)]
 
 
 class Subjects:

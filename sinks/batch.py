@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from schemas.errors import Reject
+from schemas.uuids import Uuids
 from schemas.values import NotOpened, Value, ValuesSeal
 
 DELETE: Final = "delete"
@@ -53,7 +54,7 @@ class Batch:
     org: str
     category: str
     action: str
-    record_ids: tuple[str, ...] = field(repr=False)
+    record_ids: Sequence[str] = field(repr=False)
     values: Mapping[str, Value] = field(default_factory=dict, repr=False)
     sealed: bytes = field(default=b"", repr=False)
     stamp: int = 0
@@ -77,7 +78,7 @@ class Batch:
             org=record["org"],
             category=record["category"],
             action=record["action"],
-            record_ids=tuple(record["record_ids"]),
+            record_ids=_fixed(record["record_ids"]),
         )
 
     @classmethod
@@ -124,10 +125,19 @@ class Batch:
         return self._digest[0]
 
     def _digested(self) -> bytes:
-        parts = [self.id, self.target, self.org, self.category, self.action, *self.record_ids]
-        parts += [str(self.stamp)] if self.stamp else []
-        parts += [self.sealed.hex()] if self.sealed else []  # not what it holds: few values would be soon guessed
-        return hashlib.blake2b(_as_json(parts).encode(), digest_size=16).digest()
+        head = [self.id, self.target, self.org, self.category, self.action]
+        tail = [str(self.stamp)] if self.stamp else []
+        tail += [self.sealed.hex()] if self.sealed else []  # not what it holds: few values would be soon guessed
+        if not isinstance(self.record_ids, Uuids):
+            return hashlib.blake2b(_as_json([*head, *self.record_ids, *tail]).encode(), digest_size=16).digest()
+        digest = hashlib.blake2b(_as_json(head)[:-1].encode() + b', "', digest_size=16)
+        digest.update(self.record_ids.joined('", "'))
+        digest.update("".join(['"', *(f', "{text}"' for text in tail), "]"]).encode())
+        return digest.digest()
+
+
+def _fixed(ids: Sequence[str]) -> Sequence[str]:
+    return ids if isinstance(ids, Uuids) else tuple(ids)
 
 
 def _as_json(texts: Sequence[str]) -> str:

@@ -16,16 +16,17 @@ from pathlib import Path
 
 from confluent_kafka import (
     Consumer,
-    IsolationLevel,
     KafkaError,
     KafkaException,
     Message,
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient
 
+from schemas.client_errors import answered, is_fatal
 from schemas.fetching import BULK
+from schemas.offsets import partition_ends
 from sinks.kafka_places import MEMORY_BYTES, KeyPlaces, Place
 
 _WAIT_S = 30.0
@@ -119,12 +120,13 @@ class KeyIndex:
         """
         if anew:
             self._keys.undo()
+        self._keys.make_room()
         if not self._reached:
             self._start()
         if self._topic_ids() != self._ids:
             raise TopicsChanged("a topic was made anew")
         self._pass_own()
-        ends = self._ends(IsolationLevel.READ_UNCOMMITTED)
+        ends = partition_ends(self._admin, self._reached, _WAIT_S)
         if any(self._reached[place] < end for place, end in ends.items()):
             self._follow()
             self._read_to(ends)
@@ -168,8 +170,8 @@ class KeyIndex:
         own, self._own = {place: count for place, count in self._own.items() if count}, {}
         until = time.monotonic() + _MARKER_S
         while own and time.monotonic() < until:
-            stable = self._ends(IsolationLevel.READ_COMMITTED)
-            ends = self._ends(IsolationLevel.READ_UNCOMMITTED)
+            stable = partition_ends(self._admin, self._reached, _WAIT_S, settled=True)
+            ends = partition_ends(self._admin, self._reached, _WAIT_S)
             for place, count in list(own.items()):
                 alone = self._reached[place] + count + 1
                 if stable[place] == ends[place] == alone:
@@ -235,13 +237,7 @@ class KeyIndex:
 
     def _topic_ids(self) -> dict[str, str]:
         asked = self._admin.describe_topics(TopicCollection(self._topics), request_timeout=_WAIT_S)
-        return {topic: str(answer.result(_WAIT_S).topic_id) for topic, answer in asked.items()}
-
-    def _ends(self, level: IsolationLevel) -> dict[tuple[str, int], int]:
-        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        asked = {TopicPartition(topic, partition): latest for topic, partition in self._reached}
-        answers = self._admin.list_offsets(asked, isolation_level=level, request_timeout=_WAIT_S)
-        return {(tp.topic, tp.partition): answer.result(_WAIT_S).offset for tp, answer in answers.items()}
+        return {topic: str(answered(answer, _WAIT_S).topic_id) for topic, answer in asked.items()}
 
     def _take(self, messages: Sequence[Message]) -> None:
         for message in messages:
@@ -253,7 +249,7 @@ class KeyIndex:
                 self._reached[topic, partition] = offset + 1
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._reached[topic, partition] = max(self._reached[topic, partition], offset)
-            elif error.fatal() or error.code() == KafkaError._AUTO_OFFSET_RESET:
+            elif is_fatal(error) or error.code() == KafkaError._AUTO_OFFSET_RESET:
                 raise KafkaException(error)
 
 

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     ConfigResource,
-    OffsetSpec,
     PartitionMetadata,
     ResourceType,
 )
 
+from schemas.client_errors import answered
+from schemas.offsets import first_since, partition_ends
 from sinks.kafka_bound import Compaction
 from sinks.kafka_residue import open_transactions
 
@@ -85,15 +86,15 @@ def _groups_behind(admin: AdminClient, compaction: Compaction) -> tuple[str, ...
     topic = compaction.topic
     if math.isinf(compaction.tombstones_s):
         return ()
-    partitions = range(len(_partitions(admin, topic)))
-    oldest = OffsetSpec.for_timestamp(int((time.time() - compaction.tombstones_s) * 1000))
-    asked = {TopicPartition(topic, partition): oldest for partition in partitions}
+    places = [(topic, partition) for partition in range(len(_partitions(admin, topic)))]
+    oldest_ms = int((time.time() - compaction.tombstones_s) * 1000)
     # No offset: nothing was written since then, so whoever is not at the end is behind.
-    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    ends = _offsets(admin, dict.fromkeys(asked, latest))
-    floor = {p: offset if offset >= 0 else ends[p] for p, offset in _offsets(admin, asked).items()}
-    groups = [listed.group_id for listed in admin.list_consumer_groups(request_timeout=_WAIT_S).result(_WAIT_S).valid]
-    wanted = [TopicPartition(topic, partition) for partition in partitions]
+    ends = partition_ends(admin, places, _WAIT_S)
+    kept = first_since(admin, places, oldest_ms, _WAIT_S)
+    floor = {place: offset if offset >= 0 else ends[place] for place, offset in kept.items()}
+    listed = answered(admin.list_consumer_groups(request_timeout=_WAIT_S), _WAIT_S)
+    groups = [group.group_id for group in listed.valid]
+    wanted = [TopicPartition(*place) for place in places]
     asking = {  # all at once: a cluster may have very many
         group: admin.list_consumer_group_offsets(
             [ConsumerGroupTopicPartitions(group, wanted)], request_timeout=_WAIT_S
@@ -103,7 +104,7 @@ def _groups_behind(admin: AdminClient, compaction: Compaction) -> tuple[str, ...
     behind = []
     for group, answer in asking.items():
         # One offset of grace: the marker that ended the last transaction is no record.
-        if any(0 <= tp.offset < floor[tp.partition] - 1 for tp in answer.result(_WAIT_S).topic_partitions):
+        if any(0 <= tp.offset < floor[tp.topic, tp.partition] - 1 for tp in answered(answer, _WAIT_S).topic_partitions):
             behind.append(group)
     named = ", ".join(behind[:_MOST_NAMED]) + (f" and {len(behind) - _MOST_NAMED} more" if behind[_MOST_NAMED:] else "")
     if not behind:
@@ -121,11 +122,6 @@ def _partitions(admin: AdminClient, topic: str) -> dict[int, PartitionMetadata]:
     return dict(metadata.partitions)
 
 
-def _offsets(admin: AdminClient, asked: Mapping[TopicPartition, OffsetSpec]) -> dict[int, int]:
-    answers = admin.list_offsets(dict(asked), request_timeout=_WAIT_S)
-    return {tp.partition: answer.result(_WAIT_S).offset for tp, answer in answers.items()}
-
-
 def _configs(admin: AdminClient, resource: ConfigResource) -> dict[str, str]:
-    found = admin.describe_configs([resource], request_timeout=_WAIT_S)[resource].result(_WAIT_S)
+    found = answered(admin.describe_configs([resource], request_timeout=_WAIT_S)[resource], _WAIT_S)
     return {name: str(entry.value) for name, entry in found.items()}

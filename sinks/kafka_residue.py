@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from schemas.fetching import BULK
+from schemas.offsets import partition_ends
 from sinks.kafka_index import IndexBehind
 
 _WAIT_S: Final = 30.0
@@ -109,15 +110,7 @@ def open_transactions(admin: AdminClient, topic: str, partitions: int) -> dict[i
 
     The ends are asked for first: what is begun or ended in between does not look open.
     """
-    places = [TopicPartition(topic, partition) for partition in range(partitions)]
-    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    asked = {place: latest for place in places}  # noqa: C420 - `fromkeys` has another type
-    ends = {
-        isolation: {
-            tp.partition: answer.result(_WAIT_S).offset
-            for tp, answer in admin.list_offsets(asked, isolation_level=isolation, request_timeout=_WAIT_S).items()
-        }
-        for isolation in (IsolationLevel.READ_UNCOMMITTED, IsolationLevel.READ_COMMITTED)
-    }
-    last = ends[IsolationLevel.READ_UNCOMMITTED]
-    return {p: stable for p, stable in ends[IsolationLevel.READ_COMMITTED].items() if stable < last[p]}
+    places = [(topic, partition) for partition in range(partitions)]
+    last = partition_ends(admin, places, _WAIT_S)
+    settled = partition_ends(admin, places, _WAIT_S, settled=True)
+    return {place[1]: stable for place, stable in settled.items() if stable < last[place]}

@@ -14,10 +14,12 @@ from typing import Final
 
 import numpy as np
 import psycopg
+from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
 from psycopg.postgres import types
 from psycopg.pq import Format
 
+from schemas.uuids import UUID_BYTES, Uuids
 from sinks.postgres_table import Column, Key, parse_key
 
 _UUID: Final = "uuid"
@@ -49,17 +51,18 @@ class ArrayParameter:
         keys that it looks for, and sorted ones are sorted soon."""
         parts = list(parts)
         count = sum(part.count for part in parts)
-        elements = b"".join(part.elements for part in parts)
-        if ordered and count:
-            elements = _in_order(base, count, elements)
-        self.data = _HEADER.pack(1, 0, types[base].oid, count, 1) + elements
+        header = _HEADER.pack(1, 0, types[base].oid, count, 1)
+        if ordered and count and base == _UUID:  # texts are in the order of a collation
+            self.data: Buffer = _in_order(header, count, b"".join(part.elements for part in parts))
+        else:
+            self.data = b"".join([header, *(part.elements for part in parts)])
 
 
 class _ArrayDumper(Dumper):
     format = Format.BINARY
     oid = 0  # the cast says it
 
-    def dump(self, obj: ArrayParameter) -> bytes:
+    def dump(self, obj: ArrayParameter) -> Buffer:
         return obj.data
 
 
@@ -70,6 +73,8 @@ def adapt(connection: psycopg.Connection[tuple[object, ...]]) -> None:
 
 def packed(column: Column, record_ids: Sequence[str]) -> Packed:
     """Return those of `record_ids` that can be a value of `column`."""
+    if column.base == _UUID and isinstance(record_ids, Uuids):
+        return _elements_of(np.frombuffer(record_ids.raw, np.uint8))
     if column.base == _UUID and (found := _uuids(record_ids)) is not None:
         return found
     keys = dict.fromkeys(key for text in record_ids if (key := parse_key(column.base, text)) is not None)
@@ -104,17 +109,24 @@ def _uuids(texts: Sequence[str]) -> Packed | None:
         return None
     if not (_KIND[np.frombuffer(raw, np.uint8)].reshape(len(texts), -1) == _WRITTEN).all():
         return None
-    values = np.frombuffer(unhexlify(raw.translate(None, b"-\n")), np.uint8)
-    return Packed(len(texts), _with_lengths(values.reshape(len(texts), 16)))
+    return _elements_of(np.frombuffer(unhexlify(raw.translate(None, b"-\n")), np.uint8))
 
 
-def _in_order(base: str, count: int, elements: bytes) -> bytes:
-    """Sort UUIDs by their first half; others stay: texts are in the order of a collation."""
-    if base != _UUID:
-        return elements
-    rows = np.frombuffer(elements, np.uint8).reshape(count, 4 + 16)
-    halves = np.ascontiguousarray(rows[:, 4:12]).view(">u8")[:, 0].astype(np.uint64)
-    return rows[np.argsort(halves)].tobytes()
+def _elements_of(uuids: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> Packed:
+    values = uuids.reshape(-1, UUID_BYTES)
+    return Packed(len(values), _with_lengths(values))
+
+
+def _in_order(header: bytes, count: int, elements: bytes) -> memoryview:
+    """Return `header` and UUIDs sorted by their first half, in one piece."""
+    rows = np.frombuffer(elements, np.dtype((np.void, 4 + UUID_BYTES)))
+    halves = rows.view(np.uint8).reshape(count, -1)[:, 4:12].copy().view(">u8")[:, 0].astype(np.uint64)
+    made = np.empty(len(header) + len(elements), np.uint8)
+    made[: len(header)] = np.frombuffer(header, np.uint8)
+    rows.take(
+        np.argsort(halves), out=made[len(header) :].view(rows.dtype), mode="clip"
+    )  # as is: else it goes over a copy
+    return made.data
 
 
 def _with_lengths(values: np.ndarray[tuple[int, int], np.dtype[np.uint8]]) -> bytes:

@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaException, Producer
 
 from ebbtide.wire import Codec
+from schemas.client_errors import is_fatal
 from schemas.sequence import HEADER, Sequence
 from schemas.topics import Topics
 from streams.own_nudges import OwnNudges
@@ -142,7 +143,11 @@ def _elections(spec: ClockSpec, stop: threading.Event, on_ready: Callable[[], No
     on_ready()
     try:
         while not stop.is_set():
-            consumer.poll(spec.tick_s)
+            message = consumer.poll(spec.tick_s)
+            if message is not None and (error := message.error()) is not None:
+                if is_fatal(error):
+                    raise KafkaException(error)
+                log.warning("kafka client", extra={"why": error.name()})
             yield bool(consumer.assignment())
     finally:
         consumer.close()

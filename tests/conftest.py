@@ -28,13 +28,14 @@ from ops.local.stack import start_kafka, start_postgres, start_s3
 from ops.logs import PlainFormatter
 from tests.support.shared_kafka import Lender, SharedKafka, borrow_kafka
 
-# A machine that is busy is no failure.
-settings.register_profile("ebbtide", deadline=None)
+# A machine that is busy is no failure. More of the same: `pytest --hypothesis-profile thorough`.
+settings.register_profile("ebbtide", deadline=None, max_examples=50)
+settings.register_profile("thorough", deadline=None, max_examples=1_000)
 settings.load_profile("ebbtide")
 
 # Erasure is seen when the cleaner or retention has run: let them look often and delete soon.
 _EAGER_CLEANER = {
-    "log.cleaner.backoff.ms": "200",
+    "log.cleaner.backoff.ms": "500",
     "log.initial.task.delay.ms": "500",
     "log.retention.check.interval.ms": "1000",
     "log.segment.delete.delay.ms": "500",

@@ -16,8 +16,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from ebbtide.envelope import BadEnvelope, Values
 from ebbtide.partition import partition_of
@@ -29,6 +29,7 @@ from ops.bulk import Chunk
 from ops.metrics import Metrics
 from schemas.jobs import State
 from schemas.keys import API
+from schemas.offsets import partition_ends
 from schemas.topics import Topics
 
 SEND_S: Final = 10.0
@@ -94,12 +95,8 @@ class Sender:
         with self._lock:
             if self._admin is None:
                 self._admin = AdminClient({"bootstrap.servers": self._bootstrap})
-        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        asked = {TopicPartition(topic, partition): latest for topic in topics}
-        answers = self._admin.list_offsets(
-            asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=SEND_S
-        )
-        return {place.topic: int(answer.result(SEND_S).offset) for place, answer in answers.items()}
+        found = partition_ends(self._admin, ((topic, partition) for topic in topics), SEND_S)
+        return {topic: end for (topic, _), end in found.items()}
 
     def _connected(self) -> RequestPublisher:
         with self._lock:

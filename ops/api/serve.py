@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Final
 
 import uvicorn
-from confluent_kafka import KafkaException
 
-from ebbtide.wire import Codec, WireError
+from ebbtide.wire import Codec
 from ops.api.app import create_app, operations
 from ops.api.calls import CallLog
 from ops.api.door import Door, Sender
@@ -36,8 +35,6 @@ from ops.rules_topic import current_rules
 from ops.settings import BadSetting, Settings
 from ops.timesource import TimeSource
 from schemas.codec import registered_codec
-from schemas.errors import Refused, Retry
-from schemas.rules import BadRules
 from schemas.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -181,7 +178,7 @@ def _watched_rules(spec: ApiSpec, stop: threading.Event) -> Iterator[RulesInForc
         while not left.is_set() and not stop.is_set():
             try:
                 rules.newest = current_rules(bootstrap, topics, spec.codec, signed_by=signed_by) or rules.newest
-            except (KafkaException, KeyError, Retry, Refused, WireError, BadRules) as error:
+            except Exception as error:  # noqa: BLE001 - without this thread rules stay as they are for ever
                 log.warning("the rules could not be read", extra={"why": type(error).__name__})
             left.wait(RULES_LOOK_S if rules.newest else 0.5)
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from ops.bench.contender import Measured, warm_up_records
 from ops.bench.dataset import Dataset, Shape
@@ -23,8 +23,9 @@ from ops.bench.section import Section, table_of
 from ops.bench.stage import Stage
 from ops.local.process import tail_of
 from ops.reading import read_to_end
+from schemas.offsets import partition_ends
 
-_RECORDS = {True: 10_000, False: 40_000}
+_RECORDS = {True: 10_000, False: 25_000}
 _PATIENCE_S = 120.0
 _WAIT_S = 30.0
 EVER = 1 << 40
@@ -78,10 +79,7 @@ def _ingest(stage: Stage, dataset: Dataset) -> Measured:
 
 def _watch(process: subprocess.Popen[bytes], stage: Stage, dataset: Dataset, changelog: str, log: Path) -> Measured:
     admin = AdminClient({**QUIET, "bootstrap.servers": stage.broker.bootstrap})
-    asked = {
-        TopicPartition(changelog, p): OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        for p in range(dataset.partitions)
-    }
+    places = [(changelog, partition) for partition in range(dataset.partitions)]
     last = 0
 
     def kept() -> int:
@@ -89,7 +87,7 @@ def _watch(process: subprocess.Popen[bytes], stage: Stage, dataset: Dataset, cha
         if process.poll() is not None:
             raise Stalled(f"Faust has ended; its log ends with:\n{tail_of(log)}")
         with contextlib.suppress(KafkaException):  # a topic that is new has no leader for a moment
-            last = sum(int(end.result(_WAIT_S).offset) for end in admin.list_offsets(asked).values())
+            last = sum(partition_ends(admin, places, _WAIT_S).values())
         return last
 
     meter = Meter({"faust": process.pid}, stage.broker.pid)

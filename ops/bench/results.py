@@ -157,8 +157,9 @@ def medians(rounds: Sequence[Round]) -> Medians:
 def ratio_of(rounds: Sequence[Round], subject: str, figure: Figure, *, inverse: bool = False) -> float | None:
     """Return the `middle` of the rounds' own ratios of `subject`'s figure to the peer's; None where no round has both.
 
-    A round's runs follow each other. The machine's speed changes from minute to minute, and what it does to one run it
-    mostly does to the next, while the medians of both sides may be of different rounds. Raises ZeroDivisionError.
+    A round's runs follow each other, and what ran twice in it has two ratios. The machine's speed changes from minute
+    to minute, and what it does to one run it mostly does to the next, while the medians of both sides may be of
+    different rounds. Raises ZeroDivisionError.
     """
     peers = {r.number: figure.of(r) for r in rounds if r.contender == PEER}
     pairs = [(figure.of(r), peers[r.number]) for r in rounds if r.contender == subject and r.number in peers]

@@ -5,7 +5,7 @@ Called by `ops.bench.parts`; `tests/integration/bench/` runs small rounds on a r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ops.bench.contender import Broker, Contender, ContenderFactory
@@ -25,26 +25,35 @@ def run_rounds(
     rounds: int,
     directory: Path,
     say: Say,
+    again: Sequence[str] = (),
 ) -> list[Round]:
     """Run every contender `rounds` times on its own of `datasets`, each time on empty state below `directory`.
 
-    Raises NotTheSameWork if one of them erased anything but what was due, Stalled if one ends or stands still.
+    They go in the order of `turns`. Raises NotTheSameWork if one of them erased anything but what was due, Stalled if
+    one ends or stands still.
     """
     done = []
-    for number in range(1, rounds + 1):
-        names = list(contenders)
-        for name in names if number % 2 else reversed(names):
-            dataset = datasets[name]
-            run_id = f"{dataset.topic}-{name}-{number}"
-            found = _round(contenders[name](directory / f"{name}-{number}", run_id), name, number, broker, dataset)
-            delete_topics(broker.bootstrap, run_id)  # the broker looks after each as long as it is there
-            say(
-                f"round {number}, {name}: {found.ingest.per_second:,.0f} events/s into the ledger at "
-                f"{found.ingest.cpu_us_per_record:.2f} µs of CPU, {found.sweep.per_second:,.0f} records/s swept, "
-                f"{found.bytes_per_record:.1f} bytes a record"
-            )
-            done.append(found)
+    for at, (number, name) in enumerate(turns(list(contenders), again, rounds), start=1):
+        dataset = datasets[name]
+        run_id = f"{dataset.topic}-{name}-{at}"
+        found = _round(contenders[name](directory / f"{name}-{at}", run_id), name, number, broker, dataset)
+        delete_topics(broker.bootstrap, run_id)  # the broker looks after each as long as it is there
+        say(
+            f"round {number}, {name}: {found.ingest.per_second:,.0f} events/s into the ledger at "
+            f"{found.ingest.cpu_us_per_record:.2f} µs of CPU, {found.sweep.per_second:,.0f} records/s swept, "
+            f"{found.bytes_per_record:.1f} bytes a record"
+        )
+        done.append(found)
     return done
+
+
+def turns(names: Sequence[str], again: Sequence[str], rounds: int) -> list[tuple[int, str]]:
+    """Return who runs when, with the number of the round, from 1: every second round the other way round.
+
+    Those in `again` run once more at a round's end: what is short then stands on both sides of what is long.
+    """
+    order = [*names, *again]
+    return [(number, name) for number in range(1, rounds + 1) for name in (order if number % 2 else reversed(order))]
 
 
 def warm_up(

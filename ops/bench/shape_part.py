@@ -48,6 +48,8 @@ def run_shape(name: str, stage: Stage) -> Section:
         rounds=stage.rounds or run.rounds[0 if stage.quick else 1],
         directory=stage.directory / name,
         say=stage.say,
+        # Seconds beside the peer's minute, and they scatter most.
+        again=[BATCHED] if BATCHED in contenders and not stage.quick else [],
     )
     return section_of(rounds, shape=name, title=run.title)
 

@@ -13,8 +13,9 @@ class ShapeRun:
     """How one shape is run.
 
     `batched`: ebbtide reads batches, as its publisher makes them, the peer single events, since batches are ebbtide's
-    own format. `also_batched`: ebbtide runs twice in each round, with single events and with the same as batches.
-    `quick` is None where a quick run leaves the shape out; `rounds` are of (quick, full).
+    own format. `also_batched`: ebbtide runs with single events and with the same as batches in each round, in full
+    runs with batches twice, before the peer and behind it. `quick` is None where a quick run leaves the shape out;
+    `rounds` are of (quick, full).
     """
 
     title: str
@@ -28,14 +29,14 @@ class ShapeRun:
 SHAPES: Mapping[str, ShapeRun] = {
     "live": ShapeRun(
         title="Live traffic of 200 orgs, one event a message and from batched publishers",
-        full=Shape(records=5_000_000),
+        full=Shape(records=3_600_000),
         quick=Shape(records=200_000),
         also_batched=True,
         rounds=(2, 2),
     ),
     "small-orgs": ShapeRun(
         title="100 000 small orgs",
-        full=Shape(records=2_000_000, orgs=100_000, zipf=0.0, days=40, sweeps=(36, 35)),
+        full=Shape(records=1_600_000, orgs=100_000, zipf=0.0, days=32, sweeps=(28, 27)),
         quick=Shape(records=20_000, orgs=100_000, zipf=0.0),
         rounds=(1, 2),
     ),

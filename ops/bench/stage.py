@@ -5,6 +5,7 @@ Made by `ops.bench.__main__`, and by tests over the session's services.
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -35,6 +36,11 @@ class Stage:
     _stack: ExitStack = field(default_factory=ExitStack, repr=False)
     _postgres: PostgresServer | None = None
     _s3: S3Server | None = None
+
+    @property
+    def cores(self) -> int:
+        """How many cores everything of a run shares."""
+        return os.cpu_count() or 1
 
     @property
     def cache_dir(self) -> Path:

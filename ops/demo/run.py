@@ -178,13 +178,14 @@ class Demo:
         def look() -> tuple[bool, dict[str, str]]:
             rows = read_progress(settings.kafka_bootstrap, topics, registered_codec(settings.registry_url)).values()
             self.show("erased", min(sum(p.records_acked for p in rows), due), due)
-            return all(not p.pending and not p.blocked for p in rows), self._observe(records, vault)
+            idle = all(not p.pending and not p.blocked for p in rows)
+            return idle, self._observe(records, vault) if idle else {}
 
         def settled(found: tuple[bool, dict[str, str]]) -> bool:
             idle, seen = found
             return idle and all((seen[r.id] == ERASED) == must_go(r, now_s=now_s) for r in records)
 
-        return last_look(look, settled, limit_s=limit_s)[1]
+        return last_look(look, settled, limit_s=limit_s)[1] or self._observe(records, vault)
 
     def _ask(
         self, records: Sequence[Record], vault: Vault, *, now_s: int, limit_s: float

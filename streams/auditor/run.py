@@ -19,6 +19,7 @@ from contextlib import suppress
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from schemas.client_errors import is_fatal
 from schemas.errors import Halt
 from sinks.base import Write
 from streams.auditor.forgetting import Forgotten
@@ -128,7 +129,7 @@ class Auditor:
                     f"auditor: {self._topics.audit_intents}/{message.partition()} no longer has the intent that comes "
                     "next: effects would be without their entry; see docs/audit.md, Failure cases"
                 )
-            elif error.fatal() or error.code() == KafkaError._FENCED:
+            elif is_fatal(error):
                 raise AuditorFailed(f"auditor: its consumer cannot go on ({error.name()}): another has its place")
             else:
                 log.warning("kafka client", extra={"why": error.name()})

@@ -15,8 +15,9 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from schemas.client_errors import is_fatal
 from schemas.errors import Halt
-from streams.runner.transaction import closed_quietly
+from streams.runner.transaction import assign, closed_quietly
 
 ALIVE_S: Final = 1.0
 """How often a long piece of work lets the client see what happens in the group."""
@@ -78,8 +79,7 @@ class Inbox:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._changed(consumer, partitions)
-        consumer.assign(partitions)
-        consumer.resume(partitions)  # the client remembers what was paused before a rebalance, and never forgets it
+        assign(consumer, partitions)
 
     def _changed(self, _: Consumer, __: list[TopicPartition]) -> None:
         self.joined += 1
@@ -91,5 +91,5 @@ class Inbox:
             error = message.error()
             if error is None:
                 self._left.append(message)
-            elif error.fatal():
+            elif is_fatal(error):
                 raise ExporterFailed(f"exporter: its consumer cannot go on ({error.name()}): start it again")

@@ -6,27 +6,19 @@ import time
 from typing import Any, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient
 
 from ebbtide.wire import Codec
+from schemas.client_errors import is_fatal, is_moving
 from schemas.errors import Halt
 from schemas.fetching import BULK, CALM_WAIT_MS
+from schemas.offsets import partition_ends
 from schemas.topics import MAX_MESSAGE_BYTES
 from streams.gateway.routing import Routes
 from streams.gateway.spec import GatewaySpec
 
 TRANSACTION_MS = 10_000
 ANSWER_S = 30.0
-_MOVING = frozenset(
-    {
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError.UNKNOWN_LEADER_EPOCH,
-        KafkaError.FENCED_LEADER_EPOCH,
-    }
-)
-"""Said of partitions that are new, or that get another leader: by and by they answer."""
 
 
 class GatewayFailed(Halt):
@@ -162,15 +154,13 @@ class RouteReader:
 
 def log_ends(admin: AdminClient, partitions: list[TopicPartition]) -> dict[tuple[str, int], int]:
     """Return the partitions' ends, open transactions included: what lies before them was there when asked."""
-    newest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    wanted = {TopicPartition(p.topic, p.partition): newest for p in partitions}
+    places = [(p.topic, p.partition) for p in partitions]
     deadline = time.monotonic() + ANSWER_S
     while True:
-        answers = admin.list_offsets(wanted, request_timeout=ANSWER_S)
         try:
-            return {(p.topic, p.partition): answer.result(ANSWER_S).offset for p, answer in answers.items()}
+            return partition_ends(admin, places, ANSWER_S)
         except KafkaException as e:
-            if e.args[0].code() not in _MOVING or time.monotonic() > deadline:
+            if not is_moving(e.args[0]) or time.monotonic() > deadline:
                 raise halt("asking for the ends of its sources", e) from None
         time.sleep(0.1)
 
@@ -180,6 +170,6 @@ def check(message: Message) -> bool:
     error = message.error()
     if error is None:
         return True
-    if error.fatal() or error.code() in (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET):
+    if is_fatal(error) or error.code() in (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET):
         raise halt("reading its sources", error)
     return False

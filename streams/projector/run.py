@@ -22,6 +22,7 @@ from functools import partial
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from ebbtide.partition import partition_of
+from schemas.client_errors import is_fatal
 from schemas.errors import Halt, Refused, Retry
 from streams.projector.fold import Folder, Unreadable
 from streams.projector.rows import Change
@@ -135,7 +136,7 @@ class _Projector:
                     "anew? `ebbtide rebuild` makes the tables again from what is there"
                 )
             elif error.code() != KafkaError._PARTITION_EOF:
-                if error.fatal():
+                if is_fatal(error):
                     raise OffsetGone(f"the consumer cannot go on ({error.name()}): start the projector again")
                 log.warning("kafka client", extra={"why": error.name()})
                 continue

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from confluent_kafka import Consumer, KafkaException, Message
+from confluent_kafka import Consumer, Message, TopicPartition
 
+from schemas.client_errors import is_fatal
 from schemas.errors import Retry
 from sinks.consumer import Answer, BadAnswer, ConsumerSink, UnknownAnswer, read_answer
 from streams.runner.acks import ack_writes
@@ -23,8 +25,8 @@ from streams.runner.spec import RunnerSpec
 from streams.runner.transaction import (
     DeadLetter,
     Fenced,
-    KafkaAway,
     Transactions,
+    assign,
     closed_quietly,
     dead_letter_writes,
 )
@@ -44,6 +46,8 @@ class AnswerReader:
         self._hooks = hooks or NoHooks()
         self._group = f"{spec.group(sink.name)}-answers"
         self._answered: OrderedDict[str, None] = OrderedDict()
+        self._joined = 0  # grows with every change of the assignment
+        self._came: list[Message] = []  # while others waited
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set. Raises Halt."""
@@ -51,15 +55,38 @@ class AnswerReader:
         transactions = Transactions(self._spec, self._group)
         try:
             self._patiently(transactions.start, stop)
-            consumer.subscribe([self._spec.topics.inbox(self._sink.name)])
+            inbox = self._spec.topics.inbox(self._sink.name)
+            consumer.subscribe([inbox], on_assign=self._on_assign, on_revoke=self._on_change, on_lost=self._on_change)
             while not stop.is_set():
-                messages = self._valid(consumer.consume(1_000, self._spec.limits.linger_s))
+                messages, self._came = self._came, []
+                messages = messages or self._valid(consumer.consume(1_000, self._spec.limits.linger_s))
                 if messages:
-                    self._patiently(partial(self._settle, messages, transactions, consumer), stop)
+                    still_ours = partial(self._still_ours, consumer, self._joined)
+                    self._patiently(partial(self._settle, messages, transactions, consumer), stop, still_ours)
+                    consumer.resume(consumer.assignment())
         finally:
             closed_quietly(consumer)
 
-    def _patiently(self, act: Callable[[], None], stop: threading.Event) -> None:
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._on_change(consumer, partitions)
+        assign(consumer, partitions)
+
+    def _on_change(self, _: Consumer, __: list[TopicPartition]) -> None:
+        """What is in hand is read again, by whoever has its partition now, from what was committed."""
+        self._joined += 1
+        self._came = []
+
+    def _still_ours(self, consumer: Consumer, joined: int) -> bool:
+        """Keep the place in the group, without reading further; return whether nothing has moved."""
+        consumer.pause(consumer.assignment())
+        came = self._valid(consumer.consume(1, 0.0))
+        self._came += came  # what the client had at hand, or, after a change, the first of what is ours now
+        return joined == self._joined
+
+    def _patiently(
+        self, act: Callable[[], None], stop: threading.Event, go_on: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Do `act` until it succeeds, or `go_on`, asked again and again between two tries, says no."""
         wait = self._spec.limits.backoff_first_s
         while not stop.is_set():
             try:
@@ -67,8 +94,11 @@ class AnswerReader:
                 return
             except Retry as error:
                 log.warning("answers wait", extra={"target": self._sink.name, "why": str(error)})
-                stop.wait(wait)
-                wait = min(wait * 2, self._spec.limits.backoff_most_s)
+            end = time.monotonic() + wait
+            while time.monotonic() < end and not stop.wait(min(0.1, wait)):
+                if not go_on():
+                    return
+            wait = min(wait * 2, self._spec.limits.backoff_most_s)
 
     def _valid(self, messages: Sequence[Message]) -> list[Message]:
         good = []
@@ -76,7 +106,7 @@ class AnswerReader:
             error = message.error()
             if error is None:
                 good.append(message)
-            elif error.fatal():
+            elif is_fatal(error):
                 raise Fenced(f"the consumer of {self._group} cannot go on ({error.name()}): start the runner again")
             else:
                 log.warning("kafka client", extra={"target": self._sink.name, "why": error.name()})
@@ -86,7 +116,7 @@ class AnswerReader:
         answers: dict[str, Answer] = {}
         letters: list[DeadLetter] = []
         dropped: list[str] = []
-        partitions = self._ledger_partitions(consumer)
+        partitions = transactions.partitions_of(self._spec.topics.acks)
         for message in messages:
             try:
                 answer = read_answer(self._sink.replies, message.value())
@@ -125,13 +155,6 @@ class AnswerReader:
             self._hooks.on_dead_letter(letter.reason)
         for reason in dropped:
             self._hooks.on_answer_dropped(reason)
-
-    def _ledger_partitions(self, consumer: Consumer) -> int:
-        topic = self._spec.topics.acks
-        try:
-            return len(consumer.list_topics(topic, timeout=30).topics[topic].partitions)
-        except KafkaException as error:
-            raise KafkaAway(f"the brokers do not answer ({error.args[0].name()})") from None
 
 
 def run_answers(

@@ -13,7 +13,9 @@ from confluent_kafka import KafkaError, Message
 
 from ebbtide.wire import WireError
 from schemas.batches import decode_batch
+from schemas.client_errors import is_fatal
 from schemas.errors import Halt
+from schemas.uuids import Uuids
 from sinks.base import Job, NoPlan, Sink, Span
 from sinks.batch import ANONYMISE, DELETE, BadBatch, Batch, Receipt
 from sinks.hiding import HideOrder
@@ -32,11 +34,14 @@ class OffsetGone(Halt):
 class Piece:
     """What was read in one go and goes through the store in one transaction; with `alone` nothing is added to it.
 
-    Questions whether something is gone go by themselves.
+    Questions whether something is gone go by themselves. `records`: as how many records it counts; `rewrites`: whether
+    a job is no delete.
     """
 
     order: HideOrder | None = None
     alone: bool = False
+    records: int = 0
+    rewrites: bool = False
     questions: list[Question] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
     spans: dict[int, Span] = field(default_factory=dict)
@@ -78,7 +83,7 @@ class Reader:
             error = message.error()
             if error is None:
                 good.append(message)
-            elif error.fatal() or error.code() == KafkaError._FENCED:
+            elif is_fatal(error):
                 raise Fenced(f"the consumer of {self._topic} cannot go on ({error.name()}): start the runner again")
             elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
                 raise OffsetGone(
@@ -106,6 +111,8 @@ class Reader:
         batch = self.decode(message)
         if self._sink.positions is not None:
             _ = batch.digest  # worked out here, and not while the store's transaction is open
+        if isinstance(batch.record_ids, Uuids) and (self._sink.positions is None or batch.action != DELETE):
+            _ = batch.record_ids.texts  # the same
         return batch
 
     def fits(self, piece: Piece, read: Read) -> bool:
@@ -141,6 +148,7 @@ class Reader:
             return 0
         piece.jobs.append(Job(batch=batch, partition=partition))
         piece.alone |= batch.action not in (DELETE, ANONYMISE)
+        piece.rewrites |= batch.action != DELETE
         return batch.rows * (1 if batch.action == DELETE else self._spec.limits.rewritten_counts)
 
     def decode(self, message: Message) -> Batch:

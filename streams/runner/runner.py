@@ -32,10 +32,11 @@ from streams.runner.fetched import Fetched
 from streams.runner.held_up import HeldUp
 from streams.runner.hooks import NoHooks, RunnerHooks
 from streams.runner.keeping import Keeper
+from streams.runner.pace import Pace
 from streams.runner.reading import Piece, Reader
 from streams.runner.spec import RunnerSpec
 from streams.runner.start import Known, StoreRestored, start_of
-from streams.runner.transaction import KafkaAway, Transactions, closed_quietly, dead_letter_writes
+from streams.runner.transaction import KafkaAway, Transactions, assign, closed_quietly, dead_letter_writes
 from streams.runner.verifying import BoundTold, ask
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class TargetRunner:
         self._next: dict[int, int] = {}
         self._fetched = Fetched(self._reader.read)
         self._behind = Behind()
+        self._pace = Pace(limit=spec.limits.records, timeout_s=spec.limits.transaction_s)
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set. Raises Halt when going on would break a promise."""
@@ -232,8 +234,7 @@ class TargetRunner:
         if positions:
             positions.adopt(self._source, {p: offset for p, offset in starts.items() if stored[p] is None})
         reading = [TopicPartition(self._topic, p, offset) for p, offset in starts.items()]
-        self._consumer.assign(reading)
-        self._consumer.resume(reading)  # the client remembers what was paused before a rebalance, and never forgets it
+        assign(self._consumer, reading)
         self._next = starts
         self._settled = self._joined
 
@@ -265,22 +266,27 @@ class TargetRunner:
         self._read_ahead()
         gathered = time.monotonic() + limits.gather_s
         piece = Piece()
-        records = taken = 0
+        taken = 0
         while joined == self._joined and (read := self._fetched.first()) is not None:
             if not self._reader.fits(piece, read):
                 break
             self._fetched.pop()
             partition, offset = int(read.message.partition() or 0), int(read.message.offset() or 0)
-            records += self._reader.take(piece, read, partition)
+            piece.records += self._reader.take(piece, read, partition)
             taken += 1
             span = piece.spans.get(partition)
             piece.spans[partition] = Span(span.first if span else self._next[partition], offset + 1)
-            if records >= limits.records or taken >= limits.batches or piece.alone:
+            if piece.records >= self._most(piece) or taken >= limits.batches or piece.alone:
                 break
             if not self._fetched.ready and time.monotonic() > gathered:
                 break  # the store need not wait for long for what is not decoded yet
         self._next.update({partition: span.next for partition, span in piece.spans.items()})
         return piece
+
+    def _most(self, piece: Piece) -> int:
+        """Return how many records a piece may have. Only a Kafka target's deletes work in an open transaction."""
+        paced = isinstance(self._sink, KafkaSink) and bool(piece.jobs) and not piece.rewrites
+        return self._pace.most if paced else self._spec.limits.records
 
     def _read_ahead(self) -> None:
         """Fetch what is there already: it is decoded while the store works on the next piece."""
@@ -341,6 +347,8 @@ class TargetRunner:
     def _acknowledged(self, piece: Piece, receipts: Sequence[Receipt]) -> None:
         if isinstance(self._sink, KafkaSink):
             self._sink.written()
+            if not piece.rewrites:
+                self._pace.took(piece.records, self._transactions.open_s)
         self._held_up.carried_out()
         for receipt in receipts:
             self._hooks.on_receipt(receipt)

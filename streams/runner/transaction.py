@@ -15,6 +15,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from ebbtide.partition import partition_of
+from schemas.client_errors import is_fatal
 from schemas.errors import Halt, Retry
 from sinks.base import Tombstones, Write
 from streams.runner.spec import RunnerSpec
@@ -55,20 +56,27 @@ class DeadLetter:
 
 
 class Transactions:
-    """The transactional producer of one consumer group. Threads take turns: a transaction is one thread's."""
+    """The transactional producer of one consumer group. Threads take turns: a transaction is one thread's.
+
+    `open_s`: for how many seconds the last one that was committed was open.
+    """
 
     def __init__(self, spec: RunnerSpec, group: str) -> None:
         self._producer = Producer(spec.producer_config(group))
         self._partitions: dict[str, int] = {}
-        self._begun = False
+        self._started = self._begun = False
+        self._began_s = self.open_s = 0.0
         self._turn = threading.Lock()
 
     def start(self) -> None:
-        """Fence whoever had this place before, and end what it left open. Raises KafkaAway, Fenced."""
+        """Fence whoever had this place before, and end what it left open; once is enough. Raises KafkaAway, Fenced."""
+        if self._started:
+            return  # the client takes a second time for an error, for ever
         try:
             self._producer.init_transactions(_WAIT_S)
         except KafkaException as error:
             raise _sorted(error) from None
+        self._started = True
 
     def ahead(self, tombstones: Iterable[Tombstones]) -> None:
         """Write what the next `commit` will commit, or `give_up` take back. Raises KafkaAway: as if it had; Fenced."""
@@ -123,19 +131,25 @@ class Transactions:
             positions = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
             self._producer.send_offsets_to_transaction(positions, member, _WAIT_S)
             self._producer.commit_transaction(_WAIT_S)
-            self._begun = False
+            self._begun, self.open_s = False, time.monotonic() - self._began_s
         except KafkaException as error:
             raise self._ended(error) from None
 
     def partition_for(self, topic: str, key: bytes) -> int:
-        """Return the partition of `key` in a topic that is not written by partition number."""
+        """Return the partition of `key` in a topic that is not written by number. Raises KafkaAway, Fenced."""
         if topic not in self._partitions:
-            metadata = self._producer.list_topics(topic, timeout=_WAIT_S)
-            self._partitions[topic] = len(metadata.topics[topic].partitions)
-        if not self._partitions[topic]:
-            del self._partitions[topic]
-            raise KafkaAway(f"topic {topic} is not there: create it, or check the role's rights")
+            self._partitions[topic] = self.partitions_of(topic)
         return partition_of(key, self._partitions[topic])
+
+    def partitions_of(self, topic: str) -> int:
+        """Return how many partitions a topic has now, one or more. Raises KafkaAway, Fenced."""
+        try:
+            found = len(self._producer.list_topics(topic, timeout=_WAIT_S).topics[topic].partitions)
+        except KafkaException as error:
+            raise _sorted(error) from None
+        if not found:
+            raise KafkaAway(f"topic {topic} is not there: create it, or check the role's rights")
+        return found
 
     def _produce(self, write: Write) -> None:
         while True:
@@ -148,17 +162,21 @@ class Transactions:
                 self._producer.poll(0.1)
 
     def _produce_all(self, erased: Tombstones) -> None:
-        """Hand over many records in one call. The client marks those for which its queue has no room."""
+        """Hand over many records in one call, whose errors the client puts beside each; its queue may have no room."""
         for first in range(0, len(erased.keys), _AT_ONCE):
             left: list[dict[str, Any]] = [{"key": key} for key in erased.keys[first : first + _AT_ONCE]]
             while self._producer.produce_batch(erased.topic, left, erased.partition) < len(left):
-                left = [message for message in left if message.pop("_error", None) is not None]
+                left = [message for message in left if "_error" in message]
+                for message in left:
+                    error = message.pop("_error")
+                    if error.code() != KafkaError._QUEUE_FULL:
+                        raise KafkaException(error)
                 self._producer.poll(0.1)
 
     def _begin(self) -> None:
         if not self._begun:
             self._producer.begin_transaction()
-            self._begun = True
+            self._begun, self._began_s = True, time.monotonic()
 
     def _ended(self, error: KafkaException) -> KafkaAway | Fenced:
         """Return what a client error means, after the transaction is aborted if that is possible."""
@@ -192,10 +210,16 @@ def dead_letter_writes(
 def _sorted(error: KafkaException) -> KafkaAway | Fenced:
     """Sort a client error by what is to be done. Its text names brokers and codes, never a record."""
     cause: KafkaError = error.args[0]
-    gone = (KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH)
-    if cause.fatal() or cause.code() in gone:
+    gone = (KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH)
+    if is_fatal(cause) or cause.code() in gone:
         return Fenced(f"the transactional producer was fenced or is broken ({cause.name()}): start the runner again")
     return KafkaAway(f"the transaction was not committed ({cause.name()}): tried again")
+
+
+def assign(consumer: Consumer, places: list[TopicPartition]) -> None:
+    """Read `places`. The client remembers what was paused before a rebalance, and never forgets it by itself."""
+    consumer.assign(places)
+    consumer.resume(places)
 
 
 def closed_quietly(consumer: Consumer) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from schemas.errors import Retry
 from schemas.fetching import WAIT_MS
+from schemas.offsets import partition_ends
 from streams.runner.spec import RunnerSpec
 
 _PATIENCE_S = 30.0
@@ -27,7 +28,6 @@ def read_whole(
     spec: RunnerSpec, topic: str, partition: int, *, tick: Callable[[], None] = lambda: None
 ) -> Iterator[Message]:
     """Yield all committed records of a partition in order; `tick` is called while it waits. Raises PartitionUnread."""
-    place = TopicPartition(topic, partition, 0)
     consumer = Consumer(
         {
             **spec.client_config,
@@ -41,8 +41,11 @@ def read_whole(
         }
     )
     try:
-        end = _end(spec, place)
-        consumer.assign([place])
+        place = (topic, partition)
+        end = partition_ends(
+            AdminClient({**spec.client_config, "bootstrap.servers": spec.bootstrap}), [place], _PATIENCE_S
+        )[place]
+        consumer.assign([TopicPartition(topic, partition, 0)])
         reached, patience = 0, time.monotonic() + _PATIENCE_S
         while reached < end:
             tick()
@@ -61,13 +64,3 @@ def read_whole(
         raise PartitionUnread(f"{topic}/{partition} cannot be read now ({error.args[0].name()})") from None
     finally:
         consumer.close()
-
-
-def _end(spec: RunnerSpec, place: TopicPartition) -> int:
-    admin = AdminClient({**spec.client_config, "bootstrap.servers": spec.bootstrap})
-    answers = admin.list_offsets(
-        {place: OffsetSpec.latest()},  # type: ignore[no-untyped-call]
-        isolation_level=IsolationLevel.READ_UNCOMMITTED,
-        request_timeout=_PATIENCE_S,
-    )
-    return int(answers[place].result(_PATIENCE_S).offset)

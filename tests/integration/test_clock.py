@@ -6,7 +6,7 @@ import itertools
 import threading
 import time
 
-from confluent_kafka import Message
+from confluent_kafka import KafkaException, Message
 
 from ops.local.service import KafkaServer
 from ops.topics import create_topics
@@ -26,6 +26,7 @@ class Running:
     def __init__(self, bootstrap: str, topics: Topics, slot: str) -> None:
         self.stop = threading.Event()
         self.ticks = self.nudges = 0
+        self.error: KafkaException | None = None
         spec = ClockSpec(
             bootstrap=bootstrap,
             topics=topics,
@@ -43,7 +44,10 @@ class Running:
         def now_ms() -> int:
             return time.time_ns() // 1_000_000 * 6000  # each tick is a new minute, which coordinators are told as well
 
-        run_clock(spec, full_codec(), now_ms=now_ms, stop=self.stop, on_tick=self._ticked, on_nudges=self._nudged)
+        try:
+            run_clock(spec, full_codec(), now_ms=now_ms, stop=self.stop, on_tick=self._ticked, on_nudges=self._nudged)
+        except KafkaException as error:
+            self.error = error
 
     def _ticked(self, _: int) -> None:
         self.ticks += 1
@@ -74,6 +78,7 @@ def test_one_clock_ticks_and_the_other_takes_over(kafka: KafkaServer, prefix: st
     eventually(lambda: clocks[1].ticks > before + 5, what="a takeover")
     clocks[1].end()
 
+    assert [clock.error for clock in clocks] == [None, None]
     assert sum(c.nudges for c in clocks) >= len(quiet)
     assert {(m.key(), m.value()) for m in nudges()} == {(OWN_NUDGE_KEY, None)}
     assert topics.ledger_changelog not in {name for name, _ in quiet}
@@ -90,3 +95,19 @@ def test_one_clock_ticks_and_the_other_takes_over(kafka: KafkaServer, prefix: st
         assert all([p.seq for p in life] == list(range(1, 1 + len(life))) for life in lives)
         assert times == sorted(times)
         assert len(mine) == sum(c.ticks for c in clocks)
+
+
+def test_a_clock_whose_slot_another_takes_ends(kafka: KafkaServer, prefix: str) -> None:
+    topics = Topics(prefix)
+    create_topics(kafka.bootstrap, all_topics(topics, partitions=PARTITIONS))
+    first = Running(kafka.bootstrap, topics, "a")
+    eventually(lambda: first.ticks > 0, what="an elected clock")
+    second = Running(kafka.bootstrap, topics, "b")  # it stands by
+    eventually(lambda: first.ticks + second.ticks > 20, what="a second clock in the group")
+    third = Running(kafka.bootstrap, topics, "b")
+
+    eventually(lambda: second.error is not None, what="the end of the second")
+    first.end()
+    eventually(lambda: third.ticks > 0, what="a takeover")
+    third.end()
+    second.end()

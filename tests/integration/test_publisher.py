@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 import ebbtide
 from ebbtide.events import BadEvent
@@ -15,6 +16,7 @@ from ebbtide.publisher import PublishError
 from ebbtide.wire import public_codec
 from ops.local.service import KafkaServer
 from ops.topics import create_topics
+from schemas.offsets import partition_ends
 from schemas.topics import Topics, all_topics
 
 PARTITIONS = 5
@@ -24,13 +26,19 @@ AT_MS = 1_772_323_200_000
 
 def read(bootstrap: str, topic: str, count: int) -> list[tuple[str, dict[str, object]]]:
     """Return `count` records in order of their partitions; each lies where its key belongs."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": topic, "enable.auto.commit": False})
+    settings = {"bootstrap.servers": bootstrap, "group.id": topic, "enable.auto.commit": False}
+    # Where the client takes an offset for one that is not there it says so, and does not wait for what comes next.
+    consumer = Consumer({**settings, "auto.offset.reset": "error"})
     consumer.assign([TopicPartition(topic, p, 0) for p in range(PARTITIONS)])
     found: list[tuple[str, dict[str, object]]] = []
     while len(found) < count:
         message = consumer.poll(60)
-        assert message is not None, f"{len(found)} of {count} records arrived"
-        assert message.error() is None
+        if message is None:  # say whether it was never written or is not read
+            ends = partition_ends(
+                AdminClient({"bootstrap.servers": bootstrap}), [(topic, p) for p in range(PARTITIONS)], 60
+            )
+            pytest.fail(f"{len(found)} of {count} records arrived; the partitions end at {sorted(ends.values())}")
+        assert message.error() is None, f"{len(found)} of {count} records arrived: {message.error()}"
         key, value = message.key(), message.value()
         assert key is not None
         assert value is not None
@@ -100,8 +108,8 @@ def test_many_rows_go_out_as_few_messages(kafka: KafkaServer, engine: Topics) ->
             "created", "acme", "messages", ids, at=[AT_MS + i for i in range(2500)], subjects=[["u"]] * 2500
         )
 
-    batches = read(kafka.bootstrap, engine.lifecycle, 3)
     assert sent == 3
+    batches = read(kafka.bootstrap, engine.lifecycle, 3)
     assert [name for name, _ in batches] == ["LifecycleBatch"] * 3
     assert [i for _, b in batches for i in b["record_ids"]] == ids  # type: ignore[attr-defined]
 

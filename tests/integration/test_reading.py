@@ -8,10 +8,11 @@ import uuid
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from ops.compacted import newest_values
 from ops.local.service import KafkaServer
-from ops.reading import TopicUnreadable, read_to_end
+from ops.reading import TopicUnreadable, ends_of, read_to_end
 from ops.topics import create_topics
 from schemas.topics import COMPACTED, TopicSpec
 
@@ -86,3 +87,13 @@ def test_a_topic_whose_writers_never_pause_is_read_to_where_it_stood(kafka: Kafk
         thread.join()
 
     assert all(before <= found for before, found in read)
+
+
+def test_the_ends_of_a_topic_that_the_broker_does_not_know_yet_are_waited_for(kafka: KafkaServer, prefix: str) -> None:
+    later = threading.Timer(
+        1.0, create_topics, (kafka.bootstrap, [TopicSpec(name=f"{prefix}.late", partitions=2, config=COMPACTED)])
+    )
+    later.start()
+
+    assert ends_of(AdminClient({"bootstrap.servers": kafka.bootstrap}), f"{prefix}.late", [0, 1], 60.0) == {0: 0, 1: 0}
+    later.join()

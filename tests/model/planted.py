@@ -19,6 +19,7 @@ from streams.ledger import (
     due,
     ledger,
     marks,
+    merge,
     packs,
     plans,
     rewrite,
@@ -201,6 +202,10 @@ def replays_taken_as_new(patch: Patch) -> None:
 def policy_changes_not_looked_at(patch: Patch) -> None:
     for module in (due, packs):  # when they are told, and when an org's records are out of sheaves
         patch.setattr(module, "replace_all", lambda work, org_name: None)
+
+
+def a_merge_forgets_where_records_went(patch: Patch) -> None:
+    patch.setattr(merge, "_nowhere", lambda joined, key: joined.cancelled(key.store))
 
 
 def a_merge_drops_a_row(patch: Patch) -> None:

@@ -12,12 +12,16 @@ import pytest
 from schemas.sequence import Sequence
 from streams.lane.position import SequenceGap
 from streams.ledger import sweep
+from tests.model.play import SEEDS as LONGER
 from tests.model.reuse import ReuseWorld
 from tests.model.simulator import Simulator
 from tests.model.world import Shape
 from tests.support.ledger_log import CODEC
 
 Patch = pytest.MonkeyPatch
+
+SEEDS = sorted(set(range(12)) - {1} - set(LONGER))
+"""In the world of seed 1 nothing comes to be due; some are played for more days in `test_planted_seeds.py`."""
 
 CALM = Shape(
     partitions=1,
@@ -32,14 +36,14 @@ CALM = Shape(
 )
 
 
-@pytest.mark.parametrize("seed", [0, *range(2, 18)])  # in the world of seed 1 nothing comes to be due
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_random_world_keeps_every_promise_of_the_ledger(seed: int) -> None:
     played = Simulator(seed, days=45).run(fold=seed % 3 == 0)
 
     assert sum(witness.erased for witness in played.witnesses) > 0
 
 
-@pytest.mark.parametrize("seed", range(26, 32))
+@pytest.mark.parametrize("seed", range(26, 30))
 def test_so_does_one_in_which_a_step_sweeps_more_than_it_does_of_other_work(seed: int, monkeypatch: Patch) -> None:
     monkeypatch.setattr(sweep, "SWEPT", 3)
 
@@ -58,7 +62,7 @@ def test_where_ids_are_used_again_nothing_is_erased_for_the_record_before_it(see
 def test_a_long_life_with_many_faults_keeps_every_promise() -> None:
     shape = Shape(
         partitions=2,
-        days=200,
+        days=100,
         step_records=12,
         room=2,
         batch_records=3,

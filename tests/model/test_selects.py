@@ -14,7 +14,7 @@ from streams.ledger.select_list import Lister
 from tests.model.selects import SelectWorld
 from tests.model.witness import Broken
 
-SEEDS = range(8)
+SEEDS = range(6)
 DAYS = 45
 
 Patch = pytest.MonkeyPatch

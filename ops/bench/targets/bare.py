@@ -34,24 +34,26 @@ class Timing:
 
 
 @contextmanager
-def timed(broker_pid: int | None = None) -> Iterator[Timing]:
-    """Time a block by the clock and by this process's CPU, all of its threads, and the broker's where it is ours."""
+def timed(broker_pid: int | None = None, helper_pid: int | None = None) -> Iterator[Timing]:
+    """Time a block by the clock and by this process's CPU, all of its threads, with its helper's; and the broker's
+    where it is ours."""
     timing = Timing()
-    broker = None if broker_pid is None else psutil.Process(broker_pid)
-    broker_cpu = _cpu(broker)
+    broker, helper = (None if pid is None else psutil.Process(pid) for pid in (broker_pid, helper_pid))
+    broker_cpu, helper_cpu = _cpu(broker), _cpu(helper)
     began, cpu = time.perf_counter(), time.process_time()
     yield timing
     timing.seconds, timing.cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
+    timing.cpu_seconds += _cpu(helper) - helper_cpu
     timing.broker_cpu_seconds = _cpu(broker) - broker_cpu
 
 
 @contextmanager
-def store_timed(pid: int | None) -> Iterator[Timing]:
-    """Count the CPU of a store's process and its children, where it is ours. The others' figures stay 0."""
+def store_timed(*pids: int | None) -> Iterator[Timing]:
+    """Count the CPU of stores' processes and their children, where they are ours. The others' figures stay 0."""
     timing = Timing()
-    before = _cpu_of_all(pid)
+    before = sum(map(_cpu_of_all, pids))
     yield timing
-    timing.cpu_seconds = _cpu_of_all(pid) - before
+    timing.cpu_seconds = sum(map(_cpu_of_all, pids)) - before
 
 
 def _cpu_of_all(pid: int | None) -> float:
@@ -62,7 +64,8 @@ def _cpu_of_all(pid: int | None) -> float:
     for process in (store, *store.children(recursive=True)):
         with suppress(psutil.NoSuchProcess):
             total += _cpu(process)
-    return total
+    ended = store.cpu_times()
+    return total + ended.children_user + ended.children_system
 
 
 def _cpu(process: psutil.Process | None) -> float:

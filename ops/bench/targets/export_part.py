@@ -14,7 +14,8 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any, LiteralString, cast
 from urllib.parse import urlsplit
 
@@ -26,18 +27,20 @@ from ops.bench.digest import Digest, digest
 from ops.bench.results import NotTheSameWork
 from ops.bench.section import Section
 from ops.bench.stage import Stage
-from ops.bench.targets.bare import timed
+from ops.bench.targets.bare import store_timed, timed
 from ops.bench.targets.pair import in_turns, section_of_pair
-from ops.bench.targets.roles import BATCH_RECORDS, CODEC, RunningRole, running_role
+from ops.bench.targets.roles import CODEC, RunningRole, running_role
 from ops.local.s3 import s3_client
 from ops.local.service import S3Server
+from schemas.rules import BATCH_RECORDS
+from streams.ledger.select_list import PART_BATCHES
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 _ROWS = {True: 200_000, False: 300_000}
 _ROUNDS = {True: 2, False: 3}
-_PART_RECORDS = 10 * BATCH_RECORDS
+_PART_RECORDS = PART_BATCHES * BATCH_RECORDS
 """As many as the ledger puts into one part."""
 _GZIP_LEVEL = 1
 _HELD_BYTES = 256 << 10
@@ -90,11 +93,12 @@ def run_export(stage: Stage, *, rows: int | None = None, rounds: int | None = No
             export_bucket=s3.bucket,
             export_prefix=name,
         ) as role:
+            stores = (stage.postgres.pid, s3.pid)
             found = in_turns(
                 {
-                    "ebbtide": lambda n: _ours(client, s3, role, n, ids),
-                    "bare COPY": lambda n: _theirs(client, s3, connection, f"{name}-bare/{n}.jsonl.gz", ids),
-                    "bare COPY as CSV": lambda n: _theirs(client, s3, connection, f"{name}-bare/{n}.csv", ids),
+                    "ebbtide": lambda n: _ours(client, s3, role, n, ids, stores),
+                    "bare COPY": lambda n: _theirs(client, s3, connection, f"{name}-bare/{n}.jsonl.gz", ids, stores),
+                    "bare COPY as CSV": lambda n: _theirs(client, s3, connection, f"{name}-bare/{n}.csv", ids, stores),
                 },
                 rounds=rounds or _ROUNDS[stage.quick],
             )
@@ -105,20 +109,24 @@ def run_export(stage: Stage, *, rows: int | None = None, rounds: int | None = No
         unit="rows/s written",
         subject="ebbtide",
         bare="bare COPY",
+        cores=stage.cores,
     )
 
 
-def _ours(client: S3Client, s3: S3Server, role: RunningRole, number: int, ids: list[str]) -> Measured:
+def _ours(
+    client: S3Client, s3: S3Server, role: RunningRole, number: int, ids: list[str], stores: Sequence[int | None]
+) -> Measured:
     request = f"export-{number}"
     messages = [
         (role.topics.selections, 0, CODEC.encode("ExportWork", _work(request, seq, ids[first : first + _PART_RECORDS])))
         for seq, first in enumerate(range(0, len(ids), _PART_RECORDS))
     ]
     before = set(_keys(client, s3, f"{role.settings.export_prefix}/"))
-    measured = role.work(messages, len(ids))
+    with store_timed(*stores) as store:
+        measured = role.work(messages, len(ids))
     written = [key for key in _keys(client, s3, f"{role.settings.export_prefix}/") if key not in before]
     _check(_ids_of_json(client, s3, written), ids, "the exporter")
-    return measured
+    return replace(measured, store_cpu_seconds=store.cpu_seconds)
 
 
 def _work(request: str, seq: int, ids: list[str]) -> dict[str, Any]:
@@ -136,15 +144,27 @@ def _work(request: str, seq: int, ids: list[str]) -> dict[str, Any]:
     }
 
 
-def _theirs(client: S3Client, s3: S3Server, connection: psycopg.Connection[Any], key: str, ids: list[str]) -> Measured:
+def _theirs(
+    client: S3Client,
+    s3: S3Server,
+    connection: psycopg.Connection[Any],
+    key: str,
+    ids: list[str],
+    stores: Sequence[int | None],
+) -> Measured:
     lines = key.endswith(".gz")
-    with timed() as timing, connection.cursor() as cursor, cursor.copy(_LINES if lines else _CSV) as copy:
+    with (
+        store_timed(*stores) as store,
+        timed() as timing,
+        connection.cursor() as cursor,
+        cursor.copy(_LINES if lines else _CSV) as copy,
+    ):
         rows = (bytes(row) for row in copy)
         client.upload_fileobj(cast(IO[bytes], _Stream(_compressed(rows) if lines else rows)), s3.bucket, key)
     body = client.get_object(Bucket=s3.bucket, Key=key)["Body"].read()
     found = _ids_of_lines(body) if lines else (row[0] for row in csv.reader(io.StringIO(body.decode())))
     _check(found, ids, "bare COPY")
-    return timing.of(len(ids))
+    return replace(timing.of(len(ids)), store_cpu_seconds=store.cpu_seconds)
 
 
 def _compressed(rows: Iterator[bytes]) -> Iterator[bytes]:

@@ -31,19 +31,38 @@ def in_turns(ways: Mapping[str, Callable[[int], Measured]], *, rounds: int) -> d
 
 
 def section_of_pair(
-    found: Mapping[str, Sequence[Measured]], *, title: str, bar_name: str, unit: str, subject: str, bare: str
+    found: Mapping[str, Sequence[Measured]],
+    *,
+    title: str,
+    bar_name: str,
+    unit: str,
+    subject: str,
+    bare: str,
+    cores: int,
 ) -> Section:
-    """Return what it comes to. The bar is on the subject's speed by the clock beside the bare way's, of each round."""
+    """Return what it comes to. The bar is on the subject's speed by the clock beside the bare way's, of each round.
+
+    The last row is what each could do at most if `cores` cores were busy with it all the time, by the CPU that it and
+    its stores took; its ratio is the subject's to the bare way's real speed, so no better order of the same work
+    reaches more.
+    """
     speeds = {name: median(m.per_second for m in all_of) for name, all_of in found.items()}
-    pairs = list(zip(found[subject], found[bare], strict=True))
-    speed = middle([own.per_second / other.per_second for own, other in pairs])
+    speed = _beside(found[subject], found[bare])
     rows = [[unit, *(f"{speeds[name]:,.0f}" for name in found), f"{speed:.2f}"]]
+    if len(found) > 2:  # what else is beside the two has no column of ratios
+        rows.append([f"of the {bare}'s", *(f"{_beside(all_of, found[bare]):.2f}" for all_of in found.values()), ""])
     for whose, seconds in _CPU.items():
         cpu = {name: [seconds(m) * 1e6 / m.records for m in all_of] for name, all_of in found.items()}
         if any(map(any, cpu.values())):
             both = list(zip(cpu[subject], cpu[bare], strict=True))
             ratio = f"{middle([own / other for own, other in both]):.2f}" if all(map(all, both)) else ""
             rows.append([f"{whose}CPU seconds a million", *(f"{median(cpu[name]):.2f}" for name in found), ratio])
+    costs = {name: [_cpu_us_of_all(m) for m in all_of] for name, all_of in found.items()}
+    if all(map(all, costs.values())):  # of short pieces of work the clock's ticks may show none
+        most = {name: [cores * 1e6 / cost for cost in all_of] for name, all_of in costs.items()}
+        bound = middle([own / other.per_second for own, other in zip(most[subject], found[bare], strict=True)])
+        title_of_row = f"{unit} at most, {cores} cores always busy"
+        rows.append([title_of_row, *(f"{median(most[name]):,.0f}" for name in found), f"{bound:.2f}"])
     count, records = len(found[subject]), found[subject][0].records
     rounds = f"{count} {'round' if count == 1 else 'rounds'}"
     said = f"Medians of {rounds}; ratios of each round's own; {records:,} records."
@@ -54,3 +73,11 @@ def section_of_pair(
         raw={"rounds": {name: [asdict(m) for m in all_of] for name, all_of in found.items()}},
         peaks=highest([m.peaks for m in found[subject]]),
     )
+
+
+def _beside(one: Sequence[Measured], other: Sequence[Measured]) -> float:
+    return middle([a.per_second / b.per_second for a, b in zip(one, other, strict=True)])
+
+
+def _cpu_us_of_all(measured: Measured) -> float:
+    return sum(seconds(measured) for seconds in _CPU.values()) * 1e6 / measured.records

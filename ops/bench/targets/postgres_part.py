@@ -76,6 +76,7 @@ def run_postgres(stage: Stage, *, rows: int | None = None, rounds: int | None = 
             data_map=_MAP,
             counted_topic=lambda topics: topics.acks,
             count=acknowledged,
+            processes=stage.cores,
             postgres_dsn=dsn,
         ) as role:
             pid = stage.postgres.pid
@@ -94,6 +95,7 @@ def run_postgres(stage: Stage, *, rows: int | None = None, rounds: int | None = 
         unit="rows/s deleted",
         subject="ebbtide",
         bare="batched delete",
+        cores=stage.cores,
     )
 
 

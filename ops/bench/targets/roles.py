@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,11 +26,10 @@ from schemas.acks import acks_of
 from schemas.batches import encode_batch
 from schemas.codec import full_codec
 from schemas.datamap import load_data_map
+from schemas.rules import BATCH_RECORDS
 from schemas.topics import Topics
 
-PARTITIONS = 3
-BATCH_RECORDS = 1_000
-"""As many as the ledger puts into one batch."""
+PARTITIONS = 4
 PATIENCE_S = 180.0
 CODEC = full_codec()
 _LOOK_S = 0.005
@@ -74,11 +73,13 @@ class Counted:
 
 @dataclass(slots=True)
 class RunningRole:
-    """One role that is ready for work, and what counts the records it has done."""
+    """One role that is ready for work, in a process or several that share it, and what counts the records it has done.
 
-    name: str
+    `pids` are the processes' by name: `target:crm`, `target:crm-1`.
+    """
+
     settings: Settings
-    pid: int
+    pids: Mapping[str, int]
     broker_pid: int | None
     counted: Counted
     _producer: Producer = field(repr=False)
@@ -92,7 +93,7 @@ class RunningRole:
     def work(self, messages: Sequence[tuple[str, int, bytes]], records: int) -> Measured:
         """Hand over (topic, partition, value) in one transaction, as the ledger does, and measure until `records` more
         are done. The clock starts with the commit, before which the role sees nothing. Raises Stalled."""
-        meter = Meter({self.name: self.pid}, self.broker_pid)
+        meter = Meter(self.pids, self.broker_pid)
         before = self._done
         self._producer.begin_transaction()
         for topic, partition, value in messages:
@@ -120,9 +121,13 @@ def running_role(
     data_map: str,
     counted_topic: Callable[[Topics], str],
     count: Callable[[str, dict[str, Any]], int],
+    processes: int = 1,
     **changes: object,
 ) -> Iterator[RunningRole]:
-    """Create the topics, put the map's rules in force, and start one role. Raises Refused, RoleFailed."""
+    """Create the topics, put the map's rules in force, and start one role in so many processes.
+
+    Raises Refused, RoleFailed.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "map.yaml"
     path.write_text(data_map)
@@ -139,17 +144,24 @@ def running_role(
         **changes,  # type: ignore[arg-type]
     )
     prepare(settings, load_data_map(path, variables(settings)), report=lambda _: None)
-    supervisor = Supervisor([Role(role, to_environ(role_settings(settings, role)))], directory / "roles")
+    slots = {f"{role}-{n}" if n else role: dataclasses.replace(settings, slot=str(n)) for n in range(processes)}
+    supervisors = {
+        name: Supervisor([Role(role, to_environ(role_settings(own, role)))], directory / f"roles-{own.slot}")
+        for name, own in slots.items()
+    }
     counted = Counted(bootstrap, counted_topic(Topics(prefix)), count)
     producer = Producer(
         {**QUIET, "bootstrap.servers": bootstrap, "transactional.id": f"{prefix}-bench", "linger.ms": 5}
     )
     producer.init_transactions()
     try:
-        supervisor.start()
-        yield RunningRole(role, settings, supervisor.pids[role], broker_pid, counted, producer)
+        for supervisor in supervisors.values():
+            supervisor.start()
+        pids = {name: supervisor.pids[role] for name, supervisor in supervisors.items()}
+        yield RunningRole(settings, pids, broker_pid, counted, producer)
     finally:
-        supervisor.stop()
+        for supervisor in supervisors.values():
+            supervisor.stop()
         counted.close()
 
 

@@ -74,6 +74,7 @@ class Writer:
         self._turn += 1
         if self._turn % 3 == 0:
             self._produce([org("aborted"), policy("aborted"), job("aborted")])
+            self._producer.flush(30)  # else nothing may reach the log, nor the transaction its coordinator
             self._producer.abort_transaction(30)
         self._produce(records)
         self._producer.commit_transaction(30)

@@ -41,7 +41,8 @@ def test_the_peer_keeps_every_event_and_erases_exactly_what_is_due(broker, peers
     assert 0 < warm.count < due.count < _SHAPE.records
     assert found.sweep.records == due.count - warm.count
     assert 0 < found.ingest.records <= _SHAPE.records
-    assert found.ingest.cpu_seconds > 0
+    # Not its CPU: that is counted in hundredths of a second, and so few records may take less.
+    assert {role for role, peak in found.ingest.peaks.items() if peak} == {"peer"}
     assert found.disk_bytes > _SHAPE.records * 16  # a record's id alone
     assert len(said) == 1
 

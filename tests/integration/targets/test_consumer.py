@@ -7,16 +7,24 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
+from threading import Event
+from typing import Any
 
+import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
 from ops.local.service import KafkaServer
 from schemas.plans import ConsumerPlan, FieldAction
 from sinks.consumer import ConsumerSink
+from streams.runner.answers import AnswerReader
 from streams.runner.hooks import NoHooks
 from streams.runner.role import run_any
-from tests.integration.targets.support import CODEC, Cluster, Running, batch_record, wait_for
+from streams.runner.spec import RunnerLimits
+from streams.runner.transaction import KafkaAway
+from tests.integration.targets.support import CODEC, PARTITIONS, Cluster, Running, batch_record, wait_for
 
 DOCS = Path(__file__).parents[3] / "docs" / "targets.md"
 KEY = b"a reply key for the tests only"
@@ -87,6 +95,57 @@ def test_the_example_in_the_docs_serves_and_is_acknowledged(kafka: KafkaServer, 
         ["acme", "3", "c@x"],
         ["globex", "1", "d@x"],
     ]
+
+
+def test_answers_that_waited_for_longer_than_a_member_may_be_silent_are_settled(
+    kafka: KafkaServer, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Cluster(kafka.bootstrap, prefix, targets=["billing"], consumers=["billing"])
+    allowed, since, settle = Event(), list[float](), AnswerReader._settle
+
+    def held(reader: AnswerReader, *messages: Any) -> None:
+        if not allowed.is_set():
+            since.append(time.monotonic())
+            raise KafkaAway("held up")
+        settle(reader, *messages)
+
+    monkeypatch.setattr(AnswerReader, "_settle", held)
+    limits = RunnerLimits(linger_s=0.05, backoff_first_s=0.1, backoff_most_s=30.0, session_s=6.0)
+    spec = cluster.spec(limits=limits, client_config={"max.poll.interval.ms": "6000"})
+    runner = Running(lambda stop: run_any(spec, make_sink(cluster), stop=stop))
+    answer_first(cluster)
+    wait_for(lambda: bool(since) and time.monotonic() > since[0] + 9.0, "a silence that ends a membership")
+    allowed.set()
+
+    wait_for(lambda: not runner.alive or len(cluster.acks()) == 1, "the ack")
+    runner.end()
+    assert runner.error is None
+
+
+def test_answers_wait_for_the_topic_of_acks(kafka: KafkaServer, prefix: str) -> None:
+    cluster = Cluster(kafka.bootstrap, prefix, targets=["billing"], consumers=["billing"])
+    hooks, acks = Counting(), cluster.topics.acks
+    cluster.admin.delete_topics([acks])[acks].result(30)
+    runner = Running(lambda stop: run_any(cluster.spec(), make_sink(cluster), stop=stop, hooks=hooks))
+    answer_first(cluster)
+    Event().wait(2.0)
+    cluster.create([NewTopic(acks, num_partitions=PARTITIONS, replication_factor=1)])
+
+    wait_for(lambda: not runner.alive or bool(hooks.dropped) or len(cluster.acks()) == 1, "the ack")
+    runner.end()
+    assert runner.error is None
+    assert hooks.dropped == []
+
+
+def answer_first(cluster: Cluster) -> None:
+    """Hand one batch out, and answer it."""
+    outbox = cluster.topics.outbox("billing")
+    cluster.send(batch_record("billing", "acme", ["1"]))
+    wait_for(lambda: len(cluster.read_all(outbox)) == 1, "the outbox")
+    ((_, _, value),) = cluster.read_all(outbox)
+    asked = json.loads(value or b"")
+    said = {"v": 1, "batch_id": asked["batch_id"], "reply": asked["reply"], "outcome": "done"}
+    cluster.send_raw(cluster.topics.inbox("billing"), json.dumps(said).encode())
 
 
 def test_bad_foreign_and_repeated_answers_are_counted_and_the_good_ones_go_on(kafka: KafkaServer, prefix: str) -> None:

@@ -25,10 +25,11 @@ class Topic:
         self.table: Table = table or {}
         self.reached: Mapping[int, int] = {0: 9}
         self.stuck = False
+        self.error: Exception = Retry("no broker")
 
     def look(self) -> bool:
         if self.stuck:
-            raise Retry("no broker")
+            raise self.error
         return True
 
     def close(self) -> None: ...
@@ -66,6 +67,19 @@ def test_a_view_beyond_its_lease_is_no_view(clock_that_went: str) -> None:
         with pytest.raises(ViewTooOld, match="31 s ago"):
             watch.now()
     assert fresh == HoldsView([], {0: 9})
+
+
+@pytest.mark.parametrize("error", [Retry("x"), TimeoutError(), ValueError("x")], ids=lambda e: type(e).__name__)
+def test_whatever_a_look_ends_with_there_is_another_one(error: Exception) -> None:
+    topic = Topic()
+    topic.error, topic.stuck = error, True
+    watch = watched(topic, Clock())
+    with watch:
+        with pytest.raises(ViewTooOld):
+            watch.now()
+        topic.stuck = False
+
+        assert watch.again() == HoldsView([], {0: 9})
 
 
 def test_before_the_first_look_nothing_is_known() -> None:

@@ -49,7 +49,9 @@ def failing(error: Exception) -> Callable[[], Rules | None]:
 
 
 @pytest.mark.parametrize(
-    "look", [lambda: None, failing(Away()), failing(BadRules("x")), failing(RulesNotSigned("x"))], ids=["none", *"abc"]
+    "look",
+    [lambda: None, *map(failing, (Away(), BadRules("x"), RulesNotSigned("x"), TimeoutError(), KeyError("x")))],
+    ids=["none", *"abcde"],
 )
 def test_nothing_is_open_before_the_rules_are_known_and_what_they_said_last_holds(
     look: Callable[[], Rules | None],

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.codec import full_codec
+from schemas.uuids import Uuids
 from schemas.values import ValuesSeal
 from sinks.batch import BadBatch, Batch, Receipt, RowOutcome
 
@@ -50,6 +53,15 @@ def test_a_digest_is_over_the_json_text_of_what_a_batch_says(ids: list[str], org
     text = json.dumps([batch.id, "crm", org, "messages", "delete", *ids])
 
     assert batch.digest == hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+@given(uuids=st.lists(st.uuids(), min_size=1, max_size=5), stamp=st.sampled_from([0, 17]))
+def test_the_digest_is_the_same_however_the_ids_are_held(uuids: list[UUID], stamp: int) -> None:
+    whole = replace(Batch.from_record(RECORD | {"record_ids": [str(one) for one in uuids]}), stamp=stamp)
+    in_binary = replace(whole, record_ids=Uuids(b"".join(one.bytes for one in uuids)))
+
+    assert in_binary == whole
+    assert in_binary.digest == whole.digest
 
 
 @pytest.mark.parametrize(

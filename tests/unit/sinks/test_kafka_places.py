@@ -114,3 +114,34 @@ def test_the_files_hold_no_key_and_go_when_it_is_closed(spilled: KeyPlaces, tmp_
     assert len(files) > 1_000
     assert b"canary" not in files
     assert not (tmp_path / "index").exists()
+
+
+def test_what_is_taken_out_goes_to_the_files_only_where_it_is_said_that_there_is_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [f"acme/{n}".encode() for n in range(100)]
+    with closing(KeyPlaces(tmp_path / "index", memory_bytes=5_000)) as places:
+        for offset, key in enumerate(keys):
+            places.put("a", key, Place(0, offset), lives=True)
+        spilled, spill = [], KeyPlaces._spill
+        monkeypatch.setattr(KeyPlaces, "_spill", lambda self: (spilled.append(True), spill(self)))
+
+        found = places.take("a", keys)[0]  # in a transaction that is open, and has seconds
+        before = len(spilled)
+        places.keep()
+        places.make_room()
+
+        assert (found, before, len(spilled)) == (100, 0, 1)
+        assert places.places("a", keys) == {}
+
+
+@pytest.mark.parametrize("memory_bytes", [MEMORY_BYTES, 0], ids=["in memory", "in files"])
+def test_of_a_key_that_was_taken_twice_the_newer_place_is_put_back(memory_bytes: int, tmp_path: Path) -> None:
+    with closing(KeyPlaces(tmp_path / "index", memory_bytes=memory_bytes)) as places:
+        for offset in (1, 9):
+            places.put("a", KEYS[0], Place(0, offset), lives=True)
+            places.take("a", KEYS[:1])
+
+        places.undo()
+
+        assert places.places("a", KEYS[:1]) == {KEYS[0]: [Place(0, 9)]}

@@ -7,6 +7,7 @@ import uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.uuids import Uuids
 from sinks.postgres_keys import ArrayParameter, Packed, elements, packed
 from sinks.postgres_table import Column, parse_key
 
@@ -37,7 +38,10 @@ def read(found: Packed) -> list[bytes]:
 
 @given(st.lists(UUIDS, unique=True, max_size=20))
 def test_uuids_are_packed_in_their_order(ids: list[str]) -> None:
-    assert read(packed(column("uuid"), ids)) == [uuid.UUID(one).bytes for one in ids]
+    expected = [uuid.UUID(one).bytes for one in ids]
+
+    assert read(packed(column("uuid"), ids)) == expected
+    assert read(packed(column("uuid"), Uuids(b"".join(expected)))) == expected
 
 
 @given(st.lists(NEARLY, max_size=12))
@@ -67,7 +71,7 @@ def test_texts_are_packed_once_without_those_that_no_text_column_can_hold(texts:
 def test_an_array_says_its_type_and_how_many_elements_all_its_parts_have() -> None:
     parts = [elements(column("int2"), [1, 2]), elements(column("int2"), []), elements(column("int2"), [3])]
 
-    data = ArrayParameter("int2", parts).data
+    data = bytes(ArrayParameter("int2", parts).data)
 
     assert data[:20] == b"".join(n.to_bytes(4, "big") for n in (1, 0, 21, 3, 1))
     assert data[20:] == b"".join(b"\0\0\0\2" + n.to_bytes(2, "big") for n in (1, 2, 3))
@@ -78,8 +82,10 @@ def test_ordered_uuids_are_the_same_ones_by_their_first_halves(parts: list[list[
     made = [packed(column("uuid"), ids) for ids in parts]
     count = sum(map(len, parts))
 
-    found = read(Packed(count, ArrayParameter("uuid", made, ordered=True).data[20:]))
+    data = bytes(ArrayParameter("uuid", made, ordered=True).data)
+    found = read(Packed(count, data[20:]))
 
+    assert data[:20] == bytes(ArrayParameter("uuid", made).data)[:20]
     assert sorted(found) == sorted(uuid.UUID(one).bytes for ids in parts for one in ids)
     assert [value[:8] for value in found] == sorted(value[:8] for value in found)
 

@@ -89,6 +89,15 @@ def test_a_verdict_compares_what_ran_side_by_side_not_the_best_minutes_of_each()
     assert found[0].ratio == pytest.approx(3.1)
 
 
+def test_what_runs_twice_in_a_round_has_two_ratios_to_its_peer():
+    rounds = [_round(BATCHED, 1, ingest_s=s) for s in (1.0, 4.0)] + [_round(PEER, 1, ingest_s=16.0)]
+    rounds += [_round(BATCHED, 2, ingest_s=s) for s in (2.0, 8.0)] + [_round(PEER, 2, ingest_s=8.0)]
+
+    (by_clock,) = [bar for bar in bars(rounds) if bar.name == "batched publishers by the clock"]
+
+    assert by_clock.ratio == pytest.approx(4.0)  # of 16, 4, 4 and 1
+
+
 def test_of_two_rounds_neither_side_of_the_ratio_is_favoured():
     rounds = [_round(SUBJECT, 1), _round(PEER, 1, ingest_s=2.0, cpu_s=2.0)]
     rounds += [_round(SUBJECT, 2), _round(PEER, 2, ingest_s=8.0, cpu_s=8.0)]

@@ -471,4 +471,4 @@ def reachable(before: State, after: State, kind: str) -> bool:
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestMachine.settings = settings(max_examples=35, stateful_step_count=40, deadline=None)

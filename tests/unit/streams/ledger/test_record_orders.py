@@ -332,7 +332,11 @@ def play(seed: int) -> tuple[Amending, list[int]]:
     raise AssertionError("the request is never over")
 
 
-@pytest.mark.parametrize("seed", range(30))
+SEEDS = (3, 6, 9, 11, 12, 13, 15, 19, 20, 21, 24, 27)
+"""Each planted bug is found by one of the first two."""
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_each_existing_record_is_ordered_once_and_never_behind_its_erasure(seed: int) -> None:
     busy, _ = play(seed)
     log = busy.log
@@ -425,5 +429,5 @@ def test_a_bug_planted_into_orders_is_found_by_a_few_seeds(
 
 
 def _play_all() -> None:
-    for seed in range(30):
+    for seed in SEEDS:
         test_each_existing_record_is_ordered_once_and_never_behind_its_erasure(seed)

@@ -391,7 +391,11 @@ def standing(store: MemoryStore, offset: int) -> dict[str, list[str]]:
     return places([CODEC.decode(send.value or b"")[1] for send in work.sends])
 
 
-@pytest.mark.parametrize("seed", range(40))
+SEEDS = (24, 0, 8, 13, 25, 39, 2, 3, 12, 15, 36, 38, 20, 28, 7, 10)
+"""Each planted bug is found by one of the first four."""
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_list_shows_one_moment_however_much_goes_on_beside_it(seed: int) -> None:
     busy = Busy(seed)
     for _ in range(60):
@@ -428,5 +432,5 @@ def test_a_bug_planted_into_what_moves_beside_a_list_is_found_by_a_few_seeds(
 
 
 def _play_all() -> None:
-    for seed in range(40):
+    for seed in SEEDS:
         test_a_list_shows_one_moment_however_much_goes_on_beside_it(seed)
