@@ -17,10 +17,11 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from ebbtide.events import LifecycleBatch, LifecycleEvent, OrgSet, batches, texts_of, to_ms
 from ebbtide.partition import partition_of
+from ebbtide.producing import SureProducer, problem_of
 from ebbtide.registry import registry_ids, schema_text
 from ebbtide.wire import PUBLIC_IDS, Codec, public_codec, read_schema
 
@@ -63,10 +64,9 @@ class Publisher:
             "compression.type": "lz4",
             "message.max.bytes": 4_000_000,
             **(config or {}),
-            "enable.idempotence": True,
         }
         try:
-            self._producer = Producer(settings)
+            self._producer = SureProducer(settings)
         except KafkaException as error:
             raise PublishError(f"the Kafka client refuses its settings: {error.args[0].str()}") from error
         self._lifecycle, self._orgs = f"{prefix}.lifecycle", f"{prefix}.orgs"
@@ -247,9 +247,9 @@ class Publisher:
                 self._producer.poll(0)
                 return
 
-    def _delivered(self, error: KafkaError | None, _: Message) -> None:
-        if error is not None:
-            self._errors.append(error.str())
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        if problem := problem_of(error, message):
+            self._errors.append(problem)
 
     def _partitions(self) -> dict[str, int]:
         """Return the partition count of both topics; brokers take a moment to know of new ones."""

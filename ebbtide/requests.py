@@ -30,6 +30,7 @@ from ebbtide.envelope import (
     sign,
 )
 from ebbtide.partition import partition_of
+from ebbtide.producing import problem_of
 from ebbtide.registry import registry_ids, schema_text
 from ebbtide.wire import PUBLIC_IDS, Codec, public_codec, read_schema
 
@@ -163,8 +164,8 @@ class RequestPublisher:
         """Send a record that `make_request` made, and return once the brokers have it. Raises NotSent."""
         key, errors = record["org"].encode(), [_NO_ANSWER]
 
-        def delivered(error: KafkaError | None, _: Message) -> None:
-            errors[0] = "" if error is None else error.str()
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            errors[0] = problem_of(error, message)
 
         try:
             self._producer.produce(

@@ -16,6 +16,7 @@ from confluent_kafka import Producer
 
 from ebbtide.envelope import public_key_of
 from ebbtide.partition import partition_of
+from ebbtide.producing import SureProducer
 from ebbtide.wire import Codec
 from ops.installation import own_signing_key
 from ops.reading import read_to_end, settled_end
@@ -99,7 +100,7 @@ class AuditTopics:
         What was destroyed has an entry of its own, in the same transaction. Raises NoLog, KafkaException.
         """
         log = bytes.fromhex(self._name(org))
-        producer = Producer(
+        producer = SureProducer(
             {"bootstrap.servers": self.bootstrap, "transactional.id": f"{self.topics.prefix}-audit-unlink"}
         )
         producer.init_transactions(30)

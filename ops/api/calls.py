@@ -20,6 +20,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from ebbtide.partition import partition_of
+from ebbtide.producing import problem_of
 from ebbtide.wire import Codec
 from schemas.errors import Retry
 from schemas.topics import Topics
@@ -61,9 +62,9 @@ class CallLog:
     async def _write(self, kind: str, org: str, facts: Mapping[str, Any], **sealed: Iterable[str]) -> None:
         loop, done = asyncio.get_running_loop(), asyncio.Future[str]()
 
-        def delivered(error: KafkaError | None, _: Message) -> None:
+        def delivered(error: KafkaError | None, message: Message) -> None:
             with suppress(RuntimeError):  # the loop has ended: nobody waits any more
-                loop.call_soon_threadsafe(_settle, done, "" if error is None else str(error.name()))
+                loop.call_soon_threadsafe(_settle, done, problem_of(error, message))
 
         key = org.encode()
         value = self.codec.encode("AuditIntent", intent(kind, org, facts, **sealed))

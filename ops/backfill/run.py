@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaException
 
 from ebbtide.events import LifecycleBatch, batches
 from ebbtide.partition import partition_of
+from ebbtide.producing import SureProducer
 from ebbtide.wire import Codec
 from ops.backfill.checkpoint import Checkpoint
 from ops.backfill.spec import BackfillSpec
@@ -109,7 +110,7 @@ class _Sender:
         self._bootstrap = spec.bootstrap
         self._topics = Topics(spec.prefix)
         self._codec: Codec = registered_codec(spec.registry_url)
-        self._producer = Producer(
+        self._producer = SureProducer(
             {
                 "bootstrap.servers": spec.bootstrap,
                 "transactional.id": f"{spec.prefix}-backfill-{target}",

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from ebbtide.partition import partition_of
 from ops.bench.answer import answer_for
 from ops.bench.dataset import CATEGORIES, Dataset, Shape, blocks, org_names
 from ops.bench.messages import Messages
+from ops.topics import create_topics
+from schemas.topics import TopicSpec
 
 _SETTLE_S = 60.0
 QUIET = {"log_level": 3}
@@ -25,10 +26,10 @@ class LoadFailed(RuntimeError):
 
 
 def create_topic(bootstrap: str, topic: str, partitions: int, config: Mapping[str, str] | None = None) -> None:
-    """Create `topic` with one replica. Raises KafkaException, also where it exists."""
-    admin = AdminClient({"bootstrap.servers": bootstrap, **QUIET})
-    new = NewTopic(topic, num_partitions=partitions, replication_factor=1, config=dict(config or {}))
-    admin.create_topics([new])[topic].result(_SETTLE_S)
+    """Create `topic` with one replica; the broker knows it when this returns. Raises KafkaException, LoadFailed."""
+    spec = TopicSpec(name=topic, partitions=partitions, config=config or {})
+    if not create_topics(bootstrap, [spec], replication=1):
+        raise LoadFailed(f"topic {topic} was there before")
 
 
 def load(bootstrap: str, topic: str, shape: Shape, *, batched: bool = False, also_due: Sequence[int] = ()) -> Dataset:

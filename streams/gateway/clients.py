@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any, cast
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from ebbtide.producing import SureProducer
 from ebbtide.wire import Codec
 from schemas.client_errors import is_fatal, is_moving
 from schemas.errors import Halt
@@ -65,9 +66,9 @@ def source_consumer(spec: GatewaySpec) -> Consumer:
     )
 
 
-def ledger_producer(spec: GatewaySpec) -> Producer:
+def ledger_producer(spec: GatewaySpec) -> SureProducer:
     """Return the transactional producer, its predecessor under the same slot fenced off."""
-    producer = Producer(
+    producer = SureProducer(
         {
             **_base(spec),
             "transactional.id": f"{group_of(spec)}.{spec.slot}",
@@ -137,8 +138,8 @@ class RouteReader:
                 self._reach(message, 1)
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._reach(message, 0)
-            elif error.fatal() or not error.retriable():
-                raise halt("reading the routes", error)
+            else:  # as with its sources: what passes is no reason to end
+                check(message, "reading the routes")
         return not self._behind
 
     def _reach(self, message: Message, more: int) -> None:
@@ -165,11 +166,11 @@ def log_ends(admin: AdminClient, partitions: list[TopicPartition]) -> dict[tuple
         time.sleep(0.1)
 
 
-def check(message: Message) -> bool:
+def check(message: Message, doing: str = "reading its sources") -> bool:
     """Tell whether `message` is one, and not an event of the client. Raises GatewayFailed."""
     error = message.error()
     if error is None:
         return True
     if is_fatal(error) or error.code() in (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET):
-        raise halt("reading its sources", error)
+        raise halt(doing, error)
     return False

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
 
+from ebbtide.producing import SureProducer
 from schemas.codec import full_codec
 from schemas.seal import Seal
 from schemas.sequence import HEADER
@@ -86,7 +87,7 @@ class _Gateway:
         clock: Clock,
         routes: Routes,
         consumer: Consumer,
-        producer: Producer,
+        producer: SureProducer,
     ) -> None:
         self._spec, self._hooks, self._clock = spec, hooks, clock
         self._codec = full_codec(spec.ids)

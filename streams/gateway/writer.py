@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from ebbtide.producing import SureProducer
 from streams.gateway.clients import ANSWER_S, halt
 from streams.gateway.reading import Place
 
@@ -34,7 +35,7 @@ class Writer:
     may give a partition to another: what is under way would be refused afterwards, or written twice.
     """
 
-    def __init__(self, producer: Producer, consumer: Consumer) -> None:
+    def __init__(self, producer: SureProducer, consumer: Consumer) -> None:
         self._producer, self._consumer = producer, consumer
         self._thread = ThreadPoolExecutor(1, "gateway-commit")
         self._under_way: tuple[Future[None], Callable[[], None]] | None = None

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from ebbtide.producing import SureProducer
 from streams.lane.clients import librdkafka
 from streams.lane.exits import ExitCode, LaneHalt
 from streams.lane.hooks import LaneHooks, Step
@@ -46,7 +47,7 @@ class Transactions:
         self._spec = spec
         self._partition = partition
         self._hooks = hooks
-        self._producer = Producer(
+        self._producer = SureProducer(
             {
                 **librdkafka(spec.bootstrap, spec.client_config),
                 "client.id": f"{spec.slot}-lane-{partition}",

@@ -19,9 +19,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from ebbtide.partition import partition_of
+from ebbtide.producing import SureProducer, problem_of
 from schemas.client_errors import is_fatal
 from schemas.errors import Halt, Refused, Retry
 from streams.projector.fold import Folder, Unreadable
@@ -187,12 +188,12 @@ class _Letters:
 
     def __init__(self, spec: ProjectorSpec) -> None:
         self._spec = spec
-        self._producer = Producer(spec.producer_config())
+        self._producer = SureProducer(spec.producer_config())
 
     def send(self, letters: Sequence[_Letter]) -> None:
         """Raises TopicsAway: none of them counts."""
         topic = self._spec.topics.dead_letters
-        failed: list[KafkaError] = []
+        failed: list[str] = []
         try:
             partitions = len(self._producer.list_topics(topic, timeout=_WAIT_S).topics[topic].partitions)
             for letter in letters:
@@ -229,9 +230,9 @@ class _Letters:
         return topic.encode(), self._spec.codec.encode("DeadLetter", record)
 
 
-def _noting(failed: list[KafkaError]) -> Callable[[KafkaError | None, Message], None]:
-    def delivered(error: KafkaError | None, _: Message) -> None:
-        if error is not None:
-            failed.append(error)
+def _noting(failed: list[str]) -> Callable[[KafkaError | None, Message], None]:
+    def delivered(error: KafkaError | None, message: Message) -> None:
+        if problem := problem_of(error, message):
+            failed.append(problem)
 
     return delivered

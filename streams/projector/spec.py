@@ -55,7 +55,6 @@ class ProjectorSpec:
         """Return the options of the producer of dead letters."""
         return {
             "bootstrap.servers": self.bootstrap,
-            "enable.idempotence": True,
             "message.max.bytes": MAX_MESSAGE_BYTES,
             "delivery.timeout.ms": 30_000,
         }

@@ -12,9 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from ebbtide.partition import partition_of
+from ebbtide.producing import SureProducer
 from schemas.client_errors import is_fatal
 from schemas.errors import Halt, Retry
 from sinks.base import Tombstones, Write
@@ -62,7 +63,7 @@ class Transactions:
     """
 
     def __init__(self, spec: RunnerSpec, group: str) -> None:
-        self._producer = Producer(spec.producer_config(group))
+        self._producer = SureProducer(spec.producer_config(group))
         self._partitions: dict[str, int] = {}
         self._started = self._begun = False
         self._began_s = self.open_s = 0.0

@@ -143,6 +143,6 @@ def test_nothing_is_lost_or_repeated_when_one_of_two_gateways_is_killed(
             process.kill()
             process.wait()
 
-    assert codes == [0, 0]
+    assert codes == [0, 0], [(tmp_path / f"gateway-{slot}.log").read_text()[-2000:] for slot in (0, 1)]
     assert record_ids(kafka.bootstrap, topics) == Counter(ids)
     assert all(found == list(range(1, len(found) + 1)) for found in sequences(kafka.bootstrap, topics).values())
