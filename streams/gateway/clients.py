@@ -166,6 +166,23 @@ def log_ends(admin: AdminClient, partitions: list[TopicPartition]) -> dict[tuple
         time.sleep(0.1)
 
 
+def seek(consumer: Consumer, place: TopicPartition, *, limit_s: float = ANSWER_S) -> None:
+    """Go on reading an assigned partition at an offset. Raises KafkaException.
+
+    The client refuses that until it reads the partition, which it does once it has asked for its committed offset
+    itself. Where the transaction of one that was killed has yet to end, that may be after we were answered.
+    """
+    deadline = time.monotonic() + limit_s
+    while True:
+        try:
+            consumer.seek(place)
+            return
+        except KafkaException as e:
+            if e.args[0].code() != KafkaError._STATE or time.monotonic() > deadline:
+                raise
+        time.sleep(0.02)
+
+
 def check(message: Message, doing: str = "reading its sources") -> bool:
     """Tell whether `message` is one, and not an event of the client. Raises GatewayFailed."""
     error = message.error()

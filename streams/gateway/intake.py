@@ -9,7 +9,7 @@ from typing import cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from streams.gateway.clients import ANSWER_S, check, halt
+from streams.gateway.clients import ANSWER_S, check, halt, seek
 from streams.gateway.reading import AT_ONCE, Found, Place, Reading
 from streams.gateway.spec import GatewaySpec
 
@@ -153,8 +153,9 @@ class Intake:
             for p in self._consumer.committed(self.partitions(), ANSWER_S):
                 self._see_what_was_trimmed(p)
                 self.reached[p.topic, p.partition] = max(p.offset, 0) if p.offset >= 0 else -1
-                self._consumer.seek(
-                    TopicPartition(p.topic, p.partition, p.offset if p.offset >= 0 else OFFSET_BEGINNING)
+                seek(
+                    self._consumer,
+                    TopicPartition(p.topic, p.partition, p.offset if p.offset >= 0 else OFFSET_BEGINNING),
                 )
         except KafkaException as e:
             raise halt("taking up its partitions", e) from None
