@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,7 +24,8 @@ from confluent_kafka import KafkaError, Message, Producer
 KNOWN_S = 3600.0
 """For how long after the last message a broker surely knows the producer in a partition, seconds."""
 
-_ALONE_S = 30.0
+ALONE_S = 30.0
+_LOOK_S = 0.05
 
 _Told = Callable[[KafkaError | None, Message], None] | None
 
@@ -41,14 +43,17 @@ def problem_of(error: KafkaError | None, message: Message) -> str:
 class SureProducer(Producer):
     """An idempotent or transactional producer, safe to share among threads; partitions are always named.
 
-    A first message of a partition waits for its acknowledgement, up to 30 seconds, before `produce` returns.
+    A first message of a partition waits for its acknowledgement, up to `alone_s` seconds, before `produce` returns.
     """
 
-    def __init__(self, config: Mapping[str, Any], *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], *, alone_s: float = ALONE_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         super().__init__({**config, "enable.idempotence": True})
         self._clock = clock
         self._used: dict[tuple[str, int], float] = {}
-        self._alone = threading.RLock()
+        self._alone_s = alone_s
+        self._alone: defaultdict[tuple[str, int], threading.Lock] = defaultdict(threading.Lock)
 
     def produce(  # type: ignore[override]
         self,
@@ -61,13 +66,14 @@ class SureProducer(Producer):
     ) -> None:
         """As the base's. Raises BufferError, KafkaException, ValueError for no partition."""
 
-        def send(told: _Told) -> None:
+        def send(told: _Told) -> bool:
             super(SureProducer, self).produce(topic, value, key, partition, on_delivery=told, headers=headers)
+            return True
 
         if self._is_known(topic, partition):
             send(on_delivery)
             return
-        with self._alone:
+        with self._alone[topic, partition]:
             if self._is_known(topic, partition):  # another thread was first
                 send(on_delivery)
             else:
@@ -79,11 +85,11 @@ class SureProducer(Producer):
         """As the base's: return how many were taken; the others have an `_error`. All are of one partition."""
         if not messages or self._is_known(topic, partition):
             return super().produce_batch(topic, messages, partition)
-        with self._alone:
+        with self._alone[topic, partition]:
             if not self._is_known(topic, partition):
 
-                def send(told: _Told) -> None:
-                    super(SureProducer, self).produce_batch(topic, messages[:1], partition, on_delivery=told)
+                def send(told: _Told) -> bool:
+                    return super(SureProducer, self).produce_batch(topic, messages[:1], partition, on_delivery=told) > 0
 
                 self._send_alone(topic, partition, send, None)
                 if "_error" in messages[0]:
@@ -103,12 +109,19 @@ class SureProducer(Producer):
         self._used[place] = now
         return True
 
-    def _send_alone(self, topic: str, partition: int, send: Callable[[_Told], None], on_delivery: _Told) -> None:
+    def _send_alone(self, topic: str, partition: int, send: Callable[[_Told], bool], on_delivery: _Told) -> None:
+        used, clock = self._used, self._clock  # a report that nobody hears must not keep the producer alive
+        answered = threading.Event()
+
         def told(error: KafkaError | None, message: Message) -> None:
             if not problem_of(error, message):
-                self._used[topic, partition] = self._clock()
+                used[topic, partition] = clock()
+            answered.set()
             if on_delivery is not None:
                 on_delivery(error, message)
 
-        send(told)
-        self.flush(_ALONE_S)
+        end = time.monotonic() + self._alone_s
+        if send(told):
+            # Not one long flush: that waits for what other threads send meanwhile, too.
+            while not answered.is_set() and time.monotonic() < end:
+                self.flush(_LOOK_S)

@@ -4,9 +4,9 @@
         publisher.org("acme", name="Acme Boats")
         publisher.created("acme", "messages", "m-17", subjects=["u-4"])
 
-Messages go out in the background. `flush()`, which leaving the `with` block calls, returns when the brokers have all
-of them or raises PublishError: only then is anything certain. Publishing something twice does no harm. Proven by
-`tests/integration/test_publisher.py`.
+Messages go out in the background, but for the first to a partition, which is waited for, `timeout_s` at most.
+`flush()`, which leaving the `with` block calls, returns when the brokers have all of them or raises PublishError: only
+then is anything certain. Publishing something twice does no harm. Proven by `tests/integration/test_publisher.py`.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Publisher:
             **(config or {}),
         }
         try:
-            self._producer = SureProducer(settings)
+            self._producer = SureProducer(settings, alone_s=timeout_s)
         except KafkaException as error:
             raise PublishError(f"the Kafka client refuses its settings: {error.args[0].str()}") from error
         self._lifecycle, self._orgs = f"{prefix}.lifecycle", f"{prefix}.orgs"

@@ -64,7 +64,8 @@ class CallLog:
 
         def delivered(error: KafkaError | None, message: Message) -> None:
             with suppress(RuntimeError):  # the loop has ended: nobody waits any more
-                loop.call_soon_threadsafe(_settle, done, problem_of(error, message))
+                problem = str(error.name()) if error is not None else problem_of(error, message)
+                loop.call_soon_threadsafe(_settle, done, problem)
 
         key = org.encode()
         value = self.codec.encode("AuditIntent", intent(kind, org, facts, **sealed))

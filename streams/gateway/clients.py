@@ -138,8 +138,8 @@ class RouteReader:
                 self._reach(message, 1)
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._reach(message, 0)
-            else:  # as with its sources: what passes is no reason to end
-                check(message, "reading the routes")
+            elif error.fatal() or not error.retriable():
+                raise halt("reading the routes", error)
         return not self._behind
 
     def _reach(self, message: Message, more: int) -> None:
@@ -183,11 +183,11 @@ def seek(consumer: Consumer, place: TopicPartition, *, limit_s: float = ANSWER_S
         time.sleep(0.02)
 
 
-def check(message: Message, doing: str = "reading its sources") -> bool:
+def check(message: Message) -> bool:
     """Tell whether `message` is one, and not an event of the client. Raises GatewayFailed."""
     error = message.error()
     if error is None:
         return True
     if is_fatal(error) or error.code() in (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET):
-        raise halt(doing, error)
+        raise halt("reading its sources", error)
     return False

@@ -10,7 +10,8 @@ committed with the group id alone, so this fence is the only protection, and the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -101,14 +102,16 @@ class Transactions:
         self._hooks.on_step(self._partition, Step.BEGIN)
         self._producer.begin_transaction()
         self._hooks.on_step(self._partition, Step.PRODUCE)
-        last = len(rows) - 1
-        for number, (key, value) in enumerate(rows.items()):
-            # The producer is idempotent, so the last record of a partition has the highest offset.
-            self._produce(
-                Outgoing(self._spec.changelog, self._partition, key, value, []), delivered if number == last else None
-            )
-        for send in sends:
-            self._produce(send, None)
+        with self._until_it_ended():
+            last = len(rows) - 1
+            for number, (key, value) in enumerate(rows.items()):
+                # The producer is idempotent, so the last record of a partition has the highest offset.
+                self._produce(
+                    Outgoing(self._spec.changelog, self._partition, key, value, []),
+                    delivered if number == last else None,
+                )
+            for send in sends:
+                self._produce(send, None)
         self._hooks.on_step(self._partition, Step.OFFSETS)
         passed = [TopicPartition(topic, self._partition, offset) for topic, offset in offsets.items()]
         self._patiently(lambda left: self._producer.send_offsets_to_transaction(passed, self._group, left))
@@ -117,6 +120,15 @@ class Transactions:
         if not reached:
             raise LaneHalt(ExitCode.FAILED, f"{self._spec.changelog}/{self._partition}: committed without an offset")
         return reached[-1]
+
+    @contextmanager
+    def _until_it_ended(self) -> Iterator[None]:
+        """Hand over no more once the transaction has ended, be it fenced: what follows says why, `produce` does not."""
+        try:
+            yield
+        except KafkaException as error:
+            if error.args[0].code() not in (KafkaError._STATE, KafkaError._FATAL):
+                raise
 
     def _produce(self, send: Outgoing, callback: Callable[[KafkaError | None, Message], None] | None) -> None:
         while True:

@@ -6,13 +6,15 @@ import threading
 import time
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from ops.local.service import KafkaServer
+from ops.reading import ends_of
 from streams.gateway.clients import seek, source_consumer
 from tests.integration.gateway.process import spec_of
 from tests.integration.gateway.running import CODEC, make_topics, publish, wait
-from tests.support.lifecycle import event
+from tests.support.lifecycle import PARTITIONS, event
 
 
 @pytest.fixture
@@ -20,12 +22,9 @@ def place(kafka: KafkaServer, prefix: str) -> TopicPartition:
     """Where the only message of the sources is."""
     topics = make_topics(kafka.bootstrap, prefix)
     publish(kafka.bootstrap, topics.lifecycle, [(b"acme", CODEC.encode("LifecycleEvent", event(org="acme")))])
-    reader = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": f"{prefix}-test"})
-    found = reader.list_topics(topics.lifecycle, timeout=30).topics[topics.lifecycle].partitions
-    places = [TopicPartition(topics.lifecycle, partition) for partition in found]
-    (full,) = [p for p in places if reader.get_watermark_offsets(p, 30)[1]]
-    reader.close()
-    return full
+    ends = ends_of(AdminClient({"bootstrap.servers": kafka.bootstrap}), topics.lifecycle, range(PARTITIONS), 60)
+    (full,) = [partition for partition, end in ends.items() if end]
+    return TopicPartition(topics.lifecycle, full)
 
 
 def test_a_partition_whose_offset_is_in_an_open_transaction_is_waited_for(
