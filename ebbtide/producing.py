@@ -65,39 +65,30 @@ class SureProducer(Producer):
         headers: Any = None,
     ) -> None:
         """As the base's. Raises BufferError, KafkaException, ValueError for no partition."""
-
-        def send(told: _Told) -> bool:
-            super(SureProducer, self).produce(topic, value, key, partition, on_delivery=told, headers=headers)
-            return True
-
-        if self._is_known(topic, partition):
-            send(on_delivery)
-            return
-        with self._alone[topic, partition]:
-            if self._is_known(topic, partition):  # another thread was first
-                send(on_delivery)
-            else:
-                self._send_alone(topic, partition, send, on_delivery)
+        if not self._is_known(topic, partition):
+            with self._alone[topic, partition]:
+                if not self._is_known(topic, partition):  # no other thread was first
+                    first = _First(self._used, (topic, partition), self._clock, on_delivery)
+                    super().produce(topic, value, key, partition, on_delivery=first, headers=headers)
+                    self._wait_for(first)
+                    return
+        super().produce(topic, value, key, partition, on_delivery=on_delivery, headers=headers)
 
     def produce_batch(  # type: ignore[override]
         self, topic: str, messages: list[dict[str, Any]], partition: int = -1
     ) -> int:
         """As the base's: return how many were taken; the others have an `_error`. All are of one partition."""
-        if not messages or self._is_known(topic, partition):
-            return super().produce_batch(topic, messages, partition)
-        with self._alone[topic, partition]:
-            if not self._is_known(topic, partition):
-
-                def send(told: _Told) -> bool:
-                    return super(SureProducer, self).produce_batch(topic, messages[:1], partition, on_delivery=told) > 0
-
-                self._send_alone(topic, partition, send, None)
-                if "_error" in messages[0]:
-                    for message in messages[1:]:
-                        message["_error"] = messages[0]["_error"]
-                    return 0
-                return 1 + super().produce_batch(topic, messages[1:], partition)
-            return super().produce_batch(topic, messages, partition)
+        if messages and not self._is_known(topic, partition):
+            with self._alone[topic, partition]:
+                if not self._is_known(topic, partition):
+                    first = _First(self._used, (topic, partition), self._clock, None)
+                    if not super().produce_batch(topic, messages[:1], partition, on_delivery=first):
+                        for message in messages[1:]:
+                            message["_error"] = messages[0]["_error"]
+                        return 0
+                    self._wait_for(first)
+                    return 1 + super().produce_batch(topic, messages[1:], partition)
+        return super().produce_batch(topic, messages, partition)
 
     def _is_known(self, topic: str, partition: int) -> bool:
         """Whether brokers know of this producer there; if so it has been used just now."""
@@ -109,19 +100,25 @@ class SureProducer(Producer):
         self._used[place] = now
         return True
 
-    def _send_alone(self, topic: str, partition: int, send: Callable[[_Told], bool], on_delivery: _Told) -> None:
-        used, clock = self._used, self._clock  # a report that nobody hears must not keep the producer alive
-        answered = threading.Event()
-
-        def told(error: KafkaError | None, message: Message) -> None:
-            if not problem_of(error, message):
-                used[topic, partition] = clock()
-            answered.set()
-            if on_delivery is not None:
-                on_delivery(error, message)
-
+    def _wait_for(self, first: _First) -> None:
+        """Not one long flush: that waits for what other threads send meanwhile, too."""
         end = time.monotonic() + self._alone_s
-        if send(told):
-            # Not one long flush: that waits for what other threads send meanwhile, too.
-            while not answered.is_set() and time.monotonic() < end:
-                self.flush(_LOOK_S)
+        while not first.is_told and time.monotonic() < end:
+            self.flush(_LOOK_S)
+
+
+class _First:
+    """The report on a first message. It has no hold on its producer, which nobody could let go of otherwise."""
+
+    def __init__(
+        self, used: dict[tuple[str, int], float], place: tuple[str, int], clock: Callable[[], float], then: _Told
+    ) -> None:
+        self._used, self._place, self._clock, self._then = used, place, clock, then
+        self.is_told = False
+
+    def __call__(self, error: KafkaError | None, message: Message) -> None:
+        if not problem_of(error, message):
+            self._used[self._place] = self._clock()
+        self.is_told = True
+        if self._then is not None:
+            self._then(error, message)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -20,6 +21,9 @@ from streams.gateway.spec import GatewaySpec
 
 TRANSACTION_MS = 10_000
 ANSWER_S = 30.0
+_AGAIN_S = 0.1
+
+T = TypeVar("T")
 
 
 class GatewayFailed(Halt):
@@ -156,14 +160,10 @@ class RouteReader:
 def log_ends(admin: AdminClient, partitions: list[TopicPartition]) -> dict[tuple[str, int], int]:
     """Return the partitions' ends, open transactions included: what lies before them was there when asked."""
     places = [(p.topic, p.partition) for p in partitions]
-    deadline = time.monotonic() + ANSWER_S
-    while True:
-        try:
-            return partition_ends(admin, places, ANSWER_S)
-        except KafkaException as e:
-            if not is_moving(e.args[0]) or time.monotonic() > deadline:
-                raise halt("asking for the ends of its sources", e) from None
-        time.sleep(0.1)
+    try:
+        return _patiently(lambda: partition_ends(admin, places, ANSWER_S), is_moving, ANSWER_S)
+    except KafkaException as e:
+        raise halt("asking for the ends of its sources", e) from None
 
 
 def seek(consumer: Consumer, place: TopicPartition, *, limit_s: float = ANSWER_S) -> None:
@@ -172,15 +172,20 @@ def seek(consumer: Consumer, place: TopicPartition, *, limit_s: float = ANSWER_S
     The client refuses that until it reads the partition, which it does once it has asked for its committed offset
     itself. Where the transaction of one that was killed has yet to end, that may be after we were answered.
     """
+    _patiently(lambda: consumer.seek(place), lambda error: error.code() == KafkaError._STATE, limit_s)
+
+
+def _patiently(ask: Callable[[], T], passes: Callable[[KafkaError], bool], limit_s: float) -> T:
+    """Return what `ask` does once it raises none of the errors that pass; the client says of none when it has passed.
+    Raises KafkaException: another error, or the last one."""
     deadline = time.monotonic() + limit_s
     while True:
         try:
-            consumer.seek(place)
-            return
+            return ask()
         except KafkaException as e:
-            if e.args[0].code() != KafkaError._STATE or time.monotonic() > deadline:
+            if not passes(e.args[0]) or time.monotonic() > deadline:
                 raise
-        time.sleep(0.02)
+        time.sleep(_AGAIN_S)
 
 
 def check(message: Message) -> bool:

@@ -10,8 +10,7 @@ committed with the group id alone, so this fence is the only protection, and the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -28,6 +27,8 @@ TRANSACTION_TIMEOUT_MS = 10_000
 _FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
 
 T = TypeVar("T")
+
+_Delivered = Callable[[KafkaError | None, Message], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +103,12 @@ class Transactions:
         self._hooks.on_step(self._partition, Step.BEGIN)
         self._producer.begin_transaction()
         self._hooks.on_step(self._partition, Step.PRODUCE)
-        with self._until_it_ended():
-            last = len(rows) - 1
-            for number, (key, value) in enumerate(rows.items()):
-                # The producer is idempotent, so the last record of a partition has the highest offset.
-                self._produce(
-                    Outgoing(self._spec.changelog, self._partition, key, value, []),
-                    delivered if number == last else None,
-                )
-            for send in sends:
-                self._produce(send, None)
+        try:
+            self._hand_over(rows, sends, delivered)
+        except KafkaException as error:
+            # The transaction has ended, be it fenced: what follows says why, `produce` does not.
+            if error.args[0].code() not in (KafkaError._STATE, KafkaError._FATAL):
+                raise
         self._hooks.on_step(self._partition, Step.OFFSETS)
         passed = [TopicPartition(topic, self._partition, offset) for topic, offset in offsets.items()]
         self._patiently(lambda left: self._producer.send_offsets_to_transaction(passed, self._group, left))
@@ -121,16 +118,17 @@ class Transactions:
             raise LaneHalt(ExitCode.FAILED, f"{self._spec.changelog}/{self._partition}: committed without an offset")
         return reached[-1]
 
-    @contextmanager
-    def _until_it_ended(self) -> Iterator[None]:
-        """Hand over no more once the transaction has ended, be it fenced: what follows says why, `produce` does not."""
-        try:
-            yield
-        except KafkaException as error:
-            if error.args[0].code() not in (KafkaError._STATE, KafkaError._FATAL):
-                raise
+    def _hand_over(self, rows: Mapping[bytes, bytes | None], sends: list[Outgoing], delivered: _Delivered) -> None:
+        last = len(rows) - 1
+        for number, (key, value) in enumerate(rows.items()):
+            # The producer is idempotent, so the last record of a partition has the highest offset.
+            self._produce(
+                Outgoing(self._spec.changelog, self._partition, key, value, []), delivered if number == last else None
+            )
+        for send in sends:
+            self._produce(send, None)
 
-    def _produce(self, send: Outgoing, callback: Callable[[KafkaError | None, Message], None] | None) -> None:
+    def _produce(self, send: Outgoing, callback: _Delivered | None) -> None:
         while True:
             try:
                 self._producer.produce(

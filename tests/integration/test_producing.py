@@ -26,16 +26,6 @@ class Clock:
         return self.now
 
 
-class Report:
-    """A delivery report, as the client makes them."""
-
-    def __init__(self, offset: int | None) -> None:
-        self._offset = offset
-
-    def offset(self) -> int | None:
-        return self._offset
-
-
 @pytest.fixture
 def topic(kafka: KafkaServer, prefix: str) -> str:
     create_topics(kafka.bootstrap, [TopicSpec(name=f"{prefix}.events", partitions=2, config={})])
@@ -131,10 +121,10 @@ def test_a_message_without_a_partition_is_refused(topic: str, make: Callable[...
 
 
 def test_what_the_client_only_concludes_is_a_problem() -> None:
-    assert problem_of(None, Report(7)) == ""  # type: ignore[arg-type]
-    assert problem_of(None, Report(None)) == "the brokers did not say where it is"  # type: ignore[arg-type]
+    assert problem_of(None, Message(offset=7)) == ""
+    assert problem_of(None, Message()) == "the brokers did not say where it is"
     refused = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
-    assert problem_of(refused, Report(None)) == refused.str()  # type: ignore[arg-type]
+    assert problem_of(refused, Message()) == refused.str()
 
 
 def test_its_settings_are_refused_as_the_clients_are() -> None:
